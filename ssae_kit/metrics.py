@@ -1,0 +1,192 @@
+"""How well did an autoencoder recover the concepts? Scores, and the floor beneath each.
+
+Two scores share the name MCC, mean correlation coefficient. `mcc_codes` correlates codes with
+known concept shifts: the identifiability literature's score. `mcc_directions` compares decoder
+directions with known concept directions by cosine. A solution can do well on one and badly on
+the other, so report both, per concept, beside `rotation_floor`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Latents assigned one-to-one to concepts so that the total similarity is greatest."""
+
+    per_concept: Float[Tensor, "run concepts"]
+    """Absolute similarity of each concept with its latent, 0 to 1; 0 where no latent was left."""
+    latent: Int[Tensor, "run concepts"]
+    """Index of the latent assigned to each concept; -1 where no latent was left."""
+    sign: Float[Tensor, "run concepts"]
+    """+1 if the latent grows with the concept, -1 if it falls, 0 where no latent was left."""
+
+    @property
+    def score(self) -> Float[Tensor, " run"]:
+        """Mean over concepts, 0 to 1; 1 is perfect recovery up to permutation, sign and scale."""
+        return self.per_concept.mean(-1)
+
+
+def mcc_codes(
+    codes: Float[Tensor, "run pairs latents"], shifts: Float[Tensor, "pairs concepts"]
+) -> Matching:
+    """Mean absolute Pearson correlation of matched codes and concept shifts; 1 is best.
+
+    Args:
+        codes: Codes of the pairs, one set per run.
+        shifts: True change of each concept in the same pairs, same order.
+
+    Returns:
+        The best matching of each run. A constant latent or concept correlates 0 with anything.
+
+    Raises:
+        ValueError: if pairs are too few, differ in number, or hold a value that is not finite.
+
+    Source: Hyvarinen & Morioka 2016 (arXiv 1605.06336), section 6; Khemakhem et al. 2020.
+    """
+    _check_rows("codes", codes, "shifts", shifts)
+    similarity = _centred_unit(codes, 1).mT @ _centred_unit(shifts, 0)
+    return _match(similarity)
+
+
+def mcc_directions(
+    directions: Float[Tensor, "run latents d_model"],
+    concept_directions: Float[Tensor, "concepts d_model"],
+) -> Matching:
+    """Mean absolute cosine of matched decoder and concept directions; 1 is best.
+
+    SAELens calls this score "MCC".
+
+    Args:
+        directions: Decoder directions, any length.
+        concept_directions: True (or reference) directions, any length.
+
+    Returns:
+        The best matching of each run. A zero direction has cosine 0 with anything.
+
+    Raises:
+        ValueError: if the last axes differ or a value is not finite.
+    """
+    if directions.shape[-1] != concept_directions.shape[-1]:
+        raise ValueError(
+            "directions must live in the same space; got d_model "
+            f"{directions.shape[-1]} and {concept_directions.shape[-1]}."
+        )
+    _check_finite("directions", directions)
+    _check_finite("concept_directions", concept_directions)
+    return _match(_unit(directions, -1) @ _unit(concept_directions, -1).mT)
+
+
+def mcc_seeds(directions: Float[Tensor, "run latents d_model"]) -> Float[Tensor, " seed_pairs"]:
+    """Direction MCC between every two runs: do seeds agree? 1 means they do.
+
+    Agreement is not truth. Two runs can agree on a wrong answer.
+
+    Args:
+        directions: Decoder directions of at least two runs.
+
+    Returns:
+        One score per pair of runs, in the order (0,1), (0,2), ..., (1,2), ...
+
+    Raises:
+        ValueError: if there are fewer than two runs.
+    """
+    n_runs = directions.shape[0]
+    if n_runs < 2:
+        raise ValueError(f"agreement needs at least 2 runs; got {n_runs}. Train more seeds.")
+    scores = [mcc_directions(directions[i + 1 :], directions[i]).score for i in range(n_runs - 1)]
+    return torch.cat(scores)
+
+
+def rotation_floor(
+    n_concepts: int, *, generator: torch.Generator, n_draws: int = 200
+) -> Float[Tensor, " draws"]:
+    """MCC of random rotations of the true concepts: what finding only the subspace is worth.
+
+    Args:
+        n_concepts: Number of concepts, at least 1. The floor falls as it grows.
+        generator: Source of the rotations.
+        n_draws: Number of rotations.
+
+    Returns:
+        One MCC per rotation; their mean is the floor and their spread its uncertainty.
+
+    Raises:
+        ValueError: if `n_concepts` or `n_draws` is below 1.
+    """
+    if n_concepts < 1 or n_draws < 1:
+        raise ValueError(
+            f"`n_concepts` and `n_draws` must be at least 1; got {n_concepts} and {n_draws}."
+        )
+    gaussian = torch.randn(n_draws, n_concepts, n_concepts, generator=generator)
+    rotations, _ = torch.linalg.qr(gaussian)
+    return mcc_directions(rotations, torch.eye(n_concepts)).score
+
+
+def unexplained_variance(
+    inputs: Float[Tensor, "*run samples d_model"], decoded: Float[Tensor, "*run samples d_model"]
+) -> Float[Tensor, "*run"]:
+    """Share of variance about the mean that the reconstruction misses; 0 is perfect.
+
+    Args:
+        inputs: What was encoded.
+        decoded: Its reconstruction, same rows.
+
+    Returns:
+        Unitless; 1 is as good as predicting the mean, above 1 is worse.
+
+    Raises:
+        ValueError: if the inputs do not vary.
+    """
+    total = (inputs - inputs.mean(-2, keepdim=True)).square().sum((-2, -1))
+    if (total == 0).any():
+        raise ValueError("the inputs are constant, so there is no variance to explain.")
+    missed: Tensor = (inputs - decoded).square().sum((-2, -1))
+    return missed / total
+
+
+def _unit(vectors: Tensor, dim: int) -> Tensor:
+    """Scale to length 1 along `dim`; a zero vector stays zero."""
+    return vectors / vectors.norm(dim=dim, keepdim=True).clamp_min(1e-30)
+
+
+def _centred_unit(samples: Tensor, dim: int) -> Tensor:
+    """Remove the mean along `dim`, then scale to length 1; what is constant becomes zero."""
+    centred = samples - samples.mean(dim, keepdim=True)
+    # Subtracting a constant's own mean leaves rounding error, which must not count as variation.
+    rounding = 1e-5 * samples.norm(dim=dim, keepdim=True)
+    constant = centred.norm(dim=dim, keepdim=True) <= rounding
+    return _unit(centred.masked_fill(constant, 0.0), dim)
+
+
+def _match(similarity: Float[Tensor, "run latents concepts"]) -> Matching:
+    n_runs, _, n_concepts = similarity.shape
+    per_concept = torch.zeros(n_runs, n_concepts)
+    latent = torch.full((n_runs, n_concepts), -1)
+    sign = torch.zeros(n_runs, n_concepts)
+    for run, matrix in enumerate(similarity.detach().cpu().float()):
+        rows, columns = linear_sum_assignment(-matrix.abs().numpy())
+        chosen = matrix[rows, columns]
+        per_concept[run, columns] = chosen.abs().clamp(max=1.0)
+        latent[run, columns] = torch.as_tensor(rows)
+        sign[run, columns] = chosen.sign()
+    return Matching(per_concept, latent, sign)
+
+
+def _check_rows(name: str, values: Tensor, other_name: str, other: Tensor) -> None:
+    if values.shape[1] != other.shape[0] or other.shape[0] < 2:
+        raise ValueError(
+            f"`{name}` and `{other_name}` must hold the same 2 or more pairs; got "
+            f"{values.shape[1]} and {other.shape[0]}."
+        )
+    _check_finite(name, values)
+    _check_finite(other_name, other)
+
+
+def _check_finite(name: str, values: Tensor) -> None:
+    if not torch.isfinite(values).all():
+        raise ValueError(f"`{name}` holds a value that is not finite. Look for where it diverged.")

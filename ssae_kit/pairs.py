@@ -1,0 +1,64 @@
+"""Concept pairs: two texts that differ in some concepts, with what is known about the difference."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ConceptPairs:
+    """Texts in pairs. From source to target, one or more concepts change.
+
+    Raises:
+        ValueError: if the fields do not fit together.
+        TypeError: if a text is not a string.
+    """
+
+    source: tuple[str, ...]
+    """One text per pair, before the change."""
+    target: tuple[str, ...]
+    """One text per pair, after the change."""
+    concepts: tuple[str, ...] = ()
+    """Names of the columns of `shifts`."""
+    shifts: tuple[tuple[int, ...], ...] = ()
+    """Per pair, target value minus source value of each concept (-1, 0 or 1); empty if unknown."""
+
+    def __post_init__(self) -> None:
+        if len(self.source) != len(self.target):
+            raise ValueError(
+                "every pair needs a source and a target text; got "
+                f"{len(self.source)} sources and {len(self.target)} targets. "
+                "Remove the texts that have no partner."
+            )
+        if not self.source:
+            raise ValueError("at least one pair is required; got none.")
+        for side in ("source", "target"):
+            _check_texts(side, getattr(self, side))
+        if self.shifts and len(self.shifts) != len(self.source):
+            raise ValueError(
+                f"`shifts` needs one row per pair ({len(self.source)}); got {len(self.shifts)}."
+            )
+        if any(len(row) != len(self.concepts) for row in self.shifts):
+            raise ValueError(
+                f"each row of `shifts` needs one number per concept ({len(self.concepts)}: "
+                f"{', '.join(self.concepts) or 'none named'})."
+            )
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def take(self, rows: Sequence[int]) -> "ConceptPairs":
+        """Return the pairs at these positions, in this order."""
+        return ConceptPairs(
+            tuple(self.source[i] for i in rows),
+            tuple(self.target[i] for i in rows),
+            self.concepts,
+            tuple(self.shifts[i] for i in rows) if self.shifts else (),
+        )
+
+
+def _check_texts(side: str, texts: Sequence[str]) -> None:
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"{side}[{i}] must be a string; got {type(text).__name__}.")
+        if not text.strip():
+            raise ValueError(f"{side}[{i}] is empty. Give every text at least one word.")

@@ -1,0 +1,96 @@
+"""Choosing the sparsity level and the restart without labels."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ssae_kit.autoencoders import ShiftAutoencoder
+from ssae_kit.training.loop import Constraint, Trainable, TrainingConfig, evaluate, fit
+
+
+@dataclass(frozen=True)
+class LevelSweep:
+    """Reconstruction error at several sparsity levels, and the level at the elbow."""
+
+    levels: Float[Tensor, " levels"]
+    """Levels tried, ascending; mean absolute code in units of the root mean square shift length."""
+    error: Float[Tensor, "levels restarts"]
+    """Unexplained share of the shifts at each level and restart."""
+    tolerance: float
+    """Error above the lowest that still counts as explained."""
+
+    @property
+    def best_error(self) -> Float[Tensor, " levels"]:
+        """Error of the best restart at each level."""
+        return self.error.min(1).values
+
+    @property
+    def chosen(self) -> int:
+        """Index of the smallest level that explains as much as any, up to the tolerance."""
+        floor = float(self.best_error.min())
+        explained = self.best_error <= floor + self.tolerance * (1 - floor)
+        return int(explained.nonzero()[0])
+
+    @property
+    def level(self) -> float:
+        """The chosen level."""
+        return float(self.levels[self.chosen])
+
+
+def choose_level(
+    shifts: Float[Tensor, "pairs d_model"],
+    n_latents: int,
+    *,
+    generator: torch.Generator,
+    n_levels: int = 9,
+    n_restarts: int = 3,
+    tolerance: float = 0.03,
+    config: TrainingConfig | None = None,
+    progress: bool = False,
+) -> LevelSweep:
+    """Sweep the sparsity level and find the elbow of the reconstruction error. Uses no labels.
+
+    Too tight a level cannot reconstruct the shifts. Too slack a level reconstructs them in any
+    basis and so identifies nothing. The smallest level that still reconstructs is the one wanted.
+    Shrinking every code by a factor t costs an error of (1 - t)^2, so the default tolerance of
+    0.03 accepts levels down to 0.83 of the smallest one that loses nothing.
+
+    The levels tried run from 0.5 / k, for k latents, which not even one active latent per shift
+    can meet, to 1 / sqrt(k), the level of a code in which every latent is always active.
+
+    Args:
+        shifts: Target minus source activations.
+        n_latents: Length of the code.
+        generator: Source of initial weights and batches.
+        n_levels: Levels tried, at least 2.
+        n_restarts: Restarts at each level; all of them train at once.
+        tolerance: See above, unitless, above 0.
+        config: How long and how fast.
+        progress: Show a progress bar.
+
+    Returns:
+        The sweep; its `level` is the choice.
+
+    Raises:
+        ValueError: if `n_levels` is below 2 or the tolerance is not above 0.
+    """
+    if n_levels < 2 or not tolerance > 0:
+        raise ValueError(
+            f"`n_levels` must be at least 2 and `tolerance` above 0; got {n_levels}, {tolerance}."
+        )
+    ends = torch.tensor([0.5 / n_latents, n_latents**-0.5]).log()
+    levels = torch.linspace(float(ends[0]), float(ends[1]), n_levels).exp()
+    autoencoder = ShiftAutoencoder(
+        n_levels * n_restarts, shifts.shape[-1], n_latents, generator=generator
+    )
+    constraint = Constraint(levels.repeat_interleave(n_restarts))
+    fit(autoencoder, shifts, constraint, config, generator=generator, progress=progress)
+    error = evaluate(autoencoder, shifts).error
+    return LevelSweep(levels, error.view(n_levels, n_restarts), tolerance)
+
+
+def best_run(autoencoder: Trainable, inputs: Tensor) -> int:
+    """Return the run with the lowest reconstruction error over all inputs. Uses no labels."""
+    return int(evaluate(autoencoder, inputs).error.argmin())
