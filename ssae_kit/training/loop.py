@@ -186,7 +186,8 @@ class _Problem(cooper.ConstrainedMinimizationProblem):  # type: ignore[misc]
     def compute_cmp_state(self, terms: LossTerms, level: Tensor) -> cooper.CMPState:
         violation = cooper.ConstraintState(violation=terms.sparsity / level - 1)
         return cooper.CMPState(
-            loss=terms.error.sum(), observed_constraints={self.constraint: violation}
+            loss=(terms.error + terms.auxiliary).sum(),
+            observed_constraints={self.constraint: violation},
         )
 
 
@@ -242,7 +243,7 @@ class _Loop:
             self.cooper.roll(compute_cmp_state_kwargs={"terms": terms, "level": level})
         else:
             self.primal.zero_grad()
-            (terms.error + self.sparsity.weight * terms.sparsity).sum().backward()
+            (terms.error + self.sparsity.weight * terms.sparsity + terms.auxiliary).sum().backward()
             self.primal.step()
         self.done = step + 1
         return terms
@@ -254,7 +255,9 @@ class _Loop:
         else:
             level = torch.as_tensor(self.sparsity.weight, dtype=torch.float32)
         level = level.to(terms.error).expand(self.autoencoder.n_runs)
-        self.history.append(self.done, *terms, level, self.problem.multiplier.weight)
+        self.history.append(
+            self.done, terms.error, terms.sparsity, level, self.problem.multiplier.weight
+        )
 
     def save(self, path: str | Path) -> None:
         """Write everything that the next update depends on."""

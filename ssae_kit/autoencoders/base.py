@@ -1,15 +1,16 @@
-"""Autoencoders whose weights carry a leading run axis, so that many runs train at once.
+"""What every autoencoder shares: the run axis, the scale, unit-norm directions, files.
 
 An input has shape `[run, batch, d_model]`; `[batch, d_model]` gives every run the same batch.
-Inputs are divided by one number per run, `scale`, the root mean square length of the training
-inputs. Codes and losses are therefore unitless and comparable between data sets.
+Inputs are divided by one number per run, `scale`, so codes and losses are unitless and comparable
+between data sets.
 """
 
+import importlib
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ssae_kit.storage import load_tensors, save_tensors
@@ -18,26 +19,21 @@ FORMAT = "ssae_kit.autoencoder/1"
 
 
 class LossTerms(NamedTuple):
-    """What training trades off, one number per run, both unitless."""
+    """What training trades off, one number per run, all unitless."""
 
     error: Float[Tensor, " run"]
-    """Mean squared reconstruction error over the mean squared length of the inputs; 0 is best."""
+    """Mean squared reconstruction error over the mean squared size of the inputs; 0 is best."""
     sparsity: Float[Tensor, " run"]
-    """Mean absolute code over pairs and latents; smaller is sparser."""
+    """How much of the code is in use, in the measure the architecture names; smaller is sparser."""
+    auxiliary: Float[Tensor, " run"] | float = 0.0
+    """What the architecture adds of its own, weight included; counts in training only."""
 
 
-class ShiftAutoencoder(nn.Module):
-    """The Sparse Shift Autoencoder: an affine encoder and an affine decoder for shifts.
+class Autoencoder(nn.Module):
+    """Base of every autoencoder: an affine decoder with unit-norm directions, for many runs.
 
-    With shift x, code r and unit-norm decoder directions w_1, w_2, ... (the columns of W_d):
-
-        r = W_e x + b_e,      x' = W_d r + b_d
-
-    The code is signed: a concept may change either way. Nothing in the network makes the code
-    sparse; the constraint on its mean absolute value does (see `ssae_kit.training`). Without
-    unit-norm directions that constraint would mean nothing: codes could shrink while directions
-    grow. The authors' code adds a LayerNorm before and after the encoder. We leave both out,
-    because they erase how large a shift is.
+    A subclass brings `_encode` and `loss`. All of its parameters and buffers start with the run
+    axis, and `settings` names what its constructor needs beyond the sizes.
 
     Args:
         n_runs: Independent runs trained side by side, at least 1.
@@ -47,8 +43,6 @@ class ShiftAutoencoder(nn.Module):
 
     Raises:
         ValueError: if a size is below 1.
-
-    Source: Joshi et al. 2025 (arXiv 2502.12179), section 3.
     """
 
     def __init__(
@@ -59,13 +53,15 @@ class ShiftAutoencoder(nn.Module):
             if size < 1:
                 raise ValueError(f"`{name}` must be at least 1; got {size}.")
         directions = torch.randn(n_runs, d_model, n_latents, generator=generator)
-        directions /= directions.norm(dim=1, keepdim=True)
-        self.decoder = nn.Parameter(directions)
-        self.encoder = nn.Parameter(directions.mT.contiguous())
-        self.encoder_bias = nn.Parameter(torch.zeros(n_runs, n_latents))
+        self.decoder = nn.Parameter(directions / directions.norm(dim=1, keepdim=True))
         self.decoder_bias = nn.Parameter(torch.zeros(n_runs, d_model))
         self.scale: Tensor
         self.register_buffer("scale", torch.ones(n_runs))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the constructor needs beyond the sizes; JSON can hold it."""
+        return {}
 
     @property
     def n_runs(self) -> int:
@@ -87,9 +83,14 @@ class ShiftAutoencoder(nn.Module):
         """Decoder directions, unit norm, one row per latent."""
         return self.decoder.detach().mT
 
+    @property
+    def dead(self) -> Bool[Tensor, "run latents"]:
+        """Latents that no recent training input has made fire. Here: none."""
+        return torch.zeros(self.n_runs, self.n_latents, dtype=torch.bool)
+
     def encode(self, inputs: Float[Tensor, "*run batch d_model"]) -> Float[Tensor, "run batch k"]:
-        """Return codes, in units of the root mean square input length."""
-        return self._encode(inputs / self.scale[:, None, None])
+        """Return codes, in units of `scale`."""
+        return self._encode(self._scaled(inputs))
 
     def decode(self, codes: Float[Tensor, "run batch k"]) -> Float[Tensor, "run batch d_model"]:
         """Return reconstructions, in the units of the inputs."""
@@ -97,17 +98,16 @@ class ShiftAutoencoder(nn.Module):
 
     def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
         """Return error and sparsity of a batch, per run."""
-        scaled = inputs / self.scale[:, None, None]
-        codes = self._encode(scaled)
-        error = (self._decode(codes) - scaled).square().sum(-1).mean(-1)
-        return LossTerms(error, codes.abs().mean((-2, -1)))
+        raise NotImplementedError
 
     def _encode(self, scaled: Tensor) -> Tensor:
-        scaled = scaled.expand(self.n_runs, -1, -1)
-        return torch.baddbmm(self.encoder_bias[:, None], scaled, self.encoder.mT)
+        raise NotImplementedError
 
     def _decode(self, codes: Tensor) -> Tensor:
         return torch.baddbmm(self.decoder_bias[:, None], codes, self.decoder.mT)
+
+    def _scaled(self, inputs: Tensor) -> Tensor:
+        return (inputs / self.scale[:, None, None]).expand(self.n_runs, -1, -1)
 
     @torch.no_grad()
     def calibrate_(self, inputs: Float[Tensor, "*run samples d_model"]) -> None:
@@ -139,7 +139,9 @@ class ShiftAutoencoder(nn.Module):
 
     def select(self, run: int) -> Self:
         """Return a copy that holds one run only."""
-        chosen = type(self)(1, self.d_model, self.n_latents, generator=torch.Generator())
+        sizes = (1, self.d_model, self.n_latents)
+        chosen = type(self)(*sizes, generator=torch.Generator(), **self.settings)
+        run = range(self.n_runs)[run]
         state = {name: value[run : run + 1] for name, value in self.state_dict().items()}
         chosen.load_state_dict(state)
         return chosen.to(self.decoder.device)
@@ -150,26 +152,35 @@ class ShiftAutoencoder(nn.Module):
         Raises:
             OSError: if the file cannot be written; an older file stays as it was.
         """
-        save_tensors(path, self.state_dict(), {"format": FORMAT, "class": type(self).__name__})
+        metadata = {"format": FORMAT, "class": type(self).__name__, "settings": self.settings}
+        save_tensors(path, self.state_dict(), metadata)
 
 
-def load(path: str | Path) -> ShiftAutoencoder:
-    """Read an autoencoder that `save` wrote.
+def load(path: str | Path) -> Any:
+    """Read an autoencoder that `save` wrote, whatever its class.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is truncated, or not an autoencoder of this version.
     """
     tensors, metadata = load_tensors(path)
-    if metadata.get("format") != FORMAT or metadata.get("class") != "ShiftAutoencoder":
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        found = metadata.get("format") if isinstance(metadata, dict) else metadata
         raise ValueError(
-            f"{path} must hold a ShiftAutoencoder in format {FORMAT!r}; it holds "
-            f"{metadata.get('class')!r} in format {metadata.get('format')!r}. Save it anew."
+            f"{path} must hold an autoencoder in format {FORMAT!r}; its format is {found!r}. "
+            "Save it anew with this version of the kit."
+        )
+    name = str(metadata.get("class"))
+    kind = getattr(importlib.import_module("ssae_kit.autoencoders"), name, None)
+    if not (isinstance(kind, type) and issubclass(kind, Autoencoder)):
+        raise ValueError(
+            f"{path} holds a {name!r}, an architecture this version does not know. Update the kit."
         )
     decoder = tensors.get("decoder", torch.empty(0))
     if decoder.dim() != 3:
         raise ValueError(f"{path} has no decoder of shape [run, d_model, latents].")
-    autoencoder = ShiftAutoencoder(*decoder.shape, generator=torch.Generator())
+    settings = metadata.get("settings", {})
+    autoencoder = kind(*decoder.shape, generator=torch.Generator(), **settings)
     try:
         autoencoder.load_state_dict(tensors)
     except RuntimeError as error:
