@@ -1,0 +1,144 @@
+"""The parser: which concept values a text expresses, word by word, and whether it is well-formed."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from ssae_kit.world.sentences import Plan, admissible_states, all_states, realise, recognise
+from ssae_kit.world.state import VALUES, State, check_concept, value_index
+from ssae_kit.world.stories import Story
+from ssae_kit.world.text import join_words, split_words
+
+
+@dataclass(frozen=True)
+class WordReading:
+    """One word and what it says by itself."""
+
+    word: str
+    """The word as split from the text, lower-case."""
+    values: dict[str, int]
+    """Concept → value index, for the concepts that this word alone fixes; often empty."""
+
+
+@dataclass(frozen=True)
+class SentenceReading:
+    """One sentence, up to and with its full stop."""
+
+    words: tuple[WordReading, ...]
+    """Its words and marks."""
+    plan: Plan | None
+    """How the grammar derives it; None where it does not."""
+    is_complete: bool
+    """Whether it ends in a full stop."""
+
+    @property
+    def is_well_formed(self) -> bool:
+        """Whether this is a sentence of the stories' grammar."""
+        return self.plan is not None
+
+    @property
+    def state(self) -> State | None:
+        """The concept values it states; None where it is not well-formed."""
+        return self.plan.state if self.plan else None
+
+    @property
+    def character(self) -> int | None:
+        """Who it is about; None where it is not well-formed."""
+        return self.plan.character if self.plan else None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the parser made of a text."""
+
+    sentences: tuple[SentenceReading, ...]
+    """In order; a last one without full stop is kept and marked incomplete."""
+
+    @property
+    def words(self) -> tuple[WordReading, ...]:
+        """All words in order."""
+        return tuple(word for sentence in self.sentences for word in sentence.words)
+
+    @property
+    def is_well_formed(self) -> bool:
+        """Whether there is at least one sentence and all are well-formed."""
+        return bool(self.sentences) and all(s.is_well_formed for s in self.sentences)
+
+
+@cache
+def word_values(word: str) -> dict[str, int]:
+    """Concept → value index for every concept that a word fixes wherever it may stand."""
+    possible = 0
+    for words in admissible_states().values():
+        possible |= words.get(word, 0)
+    states = [state for i, state in enumerate(all_states()) if possible >> i & 1]
+    found = {concept: {getattr(state, concept) for state in states} for concept in VALUES}
+    return {concept: values.pop() for concept, values in found.items() if len(values) == 1}
+
+
+def read(text: str) -> Reading:
+    """Read any text; never raises on a string.
+
+    Words unknown to the stories, unfinished and ungrammatical sentences are kept and marked.
+    """
+    sentences: list[SentenceReading] = []
+    words: list[str] = []
+    for word in [*split_words(text), ""]:
+        words += [word] if word else []
+        if words and word in (".", ""):
+            readings = tuple(WordReading(w, dict(word_values(w))) for w in words)
+            sentences.append(SentenceReading(readings, recognise(tuple(words)), word == "."))
+            words = []
+    return Reading(tuple(sentences))
+
+
+def parse(text: str) -> Story:
+    """Find the plan of a text that the grammar can write.
+
+    Raises:
+        ValueError: if a sentence is not of the grammar, or the character changes on the way.
+    """
+    reading = read(text)
+    if not reading.sentences:
+        raise ValueError("`text` must hold at least one sentence of a story; got an empty text.")
+    for number, sentence in enumerate(reading.sentences, 1):
+        if sentence.plan is None:
+            raise ValueError(_complaint(number, sentence))
+    plans = tuple(s.plan for s in reading.sentences if s.plan)
+    if len({plan.character for plan in plans}) > 1:
+        raise ValueError(
+            "every sentence of `text` must be about the same character; "
+            f"got characters {sorted({plan.character for plan in plans})}. "
+            "Split the text where the character changes."
+        )
+    return Story(plans)
+
+
+def _complaint(number: int, sentence: SentenceReading) -> str:
+    words = [reading.word for reading in sentence.words]
+    unknown = [word for word in words if not _is_story_word(word)]
+    why = f" Unknown words: {', '.join(unknown[:5])}." if unknown else ""
+    return (
+        f"every sentence of `text` must be one of the stories' grammar; sentence {number}, "
+        f"{join_words(words)!r}, is not.{why} `sample_story` and `prompts` write ones that are."
+    )
+
+
+def _is_story_word(word: str) -> bool:
+    return any(word in words for words in admissible_states().values())
+
+
+def counterfactual(text: str, concept: str, value: str | int) -> str:
+    """The same story with one concept set to another value, token-aligned with the original.
+
+    Templates, fillers and character stay; every word that the concept inflects changes.
+
+    Raises:
+        ValueError: if the text is not of the grammar, or the concept or value does not exist.
+    """
+    check_concept(concept)
+    index = value_index(concept, value)
+    plans = [
+        Plan(plan.state.changed(**{concept: index}), plan.character, plan.template, plan.fillers)
+        for plan in parse(text).sentences
+    ]
+    return join_words([word for plan in plans for word in realise(plan)])

@@ -1,0 +1,187 @@
+"""Prompts and concept pairs: story beginnings with known values and a chosen support design."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from ssae_kit.pairs import ConceptPairs
+from ssae_kit.world.lexicon import CHARACTERS
+from ssae_kit.world.sentences import Plan, draw_plan
+from ssae_kit.world.state import CONCEPTS, VALUES, Draws, State, check_concept, draw_state
+from ssae_kit.world.stories import Story
+
+
+@dataclass(frozen=True)
+class CoChange:
+    """Two concepts that tend to change together."""
+
+    first: str
+    """A concept among those that may change."""
+    second: str
+    """Another one."""
+    probability: float
+    """Given that one of the two changes, how often both do, in 0..1."""
+    same_sign: bool = True
+    """Whether they then change in the same direction; else directions are free."""
+
+
+def prompts(
+    n: int, generator: torch.Generator, n_sentences: int = 2
+) -> tuple[tuple[str, ...], Int64[Tensor, "prompts concepts"]]:
+    """Story beginnings, each in one state throughout.
+
+    Args:
+        n: Number of prompts.
+        generator: Source of every choice.
+        n_sentences: Sentences per prompt, at least 1.
+
+    Returns:
+        The texts and the values of the binary concepts, columns as in `CONCEPTS`.
+    """
+    _check_counts(n, n_sentences)
+    texts, values = [], []
+    for _ in range(n):
+        draws = Draws(generator)
+        state = draw_state(draws)
+        texts.append(_write(draws, state, draws.index(len(CHARACTERS)), n_sentences).text)
+        values.append(state.binary())
+    return tuple(texts), torch.tensor(values, dtype=torch.int64)
+
+
+def concept_pairs(
+    n_pairs: int,
+    generator: torch.Generator,
+    *,
+    max_changed: int = 3,
+    concepts: tuple[str, ...] = CONCEPTS,
+    co_change: CoChange | None = None,
+    n_sentences: int = 2,
+    aligned: bool = True,
+) -> ConceptPairs:
+    """Pairs of story beginnings in which 1..`max_changed` concepts differ.
+
+    Args:
+        n_pairs: Number of pairs.
+        generator: Source of every choice.
+        max_changed: Largest number of concepts that change in a pair; sizes are equally likely.
+        concepts: The concepts that may change; the others vary between pairs, not within one.
+            A concept of four values ("colour") takes one column per value, "colour=red" and so on.
+        co_change: Two concepts that tend to change together; None lets all change independently.
+        n_sentences: Sentences per text.
+        aligned: Whether both texts share templates, fillers and character word by word; if not,
+            only the concepts relate them (the character stays).
+
+    Raises:
+        ValueError: for a concept that does not exist, or sizes that cannot be met.
+    """
+    _check_counts(n_pairs, n_sentences)
+    _check_design(max_changed, concepts, co_change)
+    sources, targets, shifts = [], [], []
+    for _ in range(n_pairs):
+        draws = Draws(generator)
+        before, after = _draw_change(draws, max_changed, concepts, co_change)
+        source = _write(draws, before, draws.index(len(CHARACTERS)), n_sentences)
+        target = _retell(draws, source, after, aligned)
+        sources.append(source.text)
+        targets.append(target.text)
+        shifts.append(_shift(before, after, concepts))
+    return ConceptPairs(tuple(sources), tuple(targets), _columns(concepts), tuple(shifts))
+
+
+def _write(draws: Draws, state: State, character: int, n_sentences: int) -> Story:
+    return Story(tuple(draw_plan(draws, state, character) for _ in range(n_sentences)))
+
+
+def _retell(draws: Draws, story: Story, state: State, aligned: bool) -> Story:
+    if not aligned:
+        return _write(draws, state, story.sentences[0].character, len(story.sentences))
+    plans = (Plan(state, p.character, p.template, p.fillers) for p in story.sentences)
+    return Story(tuple(plans))
+
+
+def _draw_change(
+    draws: Draws, max_changed: int, concepts: tuple[str, ...], co_change: CoChange | None
+) -> tuple[State, State]:
+    before = draw_state(draws)
+    pool = list(concepts)
+    changed = [
+        pool.pop(draws.index(len(pool)))
+        for _ in range(1 + draws.index(min(max_changed, len(pool))))
+    ]
+    if co_change:
+        before, changed = _couple(draws, before, changed, concepts, co_change)
+    new = {}
+    for concept in changed:
+        n_values = len(VALUES[concept])
+        new[concept] = (getattr(before, concept) + 1 + draws.index(n_values - 1)) % n_values
+    return before, before.changed(**new)
+
+
+def _couple(
+    draws: Draws, before: State, changed: list[str], concepts: tuple[str, ...], rule: CoChange
+) -> tuple[State, list[str]]:
+    """Redraw which of the two coupled concepts change; about half of all pairs change neither."""
+    rest = [c for c in changed if c not in (rule.first, rule.second)]
+    if draws.happens(0.5):
+        both = draws.happens(rule.probability)
+        one = rule.first if draws.happens(0.5) else rule.second
+        rest += [rule.first, rule.second] if both else [one]
+    elif not rest:
+        others = [c for c in concepts if c not in (rule.first, rule.second)]
+        rest = [others[draws.index(len(others))]]
+    if rule.same_sign:
+        before = before.changed(**{rule.second: getattr(before, rule.first)})
+    return before, rest
+
+
+def _columns(concepts: tuple[str, ...]) -> tuple[str, ...]:
+    columns: list[str] = []
+    for concept in concepts:
+        names = VALUES[concept]
+        columns += [concept] if len(names) == 2 else [f"{concept}={name}" for name in names]
+    return tuple(columns)
+
+
+def _shift(before: State, after: State, concepts: tuple[str, ...]) -> tuple[int, ...]:
+    shift: list[int] = []
+    for concept in concepts:
+        old, new = getattr(before, concept), getattr(after, concept)
+        n_values = len(VALUES[concept])
+        one_hot = [int(new == value) - int(old == value) for value in range(n_values)]
+        shift += [new - old] if n_values == 2 else one_hot
+    return tuple(shift)
+
+
+def _check_counts(n: int, n_sentences: int) -> None:
+    if n < 1 or n_sentences < 1:
+        raise ValueError(
+            "the number of texts and `n_sentences` must be at least 1; "
+            f"got {n} and {n_sentences}. Ask for one or more of each."
+        )
+
+
+def _check_design(max_changed: int, concepts: tuple[str, ...], co_change: CoChange | None) -> None:
+    for concept in concepts:
+        check_concept(concept)
+    if not concepts or len(set(concepts)) != len(concepts):
+        raise ValueError(f"`concepts` must name different concepts, at least one; got {concepts}.")
+    if not 1 <= max_changed <= len(concepts):
+        raise ValueError(
+            f"`max_changed` must lie in 1..{len(concepts)} (the number of concepts); "
+            f"got {max_changed}. Lower it or let more concepts change."
+        )
+    if co_change is None:
+        return
+    pair = {co_change.first, co_change.second}
+    if len(pair) < 2 or not pair <= set(concepts) or len(concepts) < 3:
+        raise ValueError(
+            "`co_change` must name two different concepts among `concepts`, which must hold a "
+            f"third; got {co_change.first!r}, {co_change.second!r} among {concepts}."
+        )
+    if any(len(VALUES[c]) > 2 for c in pair) or not 0 <= co_change.probability <= 1:
+        raise ValueError(
+            "`co_change` needs two binary concepts and a probability in 0..1; got "
+            f"{co_change.first!r}, {co_change.second!r}, {co_change.probability}."
+        )

@@ -1,0 +1,156 @@
+"""One sentence of a story: from a plan to words, and back."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+
+from ssae_kit.world.lexicon import CHARACTERS, SLOTS, TEMPLATES, Entry, Slot
+from ssae_kit.world.state import VALUES, Draws, State
+from ssae_kit.world.text import elide
+
+_ELISIONS = {"the": ("l'",), "this": ("cet",), "a": ("an",)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides a sentence; `realise` turns it into words, `recognise` finds it again."""
+
+    state: State
+    """The concept values that every word agrees with."""
+    character: int
+    """Index into `lexicon.CHARACTERS`: who the story is about."""
+    template: int
+    """Index into `lexicon.TEMPLATES`."""
+    fillers: tuple[int, ...]
+    """Which entry fills each slot of the template; 0 where there is no choice."""
+
+
+def n_fillers(slot: Slot) -> int:
+    """How many entries can fill a slot once the state is known; the same for every value."""
+    return len(slot.choices[0])
+
+
+def entry_for(slot: Slot, state: State, filler: int) -> Entry:
+    """The dictionary entry that a filler index means under a state."""
+    value = getattr(state, slot.chooser) if slot.chooser else 0
+    return slot.choices[value][filler]
+
+
+def inflect(entry: Entry, slot: Slot, state: State, thing_is_feminine: bool = False) -> str:
+    """The form of an entry under a state, before elision."""
+    forms = entry.french if state.language else entry.english
+    cell = {
+        "none": 0,
+        "person": 2 * state.gender + state.number,
+        "verb": 2 * state.tense + state.number,
+        "tense": state.tense,
+        "thing": int(thing_is_feminine),
+    }[slot.agreement]
+    return forms[cell] if len(forms) > 1 else forms[0]
+
+
+def realise(plan: Plan) -> tuple[str, ...]:
+    """The words of a planned sentence, agreeing and elided."""
+    names = TEMPLATES[plan.template]
+    entries = [entry_for(SLOTS[n], plan.state, f) for n, f in zip(names, plan.fillers, strict=True)]
+    words, feminine = [], False
+    for name, entry in reversed(list(zip(names, entries, strict=True))):
+        if name in ("thing", "place"):
+            feminine = entry.is_feminine_thing
+        words.append(inflect(entry, SLOTS[name], plan.state, feminine))
+    return tuple(elide(words[::-1]))
+
+
+def draw_plan(draws: Draws, state: State, character: int) -> Plan:
+    """A sentence with template and fillers uniform."""
+    template = draws.index(len(TEMPLATES))
+    fillers = tuple(
+        character if name == "noun" else draws.index(n) if (n := n_fillers(SLOTS[name])) > 1 else 0
+        for name in TEMPLATES[template]
+    )
+    return Plan(state, character, template, fillers)
+
+
+@cache
+def log_probability_of_wording(template: int) -> float:
+    """Log-probability (nats) of a template and its fillers, given state and character."""
+    names = (name for name in TEMPLATES[template] if name != "noun")
+    return -math.log(len(TEMPLATES)) - sum(math.log(n_fillers(SLOTS[name])) for name in names)
+
+
+@cache
+def all_states() -> tuple[State, ...]:
+    """Every state of the world, 512 of them."""
+    return tuple(State(*values) for values in product(*(range(len(v)) for v in VALUES.values())))
+
+
+def _forms(name: str, state: State) -> Iterator[str]:
+    slot = SLOTS[name]
+    for filler in range(n_fillers(slot)):
+        for feminine in (False, True):
+            yield inflect(entry_for(slot, state, filler), slot, state, feminine)
+    yield from _elided_forms(name, state)
+
+
+def _elided_forms(name: str, state: State) -> tuple[str, ...]:
+    is_elided = {
+        "the": state.language == 1 and state.number == 0,
+        "this": state.language == 1 and state.number == 0 and state.gender == 0,
+        "a": state.language == 0,
+    }.get(name, False)
+    return _ELISIONS[name] if is_elided else ()
+
+
+@cache
+def admissible_states() -> dict[str, dict[str, int]]:
+    """Slot → word → bit set of the states under which the word can fill the slot."""
+    table: dict[str, dict[str, int]] = {name: {} for name in SLOTS}
+    for i, state in enumerate(all_states()):
+        for name, words in table.items():
+            for word in set(_forms(name, state)):
+                words[word] = words.get(word, 0) | 1 << i
+    return table
+
+
+@cache
+def story_words() -> tuple[str, ...]:
+    """Every word form and mark of the stories, sorted."""
+    return tuple(sorted({word for words in admissible_states().values() for word in words}))
+
+
+def _filler_of(name: str, word: str, state: State) -> int:
+    slot = SLOTS[name]
+    for filler in range(n_fillers(slot)):
+        entry = entry_for(slot, state, filler)
+        if word in (inflect(entry, slot, state, False), inflect(entry, slot, state, True)):
+            return filler
+    return 0
+
+
+@cache
+def recognise(words: tuple[str, ...]) -> Plan | None:
+    """The plan whose words these are, or None where no sentence of the grammar reads so."""
+    table = admissible_states()
+    for template, names in enumerate(TEMPLATES):
+        if len(names) != len(words):
+            continue
+        possible = (1 << len(all_states())) - 1
+        for name, word in zip(names, words, strict=True):
+            possible &= table[name].get(word, 0)
+        if possible:
+            state = all_states()[possible.bit_length() - 1]
+            plan = _complete(template, names, words, state)
+            if realise(plan) == words:
+                return plan
+    return None
+
+
+def _complete(template: int, names: tuple[str, ...], words: tuple[str, ...], state: State) -> Plan:
+    fillers = tuple(_filler_of(n, w, state) for n, w in zip(names, words, strict=True))
+    return Plan(state, fillers[names.index("noun")], template, fillers)
+
+
+assert all(len(slot.choices[0]) == len(c) for slot in SLOTS.values() for c in slot.choices)
+assert len(CHARACTERS) == n_fillers(SLOTS["noun"])

@@ -1,0 +1,134 @@
+"""Stories: documents whose state switches now and then and then stays.
+
+A story follows one character. At each boundary every concept switches with probability
+`SWITCH`, and stays switched; after each sentence the story ends with probability `END`. Stories
+are cut, without an end, after `MAX_SENTENCES` sentences.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ssae_kit.world.lexicon import CHARACTERS
+from ssae_kit.world.sentences import Plan, draw_plan, log_probability_of_wording, realise
+from ssae_kit.world.state import VALUES, Draws, State, draw_state
+from ssae_kit.world.text import join_words
+
+SWITCH = 0.05
+"""Probability per concept and sentence boundary."""
+END = 0.1
+"""Probability per sentence that the story ends with it."""
+MAX_SENTENCES = 7
+"""Sentences after which a story is cut."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """A story as planned: one plan per sentence."""
+
+    sentences: tuple[Plan, ...]
+    """At least one; all about the same character."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Words and marks in order."""
+        return tuple(word for plan in self.sentences for word in realise(plan))
+
+    @property
+    def text(self) -> str:
+        """The story as one would write it."""
+        return join_words(self.words)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it stops for want of room instead of ending."""
+        return len(self.sentences) >= MAX_SENTENCES
+
+
+def sample_story(
+    generator: torch.Generator,
+    *,
+    n_sentences: int | None = None,
+    state: State | None = None,
+    character: int | None = None,
+    switch: float = SWITCH,
+) -> Story:
+    """Draw a story.
+
+    Args:
+        generator: Source of every choice.
+        n_sentences: Number of sentences; None lets the story end by itself.
+        state: State of the first sentence; None draws it uniformly.
+        character: 0..11, who it is about; None draws it uniformly.
+        switch: Probability in 0..1 that a concept switches at a sentence boundary.
+
+    Raises:
+        ValueError: if `n_sentences` is below 1, or the character does not exist.
+    """
+    _check_story_arguments(n_sentences, character)
+    return story_from(Draws(generator), n_sentences, state, character, switch)
+
+
+def story_from(
+    draws: Draws,
+    n_sentences: int | None = None,
+    state: State | None = None,
+    character: int | None = None,
+    switch: float = SWITCH,
+) -> Story:
+    """`sample_story` for callers that already hold a stream of draws."""
+    state = state or draw_state(draws)
+    character = draws.index(len(CHARACTERS)) if character is None else character
+    plans = [draw_plan(draws, state, character)]
+    while _goes_on(draws, len(plans), n_sentences):
+        state = _switched(draws, state, switch)
+        plans.append(draw_plan(draws, state, character))
+    return Story(tuple(plans))
+
+
+def _check_story_arguments(n_sentences: int | None, character: int | None) -> None:
+    if n_sentences is not None and n_sentences < 1:
+        raise ValueError(
+            f"`n_sentences` must be at least 1; got {n_sentences}. Ask for one sentence or more."
+        )
+    if character is not None and character not in range(len(CHARACTERS)):
+        raise ValueError(
+            f"`character` must lie in 0..{len(CHARACTERS) - 1} (the number of characters); "
+            f"got {character}. Choose one of `lexicon.CHARACTERS`."
+        )
+
+
+def _goes_on(draws: Draws, n_written: int, n_sentences: int | None) -> bool:
+    if n_sentences is not None:
+        return n_written < n_sentences
+    return n_written < MAX_SENTENCES and not draws.happens(END)
+
+
+def _switched(draws: Draws, state: State, switch: float) -> State:
+    new = {}
+    for concept, names in VALUES.items():
+        if draws.happens(switch):
+            old = getattr(state, concept)
+            new[concept] = (old + 1 + draws.index(len(names) - 1)) % len(names)
+    return state.changed(**new) if new else state
+
+
+def log_probability_of_story(story: Story) -> float:
+    """Log-probability (nats) of a story under `sample_story` with its default arguments."""
+    plans = story.sentences
+    total = -sum(math.log(len(names)) for names in VALUES.values()) - math.log(len(CHARACTERS))
+    total += sum(log_probability_of_wording(plan.template) for plan in plans)
+    total += sum(_log_transition(a.state, b.state) for a, b in zip(plans, plans[1:], strict=False))
+    total += (len(plans) - 1) * math.log(1 - END)
+    return total if story.is_cut else total + math.log(END)
+
+
+def _log_transition(before: State, after: State) -> float:
+    total = 0.0
+    for concept, names in VALUES.items():
+        if getattr(before, concept) == getattr(after, concept):
+            total += math.log(1 - SWITCH)
+        else:
+            total += math.log(SWITCH / (len(names) - 1))
+    return total
