@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m tests.benchmarks NAME [--json]`; each topic is a module with `run()`."""
