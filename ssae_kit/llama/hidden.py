@@ -1,0 +1,107 @@
+"""Hidden states of texts at one layer."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from ssae_kit.llama.load import Llama
+
+
+class _Reached(Exception):  # noqa: N818
+    """Ends a forward pass once the wanted layer has been computed."""
+
+
+@torch.no_grad()
+def hidden_states(
+    llama: Llama,
+    texts: Sequence[str],
+    layer: int,
+    *,
+    tokens_per_batch: int = 8192,
+    progress: bool = False,
+) -> Float[Tensor, "texts d_model"]:
+    """Return the hidden state at the last token of each text.
+
+    Texts of similar length go together, padded on the right. Attention is causal, so a token
+    never sees the padding behind it, and each text gets the state it would get alone. The pass
+    stops at the layer that is wanted.
+
+    Args:
+        llama: The model.
+        texts: One or more texts, none empty.
+        layer: 0 is the embedding, l the output of block l.
+        tokens_per_batch: Bound on the memory used: texts times the longest one's tokens.
+        progress: Show a progress bar.
+
+    Returns:
+        Float32 on the CPU, in the order of the texts.
+
+    Raises:
+        ValueError: if the layer does not exist, a text is empty, or a state is not finite.
+    """
+    llama.check_layer(layer)
+    rows = [token_ids(llama, text, i) for i, text in enumerate(texts)]
+    if not rows:
+        raise ValueError("at least one text is required; got none.")
+    states = torch.empty(len(rows), llama.d_model)
+    with tqdm(total=len(rows), disable=not progress, unit="text") as bar:
+        for batch in _batches([len(row) for row in rows], tokens_per_batch):
+            states[batch] = _last_states(llama, [rows[i] for i in batch], layer)
+            bar.update(len(batch))
+    finite = torch.isfinite(states).all(1)
+    if not finite.all():
+        row = int((~finite).nonzero()[0])
+        raise ValueError(
+            f"hidden states must be finite; layer {layer} of {llama.name} gave NaN or infinity "
+            f"for {int((~finite).sum())} texts, first texts[{row}]: {texts[row][:60]!r}. "
+            "The weights may be corrupt, or their dtype too narrow."
+        )
+    return states
+
+
+def token_ids(llama: Llama, text: str, index: int = 0) -> list[int]:
+    """Return the token ids of a text, special tokens included.
+
+    Raises:
+        ValueError: if the text is empty.
+    """
+    if not text.strip():
+        raise ValueError(f"texts[{index}] is empty. Give every text at least one word.")
+    ids: list[int] = llama.tokenizer(text)["input_ids"]
+    return ids
+
+
+def _batches(lengths: list[int], tokens_per_batch: int) -> Iterator[list[int]]:
+    """Group texts of similar length, longest first, so that memory runs out early or never."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    while order:
+        size = max(1, tokens_per_batch // lengths[order[0]])
+        yield order[:size]
+        order = order[size:]
+
+
+def _last_states(llama: Llama, rows: list[list[int]], layer: int) -> Tensor:
+    longest = max(len(row) for row in rows)
+    ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+    last = torch.tensor([len(row) - 1 for row in rows])
+    kept: list[Tensor] = []
+
+    def keep(_module: Any, _inputs: Any, output: Any) -> None:
+        hidden = output[0] if isinstance(output, tuple) else output
+        kept.append(hidden[torch.arange(len(rows)), last].float().cpu())
+        raise _Reached
+
+    handle = llama.module(layer).register_forward_hook(keep)
+    try:
+        llama.model.model(ids.to(llama.device), use_cache=False)
+    except _Reached:
+        pass
+    finally:
+        handle.remove()
+    return kept[0]

@@ -1,0 +1,155 @@
+"""The one intervention: add a vector to a layer's output, and generate under it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ssae_kit.llama.hidden import token_ids
+from ssae_kit.llama.load import Llama
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """Add one vector per text to the output of a layer.
+
+    Raises:
+        ValueError: if `at` is unknown or the vectors are not finite or not two-dimensional.
+    """
+
+    layer: int
+    """0 is the embedding, l the output of block l."""
+    vectors: Float[Tensor, "texts d_model"]
+    """What is added, in the units of the hidden state; one row per text."""
+    at: Literal["last", "all"] = "last"
+    """"last": once, at the last token of the prompt. "all": at every token, prompt and new."""
+
+    def __post_init__(self) -> None:
+        if self.at not in ("last", "all"):
+            raise ValueError(f"`at` must be 'last' or 'all'; got {self.at!r}.")
+        if self.vectors.dim() != 2 or not torch.isfinite(self.vectors).all():
+            raise ValueError(
+                "`vectors` must be finite and of shape [texts, d_model]; got shape "
+                f"{list(self.vectors.shape)}."
+            )
+
+    def rows(self, start: int, stop: int) -> "Intervention":
+        """Return the intervention for a slice of the texts."""
+        return Intervention(self.layer, self.vectors[start:stop], self.at)
+
+
+@contextmanager
+def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
+    """Apply the intervention to every forward pass inside the `with` block.
+
+    The hook is removed when the block ends, also by an exception or an interrupt.
+
+    Raises:
+        ValueError: if the layer does not exist or the vectors do not fit the batch.
+        RuntimeError: if the hidden state did not change, or no pass ran: a silent no-op would
+            look like a direction without effect.
+    """
+    vectors = intervention.vectors.to(llama.device, llama.model.dtype)[:, None]
+    wanted = vectors.abs().sum() > 0
+    changed = 0
+
+    def add(_module: Any, _inputs: Any, output: Any) -> Any:
+        nonlocal changed
+        hidden = output[0] if isinstance(output, tuple) else output
+        if hidden.shape[0] != len(vectors) or hidden.shape[-1] != vectors.shape[-1]:
+            raise ValueError(
+                f"`vectors` must be [{hidden.shape[0]}, {hidden.shape[-1]}] for this batch; got "
+                f"{list(intervention.vectors.shape)}."
+            )
+        if intervention.at == "last" and hidden.shape[1] == 1:
+            return output  # a new token: the nudge was given at the prompt
+        new = hidden.clone()
+        where = slice(-1, None) if intervention.at == "last" else slice(None)
+        new[:, where] += vectors
+        changed += int(not torch.equal(new, hidden))
+        return (new, *output[1:]) if isinstance(output, tuple) else new
+
+    handle = llama.module(intervention.layer).register_forward_hook(add)
+    try:
+        yield
+    finally:
+        handle.remove()
+    if wanted and not changed:
+        raise RuntimeError(
+            f"the intervention at layer {intervention.layer} of {llama.name} changed nothing. "
+            "Run the model on a prompt of two or more tokens inside the block, with vectors "
+            "large enough for its dtype."
+        )
+
+
+@torch.no_grad()
+def generate(
+    llama: Llama,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int,
+    generator: torch.Generator,
+    intervention: Intervention | None = None,
+    temperature: float = 1.0,
+    batch_size: int = 128,
+) -> list[str]:
+    """Continue each prompt, with or without an intervention.
+
+    With the same generator seed, steered and unsteered texts draw the same random numbers, so
+    they differ only by what the intervention does.
+
+    Args:
+        llama: The model.
+        prompts: Texts to continue.
+        max_new_tokens: Longest continuation, in tokens.
+        generator: Source of the sampling.
+        intervention: One vector per prompt, or None.
+        temperature: Above 0; below 1 is more cautious than the model.
+        batch_size: Prompts per pass.
+
+    Returns:
+        The continuations without their prompts.
+
+    Raises:
+        ValueError: if a prompt is empty, the temperature is not above 0, or the number of
+            vectors is not the number of prompts.
+    """
+    if not temperature > 0:
+        raise ValueError(f"`temperature` must be above 0; got {temperature}.")
+    if intervention is not None and len(intervention.vectors) != len(prompts):
+        raise ValueError(
+            f"one vector per prompt is required ({len(prompts)}); got {len(intervention.vectors)}."
+        )
+    texts: list[str] = []
+    for start in range(0, len(prompts), batch_size):
+        rows = [token_ids(llama, p, start + i) for i, p in enumerate(prompts[start:][:batch_size])]
+        block = intervention and intervention.rows(start, start + len(rows))
+        with intervene(llama, block) if block else nullcontext():
+            texts += _sample(llama, rows, max_new_tokens, temperature, generator)
+    return texts
+
+
+def _sample(
+    llama: Llama, rows: list[list[int]], length: int, temperature: float, generator: torch.Generator
+) -> list[str]:
+    padded = llama.tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(llama.device)
+    seed = int(torch.randint(2**31, (), generator=generator))
+    # transformers draws from the global generator: seed it for this call and put it back after.
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        out = llama.model.generate(
+            input_ids=padded["input_ids"],
+            attention_mask=padded["attention_mask"],
+            max_new_tokens=length,
+            do_sample=True,
+            temperature=temperature,
+            top_k=0,
+            pad_token_id=llama.tokenizer.pad_token_id,
+        )
+    new = out[:, padded["input_ids"].shape[1] :]
+    decoded: list[str] = llama.tokenizer.batch_decode(new, skip_special_tokens=True)
+    return [text.strip() for text in decoded]

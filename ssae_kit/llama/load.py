@@ -1,0 +1,179 @@
+"""Load a Llama: the bundled one, a local folder, or a checkpoint on the Hugging Face hub."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+BUNDLED = "llama_tiny"
+"""Name of the model that comes with the course. `llama_tiny/seed1` is another seed of it."""
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+
+
+@dataclass(frozen=True)
+class Llama:
+    """A loaded Llama. Layer 0 is the embedding; layer l is the output of block l."""
+
+    name: str
+    """What `load` was asked for."""
+    model: Any
+    """The transformers `LlamaForCausalLM`, in evaluation mode."""
+    tokenizer: Any
+    """Its tokenizer; pads on the left."""
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks; layers run from 0 to this."""
+        return int(self.model.config.num_hidden_layers)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the hidden state."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self.model.device
+        return device
+
+    def check_layer(self, layer: int) -> None:
+        """Raise ValueError unless the layer exists."""
+        if not 0 <= layer <= self.n_layers:
+            raise ValueError(
+                f"`layer` must lie in 0..{self.n_layers} (0 is the embedding, {self.n_layers} the "
+                f"last block of {self.name}); got {layer}."
+            )
+
+    def module(self, layer: int) -> torch.nn.Module:
+        """Return the module whose output is this layer."""
+        self.check_layer(layer)
+        inner = self.model.model
+        module: torch.nn.Module = inner.embed_tokens if layer == 0 else inner.layers[layer - 1]
+        return module
+
+
+def load(name: str | Path = BUNDLED, *, device: str | None = None) -> Llama:
+    """Load a Llama and its tokenizer.
+
+    The network is used only for a name of the form `owner/model`. Weights must be safetensors.
+
+    Args:
+        name: The bundled model (`"llama_tiny"`), a folder, or a hub name such as
+            `"meta-llama/Llama-3.1-8B"`.
+        device: Where to put it; by default a CUDA GPU if there is one, else the CPU.
+
+    Returns:
+        The model in evaluation mode: the bundled one in float32, any other in its stored dtype.
+
+    Raises:
+        FileNotFoundError: if the name is not bundled, not a folder and not a hub name, or if
+            files are missing.
+        PermissionError: if the model is gated and this account has no access.
+        ConnectionError: if a hub name cannot be reached.
+        ValueError: if the folder holds another architecture, or weights that are corrupt,
+            incomplete or of other shapes.
+    """
+    source = _source(str(name))
+    try:
+        config = AutoConfig.from_pretrained(source)
+        if config.model_type != "llama":
+            raise ValueError(
+                f"{name} must be a Llama; its config.json says {config.model_type!r}. "
+                "Choose a Llama checkpoint."
+            )
+        model, report = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=torch.float32 if _is_bundled(str(name)) else "auto",
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise _explained(error, str(name)) from error
+    _check_complete(report, str(name))
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if len(tokenizer) > config.vocab_size:
+        raise ValueError(
+            f"the tokenizer of {name} must fit its weights ({config.vocab_size} rows); it has "
+            f"{len(tokenizer)} tokens. Bring the tokenizer that belongs to this checkpoint."
+        )
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Llama(str(name), model.eval().requires_grad_(False).to(device), tokenizer)
+
+
+def _is_bundled(name: str) -> bool:
+    return name == BUNDLED or name.startswith(f"{BUNDLED}/")
+
+
+def _source(name: str) -> str:
+    """Return the folder or hub name to load from."""
+    if _is_bundled(name):
+        _, _, seed = name.partition("/")
+        folder = DATA / BUNDLED / (seed or "seed0")
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"the bundled model is expected at data/{BUNDLED}/{seed or 'seed0'} beside the "
+                "package. Install the kit from its repository with `pip install -e .`, or make "
+                "the model with `python -m ssae_kit.world train`."
+            )
+        return str(folder)
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise FileNotFoundError(
+                f"the folder {name} must hold a Llama checkpoint; it has no config.json."
+            )
+        return name
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return name
+    raise FileNotFoundError(
+        f"a model must be {BUNDLED!r}, an existing folder, or a hub name such as "
+        f"'meta-llama/Llama-3.1-8B'; got {name!r}. Check the spelling."
+    )
+
+
+def _explained(error: Exception, name: str) -> Exception:
+    """Turn what the loading library raised into an error that says what to do."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    if any(isinstance(e, GatedRepoError) for e in chain) or "gated repo" in str(error):
+        return PermissionError(
+            f"{name} is gated. Ask for access on its page on huggingface.co, then log in here "
+            "with `hf auth login`. The bundled model needs neither."
+        )
+    if any(isinstance(e, RepositoryNotFoundError) for e in chain):
+        return FileNotFoundError(f"there is no model {name!r} on the hub. Check the spelling.")
+    if Path(name).is_dir() or _is_bundled(name):
+        if isinstance(error, OSError):
+            return FileNotFoundError(
+                f"{name} must hold config.json, safetensors weights and tokenizer files; "
+                f"loading them failed: {error}"
+            )
+        return ValueError(
+            f"the weights in {name} cannot be read ({error}). The file is probably truncated: "
+            "copy or download it again."
+        )
+    return ConnectionError(
+        f"{name!r} could not be fetched from the hub. Check the network, or download the "
+        f"checkpoint elsewhere and give its folder. ({str(error).splitlines()[0]})"
+    )
+
+
+def _check_complete(report: dict[str, Any], name: str) -> None:
+    """Refuse a checkpoint of which some weights would have been made up at random."""
+    for kind in ("missing_keys", "mismatched_keys"):
+        if report[kind]:
+            first = sorted(str(key) for key in report[kind])[0]
+            raise ValueError(
+                f"the weights of {name} are incomplete: {len(report[kind])} {kind[:-5]}, first "
+                f"{first}. Copy or download the checkpoint again."
+            )

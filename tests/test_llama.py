@@ -1,0 +1,211 @@
+import pytest
+import torch
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from ssae_kit.llama import Intervention, generate, hidden_states, intervene, load
+from ssae_kit.llama.load import _explained
+
+WORDS = "the king queen saw found a small large hat book . ,".split()
+TEXTS = ["the king saw a hat .", "the queen found", "a", "the small king found a large book ."]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A Llama checkpoint with random weights, in the published format."""
+    path = tmp_path_factory.mktemp("llama")
+    vocabulary = {w: i for i, w in enumerate(["<s>", "</s>", "<pad>", *WORDS])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="</s>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    ).save_pretrained(path)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary), hidden_size=16, intermediate_size=32, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=2, bos_token_id=0, eos_token_id=None,
+        pad_token_id=2, initializer_range=0.3,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def llama(folder):
+    return load(folder, device="cpu")
+
+
+@pytest.fixture
+def broken(folder, tmp_path):
+    """A copy of the checkpoint, to be damaged."""
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_hidden_states_equal_those_of_each_text_alone(llama):
+    for layer in (0, 1, 2):
+        states = hidden_states(llama, TEXTS, layer, tokens_per_batch=12)
+        for text, state in zip(TEXTS, states, strict=True):
+            ids = torch.tensor([llama.tokenizer(text)["input_ids"]])
+            alone = llama.model(ids, output_hidden_states=True).hidden_states[layer][0, -1]
+            torch.testing.assert_close(state, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_the_last_layer_is_the_output_of_the_last_block(llama):
+    state = hidden_states(llama, TEXTS[:1], 3)
+    ids = torch.tensor([llama.tokenizer(TEXTS[0])["input_ids"]])
+    normed = llama.model(ids, output_hidden_states=True).hidden_states[-1][:, -1]
+    torch.testing.assert_close(llama.model.model.norm(state), normed)
+
+
+@pytest.mark.parametrize("layer", [-1, 4])
+def test_a_layer_that_does_not_exist_is_named(llama, layer):
+    with pytest.raises(ValueError, match=rf"0\.\.3 .*got {layer}"):
+        hidden_states(llama, TEXTS, layer)
+
+
+def test_an_empty_text_is_named_by_its_index(llama):
+    with pytest.raises(ValueError, match=r"texts\[1\] is empty"):
+        hidden_states(llama, ["the king", " "], 1)
+    with pytest.raises(ValueError, match="at least one text"):
+        hidden_states(llama, [], 1)
+
+
+def test_a_hidden_state_that_is_not_finite_is_named_by_its_text(folder):
+    llama = load(folder, device="cpu")
+    llama.model.model.embed_tokens.weight[3 + WORDS.index("queen")] = float("nan")
+    with pytest.raises(ValueError, match=r"texts\[1\]: 'the queen'"):
+        hidden_states(llama, ["the king", "the queen"], 1)
+
+
+def test_a_name_that_is_nothing_known_is_refused_without_network():
+    with pytest.raises(FileNotFoundError, match="'llama_tiny', an existing folder, or a hub name"):
+        load("lama")
+
+
+def test_a_gated_model_says_how_to_get_access(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise OSError("no") from GatedRepoError.__new__(GatedRepoError)
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
+    with pytest.raises(PermissionError, match="gated.*hf auth login"):
+        load("meta-llama/Llama-3.1-8B")
+
+
+def test_a_hub_name_without_network_says_so(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise OSError("We couldn't connect") from LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
+    with pytest.raises(ConnectionError, match=r"Check the network.*folder"):
+        load("meta-llama/Llama-3.1-8B")
+
+
+def test_a_folder_without_config_or_weights_is_refused(broken):
+    (broken / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="safetensors weights"):
+        load(broken)
+    (broken / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+        load(broken)
+
+
+def test_truncated_weights_are_refused(broken):
+    with (broken / "model.safetensors").open("r+b") as file:
+        file.truncate(2000)
+    with pytest.raises(ValueError, match="truncated"):
+        load(broken)
+
+
+def test_missing_weights_are_refused_rather_than_made_up(broken):
+    weights = load_file(broken / "model.safetensors")
+    del weights["model.layers.0.mlp.up_proj.weight"]
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"1 missing, first model\.layers\.0\.mlp\.up_proj"):
+        load(broken)
+
+
+def test_a_tokenizer_larger_than_the_vocabulary_is_refused(broken):
+    config = AutoConfig.from_pretrained(broken)
+    config.vocab_size = 8
+    LlamaForCausalLM(config).save_pretrained(broken)
+    with pytest.raises(ValueError, match="must fit its weights"):
+        load(broken)
+
+
+def test_an_unknown_failure_in_a_folder_still_explains(folder):
+    assert "truncated" in str(_explained(RuntimeError("boom"), str(folder)))
+
+
+def test_a_zero_vector_leaves_the_text_unchanged_and_a_large_one_changes_it(llama):
+    prompts = TEXTS[:2]
+    zero = Intervention(2, torch.zeros(2, 16))
+    large = Intervention(2, 30 * torch.randn(2, 16, generator=seeded()))
+    texts = [
+        generate(llama, prompts, max_new_tokens=8, generator=seeded(1), intervention=i)
+        for i in (None, zero, large)
+    ]
+    assert texts[0] == texts[1]
+    assert texts[0] != texts[2]
+
+
+def test_sampling_is_reproducible_and_leaves_the_global_generator_alone(llama):
+    before = torch.random.get_rng_state()
+    first, second = (
+        generate(llama, TEXTS, max_new_tokens=6, generator=seeded(3), batch_size=2)
+        for _ in range(2)
+    )
+    assert first == second
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_one_nudge_touches_only_the_last_token_of_the_prompt(llama):
+    ids = torch.tensor([llama.tokenizer(TEXTS[0])["input_ids"]])
+    vector = torch.randn(1, 16, generator=seeded())
+    plain = llama.model(ids).logits
+    for at, untouched in (("last", slice(0, -1)), ("all", slice(0, 0))):
+        with intervene(llama, Intervention(1, vector, at)):
+            steered = llama.model(ids).logits
+        assert torch.equal(plain[:, untouched], steered[:, untouched])
+        assert not torch.equal(plain[:, -1], steered[:, -1])
+
+
+def test_the_hook_is_gone_after_an_exception_and_after_an_interrupt(llama):
+    ids = torch.tensor([[3, 4]])
+    plain = llama.model(ids).logits
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error), intervene(llama, Intervention(1, torch.ones(1, 16))):
+            raise error
+        assert torch.equal(plain, llama.model(ids).logits)
+
+
+def test_an_intervention_that_changes_nothing_is_an_error(llama):
+    intervention = Intervention(1, torch.ones(1, 16))
+    with pytest.raises(RuntimeError, match="changed nothing"), intervene(llama, intervention):
+        pass
+    one_token = torch.tensor([[3]])
+    with pytest.raises(RuntimeError, match="changed nothing"), intervene(llama, intervention):
+        llama.model(one_token)
+
+
+def test_vectors_that_do_not_fit_are_refused(llama):
+    with pytest.raises(ValueError, match="one vector per prompt"):
+        generate(
+            llama, TEXTS, max_new_tokens=2, generator=seeded(),
+            intervention=Intervention(1, torch.ones(2, 16)),
+        )  # fmt: skip
+    ids = torch.tensor([[3, 4]])
+    wide = Intervention(1, torch.ones(1, 8))
+    with pytest.raises(ValueError, match=r"\[1, 16\]"), intervene(llama, wide):
+        llama.model(ids)
+    with pytest.raises(ValueError, match="'last' or 'all'"):
+        Intervention(1, torch.ones(1, 16), "middle")
+    with pytest.raises(ValueError, match="finite"):
+        Intervention(1, torch.full((1, 16), float("nan")))
