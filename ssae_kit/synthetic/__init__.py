@@ -1,0 +1,27 @@
+"""Data with known truth: concept shifts with a chosen support design."""
+
+from ssae_kit.synthetic import supports
+from ssae_kit.synthetic.shifts import (
+    Magnitudes,
+    Mixing,
+    ShiftData,
+    ShiftProblem,
+    sample_shifts,
+    stack,
+    stream_shifts,
+)
+from ssae_kit.synthetic.supports import Diversity, SupportDesign, check_diversity
+
+__all__ = [
+    "Diversity",
+    "Magnitudes",
+    "Mixing",
+    "ShiftData",
+    "ShiftProblem",
+    "SupportDesign",
+    "check_diversity",
+    "sample_shifts",
+    "stack",
+    "stream_shifts",
+    "supports",
+]

@@ -1,0 +1,215 @@
+"""Which concepts shift together: support designs, and the condition that the theorem puts on them.
+
+The support of a pair is the set of concepts that differ between its source and its target. A
+design is a probability law over supports. Every design here is drawn the same way: a number of
+distinct units is drawn, and the support is their union. With one concept per unit, any concepts
+may meet; with two, those two always shift together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SupportDesign:
+    """A law over supports. `sizes`, `blocks`, `nested`, `contiguous` and `family` make one.
+
+    Raises:
+        ValueError: if there is no unit, a unit is empty, a concept is in no unit, a weight is not
+            above 0, or `most` is out of range.
+    """
+
+    name: str
+    """Says in words which supports occur; figures quote it."""
+    units: Bool[Tensor, "units concepts"]
+    """Which concepts belong to each unit."""
+    weights: Float[Tensor, " units"]
+    """Relative chance of each unit to be drawn, above 0."""
+    most: int = 1
+    """Units in one support: 1 to this many, each number equally likely."""
+
+    def __post_init__(self) -> None:
+        n_units = self.units.shape[0]
+        if n_units == 0 or not self.units.any(1).all():
+            raise ValueError(
+                f"support design {self.name!r} must have members, each with at least one concept; "
+                f"got {n_units} units, {int((~self.units.any(1)).sum())} of them empty."
+            )
+        never = (~self.units.any(0)).nonzero().flatten().tolist()
+        if never:
+            raise ValueError(
+                f"every concept must shift in some pair; in design {self.name!r} concepts {never} "
+                "never do. Leave them out: what never shifts cannot be identified."
+            )
+        if self.weights.shape != (n_units,) or not (self.weights > 0).all():
+            raise ValueError(
+                f"`weights` must hold one number above 0 per unit ({n_units}); got {self.weights}."
+            )
+        if not 1 <= self.most <= n_units:
+            raise ValueError(
+                f"`most` must lie in 1..{n_units} (the number of units); got {self.most}."
+            )
+
+    @property
+    def n_concepts(self) -> int:
+        """Number of concepts."""
+        return self.units.shape[1]
+
+    def sample(
+        self, n_samples: int, *, generator: torch.Generator
+    ) -> Bool[Tensor, "samples concepts"]:
+        """Draw supports: which concepts shift in each of `n_samples` pairs."""
+        if n_samples < 1:
+            raise ValueError(f"`n_samples` must be at least 1; got {n_samples}.")
+        n_units = self.units.shape[0]
+        n_drawn = torch.randint(1, self.most + 1, (n_samples, 1), generator=generator)
+        # The largest of log(weight) + Gumbel noise are a weighted draw without replacement.
+        uniform = torch.rand(n_samples, n_units, generator=generator).clamp(1e-20, 1 - 1e-7)
+        keys = self.weights.log() - (-uniform.log()).log()
+        order = keys.topk(self.most, dim=1).indices
+        used = torch.arange(self.most) < n_drawn
+        drawn = torch.zeros(n_samples, n_units).scatter_(1, order, used.float())
+        return drawn @ self.units.float() > 0
+
+
+def sizes(n_concepts: int, most: int) -> SupportDesign:
+    """Any 1 to `most` concepts shift, each number equally likely. Diverse, whatever `most` is."""
+    units = torch.eye(max(n_concepts, 0)).bool()
+    return SupportDesign(f"any 1 to {most} of {n_concepts}", units, torch.ones(len(units)), most)
+
+
+def blocks(n_concepts: int, block: int, most: int = 1) -> SupportDesign:
+    """Concepts shift in fixed blocks of `block`; 1 to `most` blocks a pair. Not diverse.
+
+    `block = n_concepts` makes every concept shift in every pair.
+    """
+    if block < 1 or n_concepts % block:
+        raise ValueError(f"`block` must divide the {n_concepts} concepts; got {block}.")
+    units = torch.eye(n_concepts // block).bool().repeat_interleave(block, dim=1)
+    return SupportDesign(f"blocks of {block}", units, torch.ones(len(units)), most)
+
+
+def together(n_concepts: int, group: Sequence[int], most: int) -> SupportDesign:
+    """As `sizes`, but the concepts in `group` always shift together. Not diverse."""
+    grouped = torch.zeros(1, n_concepts).bool()
+    grouped[0, list(group)] = True
+    units = torch.cat([torch.eye(n_concepts).bool()[~grouped[0]], grouped])
+    return SupportDesign(f"{list(group)} always together", units, torch.ones(len(units)), most)
+
+
+def nested(n_concepts: int, inner: int, outer: int, most: int) -> SupportDesign:
+    """As `sizes`, but concept `inner` shifts only in pairs where `outer` does. Not diverse."""
+    units = torch.eye(n_concepts).bool()
+    units[inner, outer] = True
+    name = f"{inner} only with {outer}"
+    return SupportDesign(name, units, torch.ones(n_concepts), most)
+
+
+def contiguous(n_concepts: int, length: int) -> SupportDesign:
+    """`length` neighbours on a ring shift. Diverse if `length` < `n_concepts`."""
+    first = torch.arange(n_concepts)[:, None]
+    members = (first + torch.arange(length)) % n_concepts
+    units = torch.zeros(n_concepts, n_concepts).scatter_(1, members, 1.0).bool()
+    return SupportDesign(f"{length} neighbours on a ring", units, torch.ones(n_concepts))
+
+
+def paired(n_pairs: int, joint_share: float) -> SupportDesign:
+    """Concepts come in pairs (0,1), (2,3), ...; one of a pair shifts, or both.
+
+    Args:
+        n_pairs: Number of pairs of concepts; each sample uses one of them.
+        joint_share: Chance, between 0 and 1, that both shift. The design is diverse for all of
+            them.
+    """
+    if not 0 < joint_share < 1:
+        raise ValueError(f"`joint_share` must lie between 0 and 1; got {joint_share}.")
+    both = torch.eye(n_pairs).bool().repeat_interleave(2, dim=1)
+    units = torch.cat([both, torch.eye(2 * n_pairs).bool()])
+    weights = torch.tensor([joint_share] * n_pairs + [(1 - joint_share) / 2] * 2 * n_pairs)
+    return SupportDesign(f"pairs, both shift in {joint_share:.0%}", units, weights)
+
+
+def family(subsets: Sequence[Sequence[int]], n_concepts: int | None = None) -> SupportDesign:
+    """Exactly these subsets of concepts, equally likely.
+
+    Args:
+        subsets: Concept indices of each support.
+        n_concepts: Number of concepts; by default the largest index plus one.
+    """
+    if not subsets or not all(subsets):
+        raise ValueError(
+            f"`subsets` must hold at least one support, and no empty one; got {list(subsets)}."
+        )
+    largest = max(max(subset) for subset in subsets)
+    n_concepts = n_concepts or largest + 1
+    if largest >= n_concepts or min(min(subset) for subset in subsets) < 0:
+        raise ValueError(f"`subsets` must hold indices in 0..{n_concepts - 1}; got {subsets}.")
+    units = torch.zeros(len(subsets), n_concepts).bool()
+    for row, subset in enumerate(subsets):
+        units[row, list(subset)] = True
+    return SupportDesign(f"{len(subsets)} given supports", units, torch.ones(len(subsets)))
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """Whether a set of supports meets the theorem's diversity condition, concept by concept."""
+
+    never_without: Bool[Tensor, "concepts concepts"]
+    """True at [j, k] if concept j never shifts without concept k, j unlike k."""
+    never_shift: Bool[Tensor, " concepts"]
+    """True for concepts in no support at all."""
+
+    @property
+    def violators(self) -> Int[Tensor, " violators"]:
+        """Concepts that the condition does not protect: they never shift without some other."""
+        return (self.never_without.any(1) | self.never_shift).nonzero().flatten()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the condition holds for every concept."""
+        return self.violators.numel() == 0
+
+    def __str__(self) -> str:
+        """Name each violator and the concepts it never shifts without."""
+        if self.holds:
+            return "Support diversity holds for every concept."
+        lines = []
+        for concept in self.violators.tolist():
+            with_ = self.never_without[concept].nonzero().flatten().tolist()
+            fate = "never shifts" if self.never_shift[concept] else f"never shifts without {with_}"
+            lines.append(f"concept {concept} {fate}")
+        return "Support diversity fails: " + "; ".join(lines) + "."
+
+
+def check_diversity(
+    supports: SupportDesign | Bool[Tensor, "samples concepts"], *, seed: int = 0
+) -> Diversity:
+    """Check the theorem's condition on supports, and name the concepts that violate it.
+
+    The condition: for each concept k, the supports without k together cover every other concept.
+    It says the same that no concept j always brings another concept k along: for each j and k,
+    some support holds j without k.
+
+    Args:
+        supports: A design, or the supports of a data set (rows may repeat).
+        seed: A design that combines units is checked on 20 000 of its supports, drawn with it.
+
+    Returns:
+        Who violates it, and with whom.
+
+    Source: Joshi et al. 2025 (arXiv 2502.12179), after Lachapelle et al. 2022 (arXiv 2211.14666).
+    """
+    if isinstance(supports, SupportDesign):
+        if supports.most == 1:
+            supports = supports.units
+        else:
+            supports = supports.sample(20_000, generator=torch.Generator().manual_seed(seed))
+    held = supports.float()
+    j_without_k = held.mT @ (1 - held)
+    shifts = held.any(0)
+    never_without = (j_without_k == 0) & shifts[:, None]
+    return Diversity(never_without.fill_diagonal_(False), ~shifts)
