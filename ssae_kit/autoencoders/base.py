@@ -7,7 +7,7 @@ between data sets.
 
 import importlib
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ssae_kit.storage import load_tensors, save_tensors
 
 FORMAT = "ssae_kit.autoencoder/1"
+Run = TypeVar("Run", bound="Autoencoder")
 
 
 class LossTerms(NamedTuple):
@@ -137,7 +138,7 @@ class Autoencoder(nn.Module):
         """Rescale every decoder direction to unit norm, in place."""
         self.decoder.div_(self.decoder.norm(dim=1, keepdim=True).clamp_min(1e-12))
 
-    def select(self, run: int) -> Self:
+    def select(self: Run, run: int) -> Run:
         """Return a copy that holds one run only."""
         sizes = (1, self.d_model, self.n_latents)
         chosen = type(self)(*sizes, generator=torch.Generator(), **self.settings)
