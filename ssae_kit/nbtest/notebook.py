@@ -1,0 +1,234 @@
+"""A notebook as a pytest collector and its cells as tests."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import pytest
+import yaml
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.output_widget import OutputWidget
+from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError, coalesce_streams, nocolors
+
+from ssae_kit.nbtest.outputs import absolute_path, committable, write_outputs
+
+#: Figures and claims hold raw floats, which differ between processors: never compared.
+NEVER_COMPARED = (
+    "application/vnd.plotly.v1+json",
+    "application/vnd.ssae-claims+json",
+    "image/svg+xml",
+    "text/html",
+)
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def parameters(config: pytest.Config) -> dict[str, Any]:
+    """Parameters given with ``--nb-param``, read as YAML (so ``3``, ``true``, ``[1, 2]`` work)."""
+    found: dict[str, Any] = {}
+    for pair in config.getoption("nb_param"):
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise pytest.UsageError(f"--nb-param needs NAME=VALUE; got {pair!r}.")
+        found[name] = yaml.safe_load(text)
+        if isinstance(found[name], str) and re.fullmatch(r"[-+\d.]+e[-+\d]+", text, re.IGNORECASE):
+            found[name] = float(text)  # YAML 1.1 takes 1e-3 for a string
+    return found
+
+
+class Notebook(IPyNbFile):
+    """A notebook: collected by nbval, executed once by papermill before its first cell is judged."""
+
+    def collect(self) -> Iterator["Cell"]:
+        """Yield nbval's cells as ours, numbered from 1."""
+        self.skip_compare: tuple[str, ...] = (*self.skip_compare, *NEVER_COMPARED)
+        try:
+            cells = list(super().collect())
+        except Exception as error:
+            raise self.CollectError(f"{self.path} is not a readable notebook: {error}") from error
+        ids = [old.cell.get("id") for old in cells]
+        if None in ids or len(set(ids)) < len(ids):
+            raise self.CollectError(
+                f"{self.path}: every code cell needs an id of its own (notebook format 4.5). "
+                "Save the notebook once in JupyterLab 4."
+            )
+        self.options = {old.cell.id: old.options for old in cells}
+        for old in cells:
+            yield Cell.from_parent(
+                self,
+                name=f"Cell {old.cell_num + 1}",
+                cell_num=old.cell_num,
+                cell=old.cell,
+                options=old.options,
+            )
+
+    def parameter_names(self) -> set[str]:
+        """Names assigned in the cell tagged ``parameters``."""
+        tagged = [c.source for c in self.nb.cells if "parameters" in c.metadata.get("tags", [])]
+        try:
+            lines = ast.parse(tagged[0]).body if tagged else []
+        except SyntaxError:
+            return set()  # the cell itself will fail
+        targets = [t for line in lines if isinstance(line, ast.Assign) for t in line.targets]
+        targets += [line.target for line in lines if isinstance(line, ast.AnnAssign)]
+        return {t.id for t in targets if isinstance(t, ast.Name)}
+
+    def get_sanitize_files(self) -> list[Path]:
+        """Sanitize file, found from wherever pytest is called."""
+        return [self.config.rootpath / name for name in super().get_sanitize_files()]
+
+    def setup(self) -> None:
+        """Run the notebook, note what went wrong in which cell, write back if asked to."""
+        self.setup_sanitize_files()
+        self.out = self._executed_copy()
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        self.out.unlink(missing_ok=True)  # never judge an older run
+        crash = self._execute()
+        cells = nbformat.read(self.out, 4).cells if self.out.exists() else []
+        self.fresh = {cell.id: cell for cell in cells if cell.cell_type == "code"}
+        self.problems: dict[str, tuple[str, str]] = {}
+        self._judge(crash)
+        if self.config.getoption("nb_write") and not self.problems:
+            write_outputs(self.path, self.nb, self.fresh, self.config.rootpath)
+
+    def teardown(self) -> None:
+        """Do nothing: papermill has stopped its kernel already."""
+
+    def _executed_copy(self) -> Path:
+        root: Path = self.config.rootpath
+        inside = self.path.relative_to(root) if root in self.path.parents else Path(self.path.name)
+        folder = self.config.getini("notebook_folder")
+        inside = inside.relative_to(folder) if inside.is_relative_to(folder) else inside
+        return root / str(self.config.getini("notebook_build")) / inside
+
+    def _execute(self) -> Exception | None:
+        """Run by papermill; returns what kept the run from ending, not an error in a cell."""
+        option, own = self.config.option, self.parameter_names()
+        named = self.nb.metadata.get("kernelspec", {}).get("name", "python3")
+        kernel = option.nbval_kernel_name or named
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TQDM_DISABLE", "1")  # inherited by the kernel
+            if option.nb_write:
+                patch.setenv("SSAE_STATIC", "1")  # figures as PNG: GitHub draws no plotly
+            # nbclient issue 312: the echo of an Output widget makes about 2 cells in 100 sleep
+            # until the cell timeout. The kernel does not need it.
+            patch.setattr(OutputWidget, "sync_state", lambda widget: None)
+            try:
+                KernelSpecManager().get_kernel_spec(kernel)  # fails in one line, papermill in many
+                papermill.execute_notebook(
+                    self.path,
+                    self.out,
+                    {k: v for k, v in parameters(self.config).items() if k in own},
+                    kernel_name=kernel,
+                    language="python",
+                    cwd=self.path.parent,
+                    progress_bar=False,
+                    start_timeout=option.nbval_kernel_startup_timeout,
+                    execution_timeout=max(1, round(option.nbval_cell_timeout)),
+                    skip_cells_with_tag="nbval-skip",
+                    extra_arguments=["--log-level=ERROR"],
+                )
+            except papermill.PapermillExecutionError:
+                return None  # found again in the cell's outputs
+            except Exception as error:
+                return error
+        return None
+
+    def _judge(self, crash: Exception | None) -> None:
+        """Fill ``problems`` and ``unreached`` from the executed copy."""
+        started = [i for i, c in self.fresh.items() if c.metadata.papermill.get("start_time")]
+        run = [i for i, option in self.options.items() if not option["skip"]]
+        started = [i for i in started if i in run]
+        self.unreached = set(run) - set(started)
+        for i in started:
+            hidden = self.config.getoption("nb_write")
+            path = hidden and absolute_path(self.fresh[i].outputs, self.config.rootpath)
+            if path:
+                self.problems[i] = (f"the output names a path of this machine: {path}", "")
+            for output in self.fresh[i].outputs:
+                if output.output_type == "error" and not self.options[i]["check_exception"]:
+                    trace = "\n".join(output.traceback)
+                    self.problems[i] = (f"{output.ename}: {output.evalue}", trace)
+        if run and (crash is not None or (self.unreached and not self.problems)):
+            culprit = (started[-1:] or run)[0]
+            self.problems[culprit] = (explain(crash, self.config.option), "")
+        self.unreached -= set(self.problems)
+
+
+class Cell(IPyNbCell):
+    """One code cell, judged from the notebook's one run."""
+
+    def setup(self) -> None:
+        """Do nothing: the notebook has run as a whole."""
+
+    def runtest(self) -> None:
+        """Fail if the cell failed, was never reached or prints what is not committed."""
+        notebook, key = self.parent, self.cell.id
+        if self.options["skip"]:
+            pytest.skip("tagged nbval-skip")
+        if key in notebook.problems:
+            self.raise_cell_error(*notebook.problems[key])
+        if key in notebook.unreached:
+            selected = {x.cell.id for x in self.session.items if x.parent is notebook}
+            if selected & set(notebook.problems):
+                pytest.skip("not reached: an earlier cell failed")
+            self.raise_cell_error("not reached: an earlier cell, not selected here, failed")
+        if self.options["check"] and not self.config.getoption("nb_write"):
+            fresh = committable(notebook.fresh[key].outputs, 0, self.config.rootpath)
+            self._compare(fresh)
+
+    def _compare(self, fresh: list[Any]) -> None:
+        if not self.config.get_terminal_writer().hasmarkup:
+            self.colors = nocolors
+        if not self.compare_outputs(coalesce_streams(fresh), coalesce_streams(self.cell.outputs)):
+            self.raise_cell_error(
+                "stale output: what is committed differs from a fresh run. "
+                "If the fresh one is right, write it: pytest --nb-write",
+                "\n".join(self.comparison_traceback),
+            )
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Say what went wrong, in which cell of which notebook, and where to look."""
+        error, notebook = excinfo.value, self.parent
+        if not isinstance(error, NbCellError):
+            return pytest.Item.repr_failure(self, excinfo)
+        place = shown(notebook.path, self.config.rootpath)
+        opened = notebook.out if notebook.out.exists() else notebook.path  # never started
+        source = "\n".join("    " + line for line in error.source.splitlines())
+        parts = [str(error), f"{place}, code cell {error.cell_num + 1}:\n{source}"]
+        parts += [error.inner_traceback] if error.inner_traceback else []
+        parts += [f"Open it: jupyter lab {shown(opened, self.config.rootpath)}"]
+        text = "\n\n".join(parts)
+        return text if self.config.get_terminal_writer().hasmarkup else ANSI.sub("", text)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where pytest says that the cell is."""
+        return self.path, 0, f"{shown(self.path, self.config.rootpath)}::{self.name}"
+
+
+def shown(path: Path, root: Path) -> str:
+    """Path as a person types it from the repository's root."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def explain(crash: Exception | None, option: Any) -> str:
+    """One sentence on what stopped a run."""
+    match crash:
+        case CellTimeoutError():
+            limit = max(1, round(option.nbval_cell_timeout))
+            return f"cell timeout: it ran longer than {limit} s (--nbval-cell-timeout)"
+        case DeadKernelError():
+            return "dead kernel: it ended while this cell ran (out of memory, or ended from within)"
+        case NoSuchKernel():
+            known = sorted(KernelSpecManager().find_kernel_specs())
+            return (
+                f"missing kernel: the notebook asks for {crash.name!r}, installed are {known}. "
+                "Choose 'Python 3 (ipykernel)' in JupyterLab and save."
+            )
+        case None:
+            return "the run stopped in this cell without an error"
+    return f"{type(crash).__name__}: {crash}"

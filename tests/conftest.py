@@ -1,0 +1,22 @@
+"""What every test shares: shape checks, and which files are not tests."""
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Every annotated shape and type of the package is checked while the tests run. The option
+# --jaxtyping-packages cannot do it here: pytest has imported ssae_kit.nbtest by then.
+install_import_hook("ssae_kit", "beartype.beartype")
+
+collect_ignore = ["notebooks_bad"]  # they must fail; test_nbtest.py runs copies of them
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """What the code under test shows in a notebook: a list of {MIME type: data}."""
+    outputs = []
+
+    def display(item, raw=False):
+        outputs.append(item if raw else {"text/markdown": item.data})
+
+    monkeypatch.setattr("IPython.display.display", display)
+    return outputs
