@@ -1,0 +1,126 @@
+"""The look of every figure, and the one way to display it: `show(fig, alt)`.
+
+Colours are Okabe and Ito's, those that reach a contrast of 3:1 on white. Colour never stands
+alone: `DASHES` and `MARKERS` run beside it.
+"""
+
+import base64
+import functools
+import json
+import os
+
+import plotly.graph_objects as go
+import plotly.io as pio
+
+BLACK, BLUE, VERMILLION = "#000000", "#0072B2", "#D55E00"
+GREEN, PURPLE = "#009E73", "#CC79A7"
+COLOURS = (BLACK, BLUE, VERMILLION, GREEN, PURPLE)
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+MARKERS = ("circle", "square", "triangle-up", "diamond", "x")
+DIVERGING = ((0.0, BLUE), (0.5, "#FFFFFF"), (1.0, VERMILLION))
+
+TEMPLATE = "ssae"
+"""Name of the registered template; every plot function passes it explicitly."""
+
+PLOTLY_MIME = "application/vnd.plotly.v1+json"
+STATIC = "SSAE_STATIC"
+"""Environment variable; 1 makes `show` write PNG, which a page without JavaScript can draw."""
+
+
+def register_template() -> None:
+    """Register the kit's look with plotly under the name `TEMPLATE`."""
+    axis = {
+        "showgrid": True,
+        "gridcolor": "#E5E5E5",
+        "linecolor": BLACK,
+        "ticks": "outside",
+        "zerolinecolor": "#999999",
+        "automargin": True,
+        "title": {"font": {"size": 15}},
+    }
+    layout = go.Layout(
+        width=720,
+        height=400,
+        margin={"l": 70, "r": 30, "t": 60, "b": 60},
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        font={"family": "Open Sans, Arial, sans-serif", "size": 14, "color": BLACK},
+        title={"x": 0.02, "xanchor": "left", "font": {"size": 17}},
+        colorway=COLOURS,
+        colorscale={"sequential": "Cividis", "diverging": DIVERGING},
+        xaxis=axis,
+        yaxis=axis,
+        hoverlabel={"font": {"size": 13}},
+    )
+    pio.templates[TEMPLATE] = go.layout.Template(layout=layout)
+
+
+def show(fig: go.Figure, alt: str = "") -> None:
+    """Display a figure with its description as a visible caption below it.
+
+    In JupyterLab the figure is live. With the environment variable `SSAE_STATIC` set to 1 (as
+    ``pytest --nb-write`` does) it is a PNG instead; never both, since JupyterLab would then show
+    only the PNG.
+
+    Args:
+        fig: The figure. Its ``layout.meta["alt"]`` is set in place.
+        alt: One sentence that says what can be seen, for readers who cannot see it. May be left
+            out if ``fig.layout.meta["alt"]`` holds it already.
+
+    Raises:
+        TypeError: if the description is not text.
+        ValueError: if there is no description.
+        RuntimeError: if a PNG is asked for and no Chrome or Chromium is found.
+    """
+    meta = dict(fig.layout.meta) if isinstance(fig.layout.meta, dict) else {}
+    alt = alt or meta.get("alt", "")
+    if not isinstance(alt, str):
+        raise TypeError(
+            f"`alt` must be a sentence that describes the figure; got {type(alt).__name__} {alt!r}."
+        )
+    if not alt.strip():
+        raise ValueError(
+            "`show` needs a description of the figure for readers who cannot see it; got none. "
+            'Call show(fig, "What the figure shows, in one sentence.").'
+        )
+    fig.update_layout(meta={**meta, "alt": alt.strip()})
+    _display(fig, alt.strip())
+
+
+def _display(fig: go.Figure, alt: str) -> None:
+    from IPython.display import Markdown, display  # 0.1 s, which only a notebook should pay
+
+    if os.environ.get(STATIC) == "1":
+        picture = {"image/png": base64.b64encode(png(fig)).decode()}
+    else:
+        picture = {PLOTLY_MIME: json.loads(fig.to_json())}
+    display({**picture, "text/plain": alt}, raw=True)
+    display(Markdown(f"*Figure: {alt}*"))
+
+
+def png(fig: go.Figure) -> bytes:
+    """Draw a figure as PNG in its own size, 720 by 400 pixels unless it says otherwise.
+
+    Raises:
+        RuntimeError: if no Chrome or Chromium is found.
+    """
+    import kaleido  # only a PNG needs it
+
+    _start_browser()
+    default = pio.templates[TEMPLATE].layout
+    size = {
+        "width": fig.layout.width or default.width,
+        "height": fig.layout.height or default.height,
+    }
+    return bytes(kaleido.calc_fig_sync(fig.to_dict(), opts={"format": "png", "scale": 1, **size}))
+
+
+@functools.cache
+def _start_browser() -> None:
+    """Keep one browser open: 0.2 s for a figure instead of 3 s."""
+    import kaleido
+
+    kaleido.start_sync_server(silence_warnings=True)
+
+
+register_template()

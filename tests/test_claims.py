@@ -1,0 +1,115 @@
+"""The table of claims: a verdict is computed, a control must fail, and nothing is hidden."""
+
+import json
+import math
+
+import pytest
+
+from ssae_kit.claims import MIME, Claim, as_html, as_text, claims
+
+
+def claim(**changes):
+    given = {
+        "id": "06.codes",
+        "claim": "One code moves with one concept.",
+        "metric": "MCC, unitless",
+        "direction": ">=",
+        "threshold": 0.95,
+        "value": 0.97,
+        "control": "shuffled pairs",
+        "control_value": 0.31,
+    }
+    return Claim(**{**given, **changes})
+
+
+@pytest.mark.parametrize(
+    ("direction", "value", "passed"),
+    [
+        (">=", 0.95, True),
+        (">=", 0.9499, False),
+        ("<=", 0.95, True),
+        ("<=", 0.951, False),
+        (">=", math.nan, False),
+        ("<=", math.nan, False),
+        (">=", math.inf, False),
+        ("<=", -math.inf, False),
+    ],
+)
+def test_the_verdict_follows_from_value_and_threshold(direction, value, passed):
+    row = claim(direction=direction, value=value, control="", control_value=None)
+    assert row.passed is passed
+
+
+@pytest.mark.parametrize(
+    ("control_value", "fails", "passed"),
+    [(0.31, True, True), (0.95, False, False), (math.nan, False, False), (None, None, True)],
+)
+def test_a_control_that_does_not_fail_takes_the_verdict_with_it(control_value, fails, passed):
+    name = "" if control_value is None else "shuffled pairs"
+    row = claim(control=name, control_value=control_value)
+    assert row.control_fails is fails
+    assert row.passed is passed
+
+
+def test_a_failed_claim_says_so_in_text_html_and_data(displayed):
+    claims([claim(value=0.5), claim(id="06.ok")])
+    (data,) = displayed
+    verdicts = [line.split()[0] for line in data["text/plain"].splitlines() if "06." in line]
+    assert verdicts == ["FAIL", "PASS"]
+    assert "1 of 2 claims passed" in data["text/plain"]
+    assert data["text/html"].count(">FAIL<") == data["text/html"].count(">PASS<") == 1
+    assert [record["passed"] for record in data[MIME]] == [False, True]
+
+
+def test_programs_get_every_field_by_name(displayed):
+    claims([claim()])
+    (record,) = displayed[0][MIME]
+    assert record == {
+        "id": "06.codes",
+        "claim": "One code moves with one concept.",
+        "metric": "MCC, unitless",
+        "threshold": ">= 0.95",
+        "value": 0.97,
+        "control": "shuffled pairs: 0.31",
+        "passed": True,
+    }
+
+
+def test_a_value_that_is_no_number_is_still_valid_json(displayed):
+    claims([claim(value=math.nan)])
+    (record,) = displayed[0][MIME]
+    assert json.loads(json.dumps(record, allow_nan=False))["value"] is None
+    assert "nan" in as_text([claim(value=math.nan)])
+
+
+def test_text_and_html_name_the_control_and_whether_it_failed():
+    for table in (as_text, as_html):
+        assert "shuffled pairs: 0.31" in table([claim()])
+        assert "no control" in table([claim(control="", control_value=None)])
+    assert "Control fails as it should: no" in as_text([claim(control_value=0.99)])
+
+
+def test_html_shows_signs_instead_of_obeying_them():
+    table = as_html([claim(claim="a < b & <script>")])
+    assert "a &lt; b &amp; &lt;script&gt;" in table
+    assert "<script>" not in table
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"id": " "}, "`id` of a claim must be a text"),
+        ({"threshold": math.nan}, "`threshold` must be a finite number; got nan"),
+        ({"control_value": None}, "a control needs both"),
+        ({"control": ""}, "a control needs both"),
+    ],
+)
+def test_an_incomplete_claim_is_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        claim(**changes)
+
+
+def test_no_claim_or_two_of_one_name_are_refused():
+    for rows in ([], [claim(), claim()]):
+        with pytest.raises(ValueError, match="`id` each of its own"):
+            claims(rows)
