@@ -151,7 +151,8 @@ def unexplained_variance(
 
 def _unit(vectors: Tensor, dim: int) -> Tensor:
     """Scale to length 1 along `dim`; a zero vector stays zero."""
-    return vectors / vectors.norm(dim=dim, keepdim=True).clamp_min(1e-30)
+    unit: Tensor = vectors / vectors.norm(dim=dim, keepdim=True).clamp_min(1e-30)
+    return unit
 
 
 def _centred_unit(samples: Tensor, dim: int) -> Tensor:

@@ -1,6 +1,23 @@
 """Every autoencoder of the kit: one interface, and a leading run axis so that many train at once."""
 
 from ssae_kit.autoencoders.base import FORMAT, Autoencoder, LossTerms, load
+from ssae_kit.autoencoders.jumprelu import JumpReluSAE
 from ssae_kit.autoencoders.shift import ShiftAutoencoder
+from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder, TiedSAE
+from ssae_kit.autoencoders.topk import BatchTopKSAE, MatryoshkaSAE, TopKSAE
 
-__all__ = ["FORMAT", "Autoencoder", "LossTerms", "ShiftAutoencoder", "load"]
+__all__ = [
+    "FORMAT",
+    "Autoencoder",
+    "BatchTopKSAE",
+    "GatedSAE",
+    "JumpReluSAE",
+    "LossTerms",
+    "MatryoshkaSAE",
+    "ReluSAE",
+    "ShiftAutoencoder",
+    "SparseAutoencoder",
+    "TiedSAE",
+    "TopKSAE",
+    "load",
+]

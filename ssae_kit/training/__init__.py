@@ -1,15 +1,16 @@
 """Training: one loop for every autoencoder, and choices among runs that need no labels."""
 
 from ssae_kit.training.choice import LevelSweep, best_run, choose_level
-from ssae_kit.training.loop import (
+from ssae_kit.training.loop import evaluate, fit
+from ssae_kit.training.revive import revive_dead_
+from ssae_kit.training.settings import (
     Constraint,
     History,
     Penalty,
     Source,
+    Terms,
     Trainable,
     TrainingConfig,
-    evaluate,
-    fit,
 )
 
 __all__ = [
@@ -18,10 +19,12 @@ __all__ = [
     "LevelSweep",
     "Penalty",
     "Source",
+    "Terms",
     "Trainable",
     "TrainingConfig",
     "best_run",
     "choose_level",
     "evaluate",
     "fit",
+    "revive_dead_",
 ]

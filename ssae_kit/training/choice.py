@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ssae_kit.autoencoders import ShiftAutoencoder
-from ssae_kit.training.loop import Constraint, Trainable, TrainingConfig, evaluate, fit
+from ssae_kit.training.loop import evaluate, fit
+from ssae_kit.training.settings import Constraint, Trainable, TrainingConfig
 
 
 @dataclass(frozen=True)

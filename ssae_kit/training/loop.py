@@ -1,114 +1,29 @@
 """One training loop for every autoencoder: all runs at once, under a penalty or a constraint."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cooper
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
 from ssae_kit.autoencoders import LossTerms
 from ssae_kit.storage import load_tensors, save_tensors
-
-Source = Tensor | Callable[[int, torch.Generator], Tensor]
-"""Training inputs: `[samples, d_model]` for all runs, `[run, samples, d_model]` with one set per
-run, or a function of batch size and generator that returns a batch."""
-
-
-class Trainable(Protocol):
-    """What the loop asks of an autoencoder."""
-
-    @property
-    def n_runs(self) -> int: ...  # noqa: D102
-    def loss(self, inputs: Tensor) -> LossTerms: ...  # noqa: D102
-    def calibrate_(self, inputs: Tensor) -> None: ...  # noqa: D102
-    def project_gradients_(self) -> None: ...  # noqa: D102
-    def project_(self) -> None: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class Penalty:
-    """Add `weight` times the sparsity term to the error."""
-
-    weight: float | Tensor = 0.0
-    """Unitless, at least 0; a tensor `[run]` gives every run its own."""
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """Keep the sparsity term at or below `level`, by a Lagrange multiplier that learns too.
-
-    Source: Joshi et al. 2025 (arXiv 2502.12179), section 3; Gallego-Posada et al. 2025 (cooper).
-    """
-
-    level: float | Tensor
-    """Highest mean absolute code, above 0, in units of the root mean square input length; a
-    tensor `[run]` gives every run its own."""
-    start: float = 3.0
-    """Level during warm-up, as a multiple of `level`, at least 1."""
-    warmup: float = 0.1
-    """Share of steps at the start level, 0 to 1."""
-    ramp: float = 0.3
-    """Share of steps, after the warm-up, over which the level falls linearly to `level`."""
-    dual_learning_rate: float = 0.1
-    """Step size of the multiplier, which climbs by this times the relative violation."""
-
-    def at(self, progress: float) -> Tensor:
-        """Return the level at a point of training, `progress` from 0 to 1."""
-        tightened = min(max((progress - self.warmup) / max(self.ramp, 1e-9), 0.0), 1.0)
-        return torch.as_tensor(self.level) * (self.start + (1 - self.start) * tightened)
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How long and how fast."""
-
-    steps: int = 800
-    """Parameter updates."""
-    batch_size: int = 256
-    """Inputs per update and run, drawn with replacement."""
-    learning_rate: float = 1e-2
-    """Adam's step size, until it decays."""
-    decay: float = 0.3
-    """Share of steps, at the end, over which the learning rate falls linearly to 1%."""
-    record_every: int = 25
-    """Steps between two entries of the history."""
-    checkpoint_every: int = 500
-    """Steps between two checkpoints, where a file for them is given."""
-
-
-@dataclass(frozen=True)
-class History:
-    """What happened during training, one row per recorded step."""
-
-    step: list[int] = field(default_factory=list)
-    """Updates made so far."""
-    error: list[Tensor] = field(default_factory=list)
-    """Reconstruction error of the batch, `[run]`, unitless."""
-    sparsity: list[Tensor] = field(default_factory=list)
-    """Sparsity term of the batch, `[run]`, unitless."""
-    level: list[Tensor] = field(default_factory=list)
-    """Level in force, `[run]`; the penalty's weight where there is no constraint."""
-    multiplier: list[Tensor] = field(default_factory=list)
-    """Lagrange multiplier, `[run]`; zero where there is no constraint."""
-
-    def series(self, name: str) -> Float[Tensor, "records run"]:
-        """Return one of the tensors above, stacked over records."""
-        rows: list[Tensor] = getattr(self, name)
-        return torch.stack(rows)
-
-    def append(self, step: int, *values: Tensor) -> None:
-        """Add a row: step, error, sparsity, level, multiplier."""
-        self.step.append(step)
-        for name, value in zip(SERIES, values, strict=True):
-            getattr(self, name).append(value.detach().clone())
-
-
-SERIES = ("error", "sparsity", "level", "multiplier")
+from ssae_kit.training.revive import revive_dead_
+from ssae_kit.training.settings import (
+    SERIES,
+    Constraint,
+    History,
+    Penalty,
+    Source,
+    Terms,
+    Trainable,
+    TrainingConfig,
+    check,
+)
 
 
 def fit(
@@ -143,12 +58,13 @@ def fit(
         The history.
 
     Raises:
-        ValueError: if an input is not finite (its row is named), the batch is larger than the
-            data, a setting is out of range, or the checkpoint is of another training.
+        ValueError: if an input is not finite (its row is named), the inputs do not vary, the batch
+            is larger than the data, a setting is out of range, or the checkpoint is of another
+            training.
         FloatingPointError: if a run diverges; names the step and the runs.
     """
     config = config or TrainingConfig()
-    _check(inputs, sparsity, config)
+    check(inputs, sparsity, config)
     loop = _Loop(autoencoder, inputs, sparsity, config, generator)
     if checkpoint is not None and Path(checkpoint).exists():
         loop.restore(checkpoint)
@@ -183,10 +99,10 @@ class _Problem(cooper.ConstrainedMinimizationProblem):  # type: ignore[misc]
             multiplier=self.multiplier,
         )
 
-    def compute_cmp_state(self, terms: LossTerms, level: Tensor) -> cooper.CMPState:
+    def compute_cmp_state(self, terms: Terms, level: Tensor) -> cooper.CMPState:
         violation = cooper.ConstraintState(violation=terms.sparsity / level - 1)
         return cooper.CMPState(
-            loss=(terms.error + terms.auxiliary).sum(),
+            loss=_with_auxiliary(terms).sum(),
             observed_constraints={self.constraint: violation},
         )
 
@@ -205,7 +121,7 @@ class _Loop:
         self.autoencoder, self.inputs, self.sparsity = autoencoder, inputs, sparsity
         self.config, self.generator = config, generator
         self.done, self.history = 0, History()
-        autoencoder.calibrate_(self.inputs if isinstance(inputs, Tensor) else self.batch())
+        autoencoder.calibrate_(inputs if isinstance(inputs, Tensor) else self.batch(4096))
         self.primal = torch.optim.Adam(autoencoder.parameters(), lr=config.learning_rate)
         self.primal.register_step_pre_hook(lambda *_: autoencoder.project_gradients_())
         self.primal.register_step_post_hook(lambda *_: autoencoder.project_())
@@ -218,9 +134,8 @@ class _Loop:
                 cmp=self.problem, primal_optimizers=self.primal, dual_optimizers=dual
             )
 
-    def batch(self) -> Tensor:
-        """Draw the next batch, `[run, batch, d_model]`."""
-        size = self.config.batch_size
+    def batch(self, size: int) -> Tensor:
+        """Draw inputs, `[run, size, d_model]`."""
         if not isinstance(self.inputs, Tensor):
             return self.inputs(size, self.generator)
         n_runs, n_samples = self.autoencoder.n_runs, self.inputs.shape[-2]
@@ -230,34 +145,39 @@ class _Loop:
             return self.inputs[rows]
         return self.inputs[torch.arange(n_runs, device=rows.device)[:, None], rows]
 
-    def update(self, step: int) -> LossTerms:
+    def update(self, step: int) -> Terms:
         """Make one update; returns the batch's loss terms before it."""
-        progress, decay = step / self.config.steps, self.config.decay
-        rate = 1.0 if progress < 1 - decay else 0.01 + 0.99 * (1 - progress) / decay
+        progress = step / self.config.steps
         for group in self.primal.param_groups:
-            group["lr"] = self.config.learning_rate * rate
-        terms: LossTerms = self.autoencoder.loss(self.batch())
+            group["lr"] = self.config.rate_at(progress)
+        terms: Terms = self.autoencoder.loss(self.batch(self.config.batch_size))
         _check_converging(terms, step)
+        level = self.sparsity.at(progress).to(terms.sparsity)
         if isinstance(self.sparsity, Constraint):
-            level = self.sparsity.at(progress).to(terms.sparsity)
             self.cooper.roll(compute_cmp_state_kwargs={"terms": terms, "level": level})
         else:
             self.primal.zero_grad()
-            (terms.error + self.sparsity.weight * terms.sparsity + terms.auxiliary).sum().backward()
+            (_with_auxiliary(terms) + level * terms.sparsity).sum().backward()
             self.primal.step()
         self.done = step + 1
+        self.resample()
         return terms
 
-    def record(self, terms: LossTerms) -> None:
+    def resample(self) -> None:
+        """Start dead latents anew, when it is time to."""
+        every, n_steps = self.config.resample_every, self.config.steps
+        if every and self.done % every == 0 and self.done <= self.config.resample_until * n_steps:
+            inputs = self.batch(8 * self.config.batch_size)
+            revive_dead_(self.autoencoder, inputs, self.primal, generator=self.generator)
+
+    def record(self, terms: Terms) -> None:
         """Append to the history."""
-        if isinstance(self.sparsity, Constraint):
-            level = self.sparsity.at((self.done - 1) / self.config.steps)
-        else:
-            level = torch.as_tensor(self.sparsity.weight, dtype=torch.float32)
+        level = self.sparsity.at((self.done - 1) / self.config.steps)
         level = level.to(terms.error).expand(self.autoencoder.n_runs)
-        self.history.append(
-            self.done, terms.error, terms.sparsity, level, self.problem.multiplier.weight
-        )
+        dead = getattr(self.autoencoder, "dead", torch.zeros(level.shape[0], 1))
+        dead = dead.to(terms.error).mean(-1)
+        multiplier = self.problem.multiplier.weight
+        self.history.append(self.done, terms.error, terms.sparsity, level, multiplier, dead)
 
     def save(self, path: str | Path) -> None:
         """Write everything that the next update depends on."""
@@ -308,36 +228,12 @@ class _Loop:
         }
 
 
-def _check(inputs: Source, sparsity: Penalty | Constraint, config: TrainingConfig) -> None:
-    amount = sparsity.level if isinstance(sparsity, Constraint) else sparsity.weight
-    smallest = float(torch.as_tensor(amount).min())
-    if isinstance(sparsity, Constraint) and not smallest > 0:
-        raise ValueError(
-            f"`level` must be above 0: it bounds the mean absolute code; got {smallest}. "
-            "`choose_level` finds one from the data."
-        )
-    if not smallest >= 0:
-        raise ValueError(f"`weight` must be at least 0; got {smallest}.")
-    for name in ("steps", "batch_size", "record_every", "checkpoint_every"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"`{name}` must be at least 1; got {getattr(config, name)}.")
-    if not isinstance(inputs, Tensor):
-        return
-    if config.batch_size > inputs.shape[-2]:
-        raise ValueError(
-            f"`batch_size` must not exceed the {inputs.shape[-2]} training inputs; got "
-            f"{config.batch_size}. Lower it or bring more data."
-        )
-    finite = torch.isfinite(inputs).all(-1)
-    if not finite.all():
-        row = (~finite).nonzero()[0].tolist()
-        raise ValueError(
-            f"every input must be finite; row {row[-1]} is the first of "
-            f"{int((~finite).sum())} that are not. Find out where they come from."
-        )
+def _with_auxiliary(terms: Terms) -> Tensor:
+    auxiliary: Tensor | float = getattr(terms, "auxiliary", 0.0)
+    return terms.error + auxiliary
 
 
-def _check_converging(terms: LossTerms, step: int) -> None:
+def _check_converging(terms: Terms, step: int) -> None:
     bad = ~(torch.isfinite(terms.error) & torch.isfinite(terms.sparsity))
     if bad.any():
         raise FloatingPointError(
@@ -358,4 +254,6 @@ def evaluate(autoencoder: Trainable, inputs: Tensor, *, chunk: int = 4096) -> Lo
     parts = inputs.split(chunk, dim=-2)
     weights = [part.shape[-2] / inputs.shape[-2] for part in parts]
     terms = [autoencoder.loss(part) for part in parts]
-    return LossTerms(*(sum(w * t[i] for w, t in zip(weights, terms, strict=True)) for i in (0, 1)))
+    error = sum(w * t.error for w, t in zip(weights, terms, strict=True))
+    sparsity = sum(w * t.sparsity for w, t in zip(weights, terms, strict=True))
+    return LossTerms(torch.as_tensor(error), torch.as_tensor(sparsity))

@@ -1,0 +1,215 @@
+"""Sparse autoencoders whose codes are made sparse by an L1 penalty: ReLU, tied and gated."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ssae_kit.autoencoders.base import Autoencoder, LossTerms
+
+
+class SparseAutoencoder(Autoencoder):
+    """Base of the sparse autoencoders: non-negative codes f of inputs x, about a bias.
+
+        z = W_e (x - b_d) + b_e,      f = activation(z),      x' = W_d f + b_d
+
+    `scale` is the root mean square distance of the training inputs from their mean, and b_d starts
+    at that mean. The error is therefore the share of variance left unexplained.
+
+    Args:
+        n_runs: Independent runs trained side by side, at least 1.
+        d_model: Width of the inputs.
+        n_latents: Length of the code.
+        generator: Source of the initial directions; the encoder starts as their transpose.
+        dead_after: Batches without firing after which a latent counts as dead, at least 1.
+
+    Raises:
+        ValueError: if a size is below 1.
+    """
+
+    def __init__(
+        self,
+        n_runs: int,
+        d_model: int,
+        n_latents: int,
+        *,
+        generator: torch.Generator,
+        dead_after: int = 200,
+    ) -> None:
+        super().__init__(n_runs, d_model, n_latents, generator=generator)
+        if dead_after < 1:
+            raise ValueError(f"`dead_after` must be at least 1 batch; got {dead_after}.")
+        self.dead_after = dead_after
+        self.encoder = nn.Parameter(self.decoder.detach().mT.contiguous())
+        self.encoder_bias = nn.Parameter(torch.zeros(n_runs, n_latents))
+        self.idle: Tensor
+        self.register_buffer("idle", torch.zeros(n_runs, n_latents, dtype=torch.long))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the constructor needs beyond the sizes; JSON can hold it."""
+        return {"dead_after": self.dead_after}
+
+    @property
+    def dead(self) -> Bool[Tensor, "run latents"]:
+        """Latents that none of the last `dead_after` training batches made fire."""
+        return self.idle >= self.dead_after
+
+    @torch.no_grad()
+    def calibrate_(self, inputs: Float[Tensor, "*run samples d_model"]) -> None:
+        """Set `scale` and the decoder bias from the training inputs, in place.
+
+        Raises:
+            ValueError: if the inputs do not vary.
+        """
+        mean, variance = _moments(inputs)
+        size = mean.square().sum(-1) + variance
+        if (variance <= 1e-12 * size).any():
+            raise ValueError(
+                "the inputs must vary; every one is the same. Check how they were collected."
+            )
+        self.scale.copy_(variance.sqrt().expand(self.n_runs))
+        centre = mean / variance.sqrt()[..., None]
+        self.decoder_bias.copy_(centre.expand(self.n_runs, -1))
+
+    def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
+        """Return the unexplained share of variance and the mean sum of codes, per run."""
+        scaled = self._scaled(inputs)
+        codes = self._encode(scaled)
+        self._note_fired(codes)
+        return LossTerms(self._error(codes, scaled), codes.sum(-1).mean(-1))
+
+    def _encode(self, scaled: Tensor) -> Tensor:
+        return self._before(scaled).relu()
+
+    def _before(self, scaled: Tensor) -> Tensor:
+        """Encoder output before the activation."""
+        return self._affine(scaled, self.encoder.mT)
+
+    def _affine(self, scaled: Tensor, weight: Tensor) -> Tensor:
+        # W (x - b_d) + b_e as one product: W x + (b_e - W b_d).
+        bias = self.encoder_bias - torch.bmm(self.decoder_bias[:, None], weight)[:, 0]
+        return torch.baddbmm(bias[:, None], scaled, weight)
+
+    def _error(self, codes: Tensor, scaled: Tensor) -> Tensor:
+        return (self._decode(codes) - scaled).square().sum(-1).mean(-1)
+
+    @torch.no_grad()
+    def _note_fired(self, codes: Tensor) -> None:
+        """Count batches since each latent fired; only while training, when gradients are on."""
+        if codes.requires_grad:
+            self.idle += 1
+            self.idle.masked_fill_((codes > 0).any(1), 0)
+
+    @torch.no_grad()
+    def reseed_(
+        self, chosen: Bool[Tensor, "run latents"], directions: Float[Tensor, "chosen d_model"]
+    ) -> None:
+        """Give chosen latents new directions and a small encoder, in place.
+
+        Args:
+            chosen: Latents to start anew.
+            directions: Their new directions, unit norm, in the order of `chosen.nonzero()`.
+
+        Source: Bricken et al. 2023, "Neuron resampling": encoder rows get 0.2 of the mean norm.
+        """
+        norms = self.encoder.norm(dim=-1).masked_fill(chosen, 0.0)
+        alive = (~chosen).sum(-1).clamp_min(1)
+        small = 0.2 * norms.sum(-1) / alive
+        self.decoder.mT[chosen] = directions
+        self.encoder[chosen] = directions * small[chosen.nonzero()[:, 0], None].clamp_min(1e-3)
+        self.encoder_bias[chosen] = 0.0
+        self.idle[chosen] = 0
+
+
+class ReluSAE(SparseAutoencoder):
+    """The ReLU autoencoder with an L1 penalty: f = relu(z). Sparsity: the mean sum of codes.
+
+    Arguments as in `SparseAutoencoder`.
+
+    Source: Bricken et al. 2023, "Towards Monosemanticity".
+    """
+
+
+class TiedSAE(SparseAutoencoder):
+    """The tied ReLU autoencoder: the encoder is the transpose of the unit-norm decoder.
+
+    Arguments as in `SparseAutoencoder`. The paper has no decoder bias; ours keeps it, so that every
+    architecture sees centred inputs.
+
+    Source: Cunningham et al. 2023 (arXiv 2309.08600), section 2.
+    """
+
+    def __init__(self, *sizes: int, generator: torch.Generator, dead_after: int = 200) -> None:
+        super().__init__(*sizes, generator=generator, dead_after=dead_after)
+        del self.encoder
+
+    def _before(self, scaled: Tensor) -> Tensor:
+        return self._affine(scaled, self.decoder)
+
+    @torch.no_grad()
+    def reseed_(
+        self, chosen: Bool[Tensor, "run latents"], directions: Float[Tensor, "chosen d_model"]
+    ) -> None:
+        """Give chosen latents new directions, in place; the encoder follows."""
+        self.decoder.mT[chosen] = directions
+        self.encoder_bias[chosen] = 0.0
+        self.idle[chosen] = 0
+
+
+class GatedSAE(SparseAutoencoder):
+    """The gated autoencoder: one affine map says which latents fire, a rescaled one how strongly.
+
+        gate = W_e (x - b_d) + b_e,    size = exp(r) * W_e (x - b_d) + b_m,    f = [gate > 0] relu(size)
+
+    The penalty falls on relu(gate) only, so it does not shrink the codes. The gate has no gradient
+    through the step; a second reconstruction, from relu(gate) with the decoder held fixed, trains
+    it. Sparsity: the mean sum of relu(gate). Arguments as in `SparseAutoencoder`.
+
+    Source: Rajamanoharan et al. 2024 (arXiv 2404.16014), section 3.
+    """
+
+    def __init__(self, *sizes: int, generator: torch.Generator, dead_after: int = 200) -> None:
+        super().__init__(*sizes, generator=generator, dead_after=dead_after)
+        self.log_magnitude = nn.Parameter(torch.zeros(self.n_runs, self.n_latents))
+        self.magnitude_bias = nn.Parameter(torch.zeros(self.n_runs, self.n_latents))
+
+    def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
+        """Return error, mean sum of gates, and the gates' own reconstruction error, per run."""
+        scaled = self._scaled(inputs)
+        gate = self._before(scaled)
+        codes = self._gated(gate)
+        self._note_fired(codes)
+        opened = gate.relu()
+        fixed_bias, fixed = self.decoder_bias.detach(), self.decoder.detach()
+        by_gate = torch.baddbmm(fixed_bias[:, None], opened, fixed.mT)
+        auxiliary = (by_gate - scaled).square().sum(-1).mean(-1)
+        return LossTerms(self._error(codes, scaled), opened.sum(-1).mean(-1), auxiliary)
+
+    def _encode(self, scaled: Tensor) -> Tensor:
+        return self._gated(self._before(scaled))
+
+    def _gated(self, gate: Tensor) -> Tensor:
+        shared = gate - self.encoder_bias[:, None]
+        size = shared * self.log_magnitude.exp()[:, None] + self.magnitude_bias[:, None]
+        return size.relu() * (gate > 0)
+
+    @torch.no_grad()
+    def reseed_(
+        self, chosen: Bool[Tensor, "run latents"], directions: Float[Tensor, "chosen d_model"]
+    ) -> None:
+        """Give chosen latents new directions and a small encoder, in place."""
+        super().reseed_(chosen, directions)
+        self.log_magnitude[chosen] = 0.0
+        self.magnitude_bias[chosen] = 0.0
+
+
+def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and mean squared distance from it, in chunks, so that a mapped file is not copied."""
+    n_samples = inputs.shape[-2]
+    parts = inputs.split(65536, dim=-2)
+    mean = torch.stack([part.double().sum(-2) for part in parts]).sum(0) / n_samples
+    spread = [(part.double() - mean[..., None, :]).square().sum((-2, -1)) for part in parts]
+    variance = torch.stack(spread).sum(0) / n_samples
+    return mean.to(inputs.dtype), variance.to(inputs.dtype)

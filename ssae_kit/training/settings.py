@@ -1,0 +1,175 @@
+"""What a training is told, and what it tells back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Source = Tensor | Callable[[int, torch.Generator], Tensor]
+"""Training inputs: a tensor `[samples, d_model]` for all runs or `[run, samples, d_model]` with one
+set per run, in memory or mapped from a file (`torch.from_file`, or `torch.from_numpy` of a
+`numpy.memmap`: only the rows of a batch are read); or a function of batch size and generator that
+returns a batch, and draws from nothing but that generator."""
+
+
+class Terms(Protocol):
+    """What a loss must hold, one number per run; `auxiliary`, where there is one, is added too."""
+
+    @property
+    def error(self) -> Tensor: ...  # noqa: D102
+    @property
+    def sparsity(self) -> Tensor: ...  # noqa: D102
+
+
+class Trainable(Protocol):
+    """What the loop asks of a model; one with `dead` latents has them counted as well."""
+
+    @property
+    def n_runs(self) -> int: ...  # noqa: D102
+    def loss(self, inputs: Tensor) -> Terms: ...  # noqa: D102
+    def calibrate_(self, inputs: Tensor) -> None: ...  # noqa: D102
+    def project_gradients_(self) -> None: ...  # noqa: D102
+    def project_(self) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """Add `weight` times the sparsity term to the error."""
+
+    weight: float | Tensor = 0.0
+    """Unitless, at least 0; a tensor `[run]` gives every run its own."""
+    warmup: float = 0.0
+    """Share of steps, at the start, over which the weight rises linearly from 0."""
+
+    def at(self, progress: float) -> Tensor:
+        """Return the weight at a point of training, `progress` from 0 to 1."""
+        return torch.as_tensor(self.weight) * min(progress / max(self.warmup, 1e-9), 1.0)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Keep the sparsity term at or below `level`, by a Lagrange multiplier that learns too.
+
+    Source: Joshi et al. 2025 (arXiv 2502.12179), section 3; Gallego-Posada et al. 2025 (cooper).
+    """
+
+    level: float | Tensor
+    """Highest value of the architecture's sparsity term (of a `ShiftAutoencoder`: the mean absolute
+    code, in units of the root mean square input length), above 0; a tensor `[run]` gives every run
+    its own."""
+    start: float = 3.0
+    """Level during warm-up, as a multiple of `level`, at least 1."""
+    warmup: float = 0.1
+    """Share of steps at the start level, 0 to 1."""
+    ramp: float = 0.3
+    """Share of steps, after the warm-up, over which the level falls linearly to `level`."""
+    dual_learning_rate: float = 0.1
+    """Step size of the multiplier, which climbs by this times the relative violation."""
+
+    def at(self, progress: float) -> Tensor:
+        """Return the level at a point of training, `progress` from 0 to 1."""
+        tightened = min(max((progress - self.warmup) / max(self.ramp, 1e-9), 0.0), 1.0)
+        return torch.as_tensor(self.level) * (self.start + (1 - self.start) * tightened)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how fast."""
+
+    steps: int = 800
+    """Parameter updates."""
+    batch_size: int = 256
+    """Inputs per update and run, drawn with replacement."""
+    learning_rate: float = 1e-2
+    """Adam's step size, until it decays."""
+    warmup: float = 0.0
+    """Share of steps, at the start, over which the learning rate rises linearly from 0."""
+    decay: float = 0.3
+    """Share of steps, at the end, over which the learning rate falls linearly to 1%."""
+    resample_every: int = 0
+    """Steps between two resamplings of dead latents; 0 for never."""
+    resample_until: float = 0.6
+    """Share of steps after which no latent is resampled, so that all can settle."""
+    record_every: int = 25
+    """Steps between two entries of the history."""
+    checkpoint_every: int = 500
+    """Steps between two checkpoints, where a file for them is given."""
+
+    def rate_at(self, progress: float) -> float:
+        """Return the learning rate at a point of training, `progress` from 0 to 1."""
+        if progress < self.warmup:
+            return self.learning_rate * (progress / self.warmup)
+        falling = progress >= 1 - self.decay
+        rate = 0.01 + 0.99 * (1 - progress) / self.decay if falling else 1.0
+        return self.learning_rate * rate
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened during training, one row per recorded step."""
+
+    step: list[int] = field(default_factory=list)
+    """Updates made so far."""
+    error: list[Tensor] = field(default_factory=list)
+    """Reconstruction error of the batch, `[run]`, unitless."""
+    sparsity: list[Tensor] = field(default_factory=list)
+    """Sparsity term of the batch, `[run]`, unitless."""
+    level: list[Tensor] = field(default_factory=list)
+    """Level in force, `[run]`; the penalty's weight where there is no constraint."""
+    multiplier: list[Tensor] = field(default_factory=list)
+    """Lagrange multiplier, `[run]`; zero where there is no constraint."""
+    dead: list[Tensor] = field(default_factory=list)
+    """Share of latents that are dead, `[run]`, 0 to 1; zero for a model that counts none."""
+
+    def series(self, name: str) -> Float[Tensor, "records run"]:
+        """Return one of the tensors above, stacked over records."""
+        rows: list[Tensor] = getattr(self, name)
+        return torch.stack(rows)
+
+    def append(self, step: int, *values: Tensor) -> None:
+        """Add a row: the step, and a value for each of `SERIES`."""
+        self.step.append(step)
+        for name, value in zip(SERIES, values, strict=True):
+            getattr(self, name).append(value.detach().clone())
+
+
+SERIES = ("error", "sparsity", "level", "multiplier", "dead")
+
+
+def check(inputs: Source, sparsity: Penalty | Constraint, config: TrainingConfig) -> None:
+    """Raise a ValueError if a training so told could not work; `fit` says what is required."""
+    amount = sparsity.level if isinstance(sparsity, Constraint) else sparsity.weight
+    smallest = float(torch.as_tensor(amount).min())
+    if isinstance(sparsity, Constraint) and not smallest > 0:
+        raise ValueError(
+            f"`level` must be above 0: it bounds the sparsity term; got {smallest}. "
+            "`choose_level` finds one from the data."
+        )
+    if not smallest >= 0:
+        raise ValueError(f"`weight` must be at least 0; got {smallest}.")
+    for name in ("steps", "batch_size", "record_every", "checkpoint_every"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"`{name}` must be at least 1; got {getattr(config, name)}.")
+    if isinstance(inputs, Tensor):
+        _check_rows(inputs, config.batch_size)
+
+
+def _check_rows(inputs: Tensor, batch_size: int) -> None:
+    if batch_size > inputs.shape[-2]:
+        raise ValueError(
+            f"`batch_size` must not exceed the {inputs.shape[-2]} training inputs; got "
+            f"{batch_size}. Lower it or bring more data."
+        )
+    # In chunks, so that a mapped file is never held as a whole.
+    finite = torch.cat(
+        [torch.isfinite(part).all(-1) for part in inputs.split(65536, dim=-2)], dim=-1
+    )
+    if not finite.all():
+        row = (~finite).nonzero()[0].tolist()
+        raise ValueError(
+            f"every input must be finite; row {row[-1]} is the first of "
+            f"{int((~finite).sum())} that are not. Find out where they come from."
+        )
