@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ssae_kit.autoencoders import ShiftAutoencoder
@@ -19,8 +19,10 @@ class LevelSweep:
     """Levels tried, ascending; mean absolute code in units of the root mean square shift length."""
     error: Float[Tensor, "levels restarts"]
     """Unexplained share of the shifts at each level and restart."""
+    autoencoder: ShiftAutoencoder
+    """The runs behind it, level by level, restarts together."""
     tolerance: float
-    """Error above the lowest that still counts as explained."""
+    """Error above the lowest that still counts as explained, as a share of what can be."""
 
     @property
     def best_error(self) -> Float[Tensor, " levels"]:
@@ -38,6 +40,12 @@ class LevelSweep:
     def level(self) -> float:
         """The chosen level."""
         return float(self.levels[self.chosen])
+
+    @property
+    def best_runs(self) -> Int[Tensor, " levels"]:
+        """Index of the best restart at each level, among all runs."""
+        n_levels, n_restarts = self.error.shape
+        return self.error.argmin(1) + n_restarts * torch.arange(n_levels)
 
 
 def choose_level(
@@ -89,7 +97,7 @@ def choose_level(
     constraint = Constraint(levels.repeat_interleave(n_restarts))
     fit(autoencoder, shifts, constraint, config, generator=generator, progress=progress)
     error = evaluate(autoencoder, shifts).error
-    return LevelSweep(levels, error.view(n_levels, n_restarts), tolerance)
+    return LevelSweep(levels, error.view(n_levels, n_restarts), autoencoder, tolerance)
 
 
 def best_run(autoencoder: Trainable, inputs: Tensor) -> int:
