@@ -1,0 +1,49 @@
+"""One list of dependencies: pyproject.toml, bounded on both sides, each with its reason."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+PROJECT = tomllib.loads(PYPROJECT)["project"]
+CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
+
+
+def requirements():
+    """Every requirement of the project, its extras included."""
+    extras = PROJECT["optional-dependencies"].values()
+    return [*PROJECT["dependencies"], *(one for extra in extras for one in extra)]
+
+
+@pytest.mark.parametrize("text", requirements())
+def test_a_dependency_has_both_bounds_and_a_reason(text):
+    requirement = Requirement(text)
+    if requirement.name == PROJECT["name"]:  # an extra that takes in another extra
+        return
+    operators = {one.operator for one in requirement.specifier}
+    assert operators & {">=", ">", "=="}, "no lower bound"
+    assert operators & {"<=", "<", "=="}, "no upper bound"
+    (line,) = [line for line in PYPROJECT.splitlines() if line.strip().startswith(f'"{text}"')]
+    assert re.search(r'",?\s+# \w.{5,}', line), "the line does not say why it is needed"
+
+
+def test_conda_only_delegates_to_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    *plain, pip = environment["dependencies"]
+    names = [re.split("[=<>]", one)[0] for one in plain]
+    assert environment["name"] == PROJECT["name"]
+    assert names == ["python", "pip"]
+    assert set(pip) == {"pip"}
+    assert set(pip["pip"]) - {CPU_INDEX} == {"-e .[test]"}
+
+
+def test_conda_takes_a_python_that_the_project_allows():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    version = environment["dependencies"][0].removeprefix("python=")
+    assert SpecifierSet(PROJECT["requires-python"]).contains(f"{version}.0")

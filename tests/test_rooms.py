@@ -1,0 +1,147 @@
+"""The package's rooms: who may import whom, and what an import costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "ssae_kit"
+
+# Room -> the rooms it may import. A room is a module or a folder directly in the package.
+ROOMS = {
+    "storage": set(),
+    "synthetic": set(),
+    "superposition": set(),
+    "metrics": set(),
+    "pairs": set(),
+    "plots": set(),
+    "claims": set(),
+    "exercises": set(),
+    "nbtest": set(),
+    "autoencoders": {"storage"},
+    "training": {"autoencoders", "storage"},
+    "llama": {"storage"},
+    "world": {"pairs", "llama", "storage"},
+    "steering": {"llama", "autoencoders", "metrics", "pairs"},
+    "studies": {"synthetic", "autoencoders", "training", "metrics"},
+}
+ROOMS["labs"] = set(ROOMS) - {"nbtest"}
+
+# Libraries that only some rooms may touch, so that one room answers for each.
+LIBRARIES = {
+    "transformers": {"llama"},
+    "papermill": {"nbtest", "exercises"},
+    "nbval": {"nbtest", "exercises"},
+    "plotly": {"plots", "labs"},
+    "kaleido": {"plots"},
+    "ipywidgets": {"labs"},
+    "IPython": {"plots", "claims", "labs", "exercises"},
+}
+
+
+def modules(package):
+    """Yield (room, path) of every module; room "" is the package's own `__init__`."""
+    for path in sorted(package.rglob("*.py")):
+        inside = path.relative_to(package)
+        room = inside.parts[0] if len(inside.parts) > 1 else inside.stem
+        yield "" if room == "__init__" else room, path
+
+
+def imported(path, package):
+    """Dotted names that a module imports, at its top or inside a function."""
+    folder = [package.name, *path.relative_to(package).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = folder[: len(folder) + 1 - node.level] if node.level else []
+            base = ".".join([*start, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def violations(package):
+    """Every import that crosses rooms, or touches a library, against the tables above."""
+    found = []
+    for room, path in modules(package):
+        if room and room not in ROOMS:
+            found.append(f"{room} is not a room of the table")
+            continue
+        for name in imported(path, package):
+            head, target, *_ = [*name.split("."), ""]
+            if head in LIBRARIES and room not in LIBRARIES[head]:
+                found.append(f"{room or '__init__'} imports {head}")
+            if head != package.name or target == room:
+                continue
+            if target in ROOMS and target not in ROOMS.get(room, set()):
+                found.append(f"{room or '__init__'} imports {target}")
+    return sorted(set(found))
+
+
+def test_no_room_imports_what_it_may_not():
+    assert violations(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "expected"),
+    [
+        ("pairs.py", "import ssae_kit.llama", "pairs imports llama"),
+        ("pairs.py", "from ssae_kit.llama import load", "pairs imports llama"),
+        ("pairs.py", "from ssae_kit import metrics, llama", "pairs imports llama"),
+        ("pairs.py", "from . import llama", "pairs imports llama"),
+        ("pairs.py", "def f():\n    from .llama.load import x", "pairs imports llama"),
+        ("world/train.py", "from ..steering import steer", "world imports steering"),
+        ("world/train.py", "from transformers import AutoModel", "world imports transformers"),
+        ("metrics.py", "def f():\n    import plotly.express as px", "metrics imports plotly"),
+        ("__init__.py", "from ssae_kit import llama", "__init__ imports llama"),
+        ("utils.py", "", "utils is not a room of the table"),
+    ],
+)
+def test_a_planted_violation_is_found(tmp_path, module, source, expected):
+    path = tmp_path / "ssae_kit" / module
+    path.parent.mkdir(parents=True)
+    path.write_text(source)
+    assert expected in violations(tmp_path / "ssae_kit")
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("training/loop.py", "from ssae_kit.training.other import x\nimport ssae_kit.autoencoders"),
+        ("llama/load.py", "from . import hidden\nfrom .hidden import x\nimport transformers"),
+        ("labs.py", "from ssae_kit import steering, plots\nimport ipywidgets, plotly"),
+    ],
+)
+def test_what_the_table_allows_is_no_violation(tmp_path, module, source):
+    path = tmp_path / "ssae_kit" / module
+    path.parent.mkdir(parents=True)
+    path.write_text(source)
+    assert violations(tmp_path / "ssae_kit") == []
+
+
+# `llama` needs transformers, and `steering` and `labs` need `llama`; `nbtest` is for tests only.
+HEAVY = {"", "llama", "steering", "labs", "nbtest"}
+COST = """
+import importlib, sys, time
+import torch
+start = time.process_time()
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(time.process_time() - start)
+"""
+
+
+def test_importing_the_package_costs_a_fifth_of_a_second_over_torch():
+    rooms = sorted({room for room, _ in modules(PACKAGE)} - HEAVY)
+    names = ["ssae_kit", *(f"ssae_kit.{room}" for room in rooms)]
+    command = [sys.executable, "-c", COST, *names]
+    costs = []
+    for _ in range(3):  # processor time; the least of three leaves out what others were doing
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        costs.append(float(done.stdout))
+        if costs[-1] <= 0.2:
+            return
+    pytest.fail(
+        f"importing {', '.join(names)} took {min(costs):.2f} s of processor time over torch"
+    )
