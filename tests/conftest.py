@@ -16,7 +16,8 @@ def displayed(monkeypatch):
     outputs = []
 
     def display(item, raw=False):
-        outputs.append(item if raw else {"text/markdown": item.data})
+        assert raw, "give display a dictionary {MIME type: data} and raw=True"
+        outputs.append(item)
 
     monkeypatch.setattr("IPython.display.display", display)
     return outputs

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from ssae_kit.nbtest import pytest_configure
+from ssae_kit.nbtest import parameters, pytest_configure, uncollected
 from ssae_kit.nbtest.outputs import absolute_path, committable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,12 +137,30 @@ def test_a_good_notebook_is_green_and_runs_once_on_two_workers(bad_run):
     assert executed.cells[-1].outputs[0].text == "1 None\n"
 
 
-def test_a_notebook_is_missed_when_nbval_is_switched_off(bad_run):
-    settings = "addopts=-p ssae_kit.nbtest"
-    status, text, cases = run_pytest(bad_run[0], "-o", settings, "notebooks")
-    assert status == 1
-    assert len(cases) == len(BAD) + 1
-    assert "--nbval-lax" in text
+@pytest.mark.parametrize(
+    ("asked", "missed"),
+    [
+        (["tests", "notebooks"], ["a.ipynb", "b.ipynb"]),
+        (["."], ["a.ipynb", "b.ipynb"]),
+        (["tests/../notebooks/a.ipynb"], ["a.ipynb"]),
+        (["tests"], []),
+        (["notebooks/a.ipynb::Cell 1"], []),
+    ],
+)
+def test_every_notebook_where_the_run_was_to_look_is_missed_if_it_gave_no_cell(
+    tmp_path, asked, missed
+):
+    (tmp_path / "notebooks" / ".ipynb_checkpoints").mkdir(parents=True)
+    (tmp_path / "tests").mkdir()
+    for name in ("a.ipynb", "b.ipynb", "c.md", ".ipynb_checkpoints/a.ipynb"):
+        (tmp_path / "notebooks" / name).touch()
+    config = SimpleNamespace(
+        invocation_params=SimpleNamespace(dir=tmp_path),
+        rootpath=tmp_path,
+        args=asked,
+        getini={"notebook_folder": "notebooks"}.get,
+    )
+    assert [path.name for path in uncollected(config, [])] == missed
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +173,9 @@ def written(tmp_path_factory):
         new_markdown_cell("# Title"),
         code("N = 2", "parameters"),
         code(""),
-        code("import os, sys\nprint('in', os.getcwd()); print('N is', N)", "nbval-check-output"),
-        code("sys.stderr.write(os.__file__ + '\\n')\nos.environ['SSAE_STATIC']"),
+        code("import os, sys\nprint('in'); print(os.getcwd())", "nbval-check-output"),
+        code("print('N is', N)", "nbval-check-output"),
+        code("sys.stderr.write(os.__file__ + '\\n')\nos.environ.get('SSAE_STATIC')"),
         code(WIDGET),
         code("1 / 0", "nbval-skip", printed="kept\n"),
     )
@@ -177,12 +196,13 @@ def test_writing_back_gives_numbered_outputs_and_nothing_of_this_machine(written
     folder, _, _, once, _ = written
     notebook = nbformat.reads(once, 4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [cell.id for cell in notebook.cells] == [f"good-{number:02d}" for number in range(7)]
-    assert [cell.execution_count for cell in cells[:5]] == [1, None, 2, 3, 4]
-    assert cells[2].outputs[0].text == "in ./notebooks\nN is 2\n"
-    assert cells[3].outputs[1].data["text/plain"] == "'1'"
-    assert [output.data for output in cells[4].outputs] == [{"text/plain": "a slider"}]
-    assert cells[5].outputs[0].text == "kept\n"
+    assert [cell.id for cell in notebook.cells] == [f"good-{number:02d}" for number in range(8)]
+    assert [cell.execution_count for cell in cells[:6]] == [1, None, 2, 3, 4, 5]
+    assert cells[2].outputs[0].text == "in\n./notebooks\n"
+    assert cells[3].outputs[0].text == "N is 2\n"
+    assert cells[4].outputs[1].data["text/plain"] == "'1'"
+    assert [output.data for output in cells[5].outputs] == [{"text/plain": "a slider"}]
+    assert cells[6].outputs[0].text == "kept\n"
     assert "widgets" not in notebook.metadata
     assert notebook.metadata.language_info == {"name": "python"}
     for word in ("papermill", str(folder), sys.prefix, "5 MB of it"):
@@ -205,15 +225,33 @@ def test_a_notebook_that_fails_is_not_written(written):
         assert path.read_text() == text
 
 
-def test_written_notebooks_pass_and_a_parameter_from_the_command_line_reaches_the_cell(written):
+def test_a_written_notebook_passes_except_where_a_parameter_changes_what_it_prints(written):
     folder, _, _, once, _ = written
-    target = "notebooks/good.ipynb"
-    assert run_pytest(folder, target)[0] == 0
-    status, text, cases = run_pytest(folder, target, "--nb-param", "N=3", "--nb-param", "M=1e-3")
+    given = ["--nb-param", "N=3", "--nb-param", "M=1e-3"]
+    status, text, cases = run_pytest(folder, "notebooks/good.ipynb", *given)
     assert status == 1
-    assert "N is 3" in cases["good Cell 3"][1]
+    assert {test for test, case in cases.items() if case[0] == "failure"} == {
+        "good Cell 4",
+        "--nb-param M",
+    }
+    assert "N is 3" in cases["good Cell 4"][1]
     assert "No notebook in this run has a parameter M; they have ['N']" in text
-    assert (folder / target).read_text() == once
+    assert (folder / "notebooks" / "good.ipynb").read_text() == once
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("1e-3", 0.001),
+        ("true", True),
+        ("[1, 2]", [1, 2]),
+        ("meta-llama/L", "meta-llama/L"),
+    ],
+)
+def test_a_parameter_on_the_command_line_keeps_its_type(text, value):
+    config = SimpleNamespace(getoption={"nb_param": [f"N={text}"]}.get)
+    assert parameters(config) == {"N": value}
 
 
 @pytest.mark.parametrize(

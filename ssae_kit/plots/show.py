@@ -88,14 +88,14 @@ def show(fig: go.Figure, alt: str = "") -> None:
 
 
 def _display(fig: go.Figure, alt: str) -> None:
-    from IPython.display import Markdown, display  # 0.1 s, which only a notebook should pay
+    from IPython.display import display  # 0.1 s, which only a notebook should pay
 
     if os.environ.get(STATIC) == "1":
         picture = {"image/png": base64.b64encode(png(fig)).decode()}
     else:
         picture = {PLOTLY_MIME: json.loads(fig.to_json())}
     display({**picture, "text/plain": alt}, raw=True)
-    display(Markdown(f"*Figure: {alt}*"))
+    display({"text/markdown": f"*Figure: {alt}*", "text/plain": f"Figure: {alt}"}, raw=True)
 
 
 def png(fig: go.Figure) -> bytes:
