@@ -5,7 +5,6 @@ Every file is safetensors, so reading one never runs code. Metadata is JSON.
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,9 +30,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Any)
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         contiguous = {key: value.detach().contiguous() for key, value in tensors.items()}
         save_file(contiguous, temporary, metadata={"json": json.dumps(metadata)})

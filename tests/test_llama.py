@@ -1,6 +1,7 @@
 import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
+from jaxtyping import TypeCheckError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -8,7 +9,7 @@ from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTo
 from ssae_kit.llama import Intervention, generate, hidden_states, intervene, load
 from ssae_kit.llama.load import _explained
 
-WORDS = "the king queen saw found a small large hat book . ,".split()
+WORDS = ["the", "king", "queen", "saw", "found", "a", "small", "large", "hat", "book", ".", ","]
 TEXTS = ["the king saw a hat .", "the queen found", "a", "the small king found a large book ."]
 
 
@@ -95,7 +96,7 @@ def test_a_gated_model_says_how_to_get_access(monkeypatch):
         raise OSError("no") from GatedRepoError.__new__(GatedRepoError)
 
     monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
-    with pytest.raises(PermissionError, match="gated.*hf auth login"):
+    with pytest.raises(PermissionError, match=r"gated.*hf auth login"):
         load("meta-llama/Llama-3.1-8B")
 
 
@@ -205,7 +206,8 @@ def test_vectors_that_do_not_fit_are_refused(llama):
     wide = Intervention(1, torch.ones(1, 8))
     with pytest.raises(ValueError, match=r"\[1, 16\]"), intervene(llama, wide):
         llama.model(ids)
-    with pytest.raises(ValueError, match="'last' or 'all'"):
+    # With shape checks on, as in these tests, the type checker speaks first.
+    with pytest.raises((ValueError, TypeError, TypeCheckError), match=r"'last'.*'all'"):
         Intervention(1, torch.ones(1, 16), "middle")
     with pytest.raises(ValueError, match="finite"):
         Intervention(1, torch.full((1, 16), float("nan")))
