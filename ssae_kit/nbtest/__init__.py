@@ -64,13 +64,13 @@ def pytest_collection_modifyitems(
     for path in uncollected(config, items):
         name = path.relative_to(config.rootpath).as_posix()
         message = (
-            f"{name} was not collected: none of its cells was tested. Is it ignored or deselected, "
+            f"{name} was not collected: none of its cells was tested. Is it ignored, "
             "is --nbval-lax missing from the command, or has it no code cell?"
         )
         items.append(complaint(session, f"{name}::not collected", message))
     cells = [item for item in items if isinstance(item, Cell)]
     known = {name for nb in {cell.parent for cell in cells} for name in nb.parameter_names()}
-    for name in parameters(config).keys() - known if cells else ():
+    for name in sorted(parameters(config).keys() - known) if cells else ():
         message = f"No notebook in this run has a parameter {name}; they have {sorted(known)}."
         items.append(complaint(session, f"--nb-param::{name}", message))
 
