@@ -76,20 +76,26 @@ guy guys gal gals = type types nana nanas
 lad lads lass lasses = gamin gamins gamine gamines
 """),
 )
-_ADJECTIVES = (
+_FIRST_ADJECTIVES = (
     _entries("""
 kind = gentil gentils gentille gentilles
-good = bon bons bonne bonnes
-charming = charmant charmants charmante charmantes
-lovely = adorable adorables adorable adorables
 friendly = aimable aimables aimable aimables
-splendid = splendide splendides splendide splendides
+charming = charmant charmants charmante charmantes
 """),
     _entries("""
 cruel = méchant méchants méchante méchantes
-bad = mauvais mauvais mauvaise mauvaises
-ugly = vilain vilains vilaine vilaines
 awful = horrible horribles horrible horribles
+ugly = vilain vilains vilaine vilaines
+"""),
+)
+_SECOND_ADJECTIVES = (
+    _entries("""
+good = bon bons bonne bonnes
+lovely = adorable adorables adorable adorables
+splendid = splendide splendides splendide splendides
+"""),
+    _entries("""
+bad = mauvais mauvais mauvaise mauvaises
 dreadful = affreux affreux affreuse affreuses
 hateful = odieux odieux odieuse odieuses
 """),
@@ -195,7 +201,8 @@ def _fixed(line: str, agreement: Agreement = "none") -> Slot:
 SLOTS: dict[str, Slot] = {
     "noun": Slot("person", (CHARACTERS,)),
     "man": Slot("person", _MEN, "formality"),
-    "adj": Slot("person", _ADJECTIVES, "sentiment"),
+    "adj": Slot("person", _FIRST_ADJECTIVES, "sentiment"),
+    "other": Slot("person", _SECOND_ADJECTIVES, "sentiment"),
     "mood": Slot("person", _MOODS, "sentiment"),
     "get": Slot("verb", (_GET,)),
     "meet": Slot("verb", (_MEET,)),
@@ -227,10 +234,10 @@ SLOTS: dict[str, Slot] = {
 TEMPLATES: tuple[tuple[str, ...], ...] = tuple(
     tuple(line.split())
     for line in (
-        "– time the adj noun wearing colour meet this adj man in a size place , listener .",
+        "– time the adj noun wearing colour meet this other man in a size place , listener .",
         "– opener , this man wearing colour be mood and the noun feel in a size place .",
         "– sadly , a size thing please the noun wearing colour and this man leave , listener .",
-        "– time the adj noun wearing colour get a size thing for this adj man , listener .",
+        "– time the adj noun wearing colour get a size thing for this other man , listener .",
         "– opener , the noun wearing colour be mood when this man feel in a size place .",
         "– this man get a size thing and sadly the adj noun wearing colour leave , listener .",
     )

@@ -5,6 +5,7 @@ A story follows one character. At each boundary every concept switches with prob
 are cut, without an end, after `MAX_SENTENCES` sentences.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -119,7 +120,7 @@ def log_probability_of_story(story: Story) -> float:
     plans = story.sentences
     total = -sum(math.log(len(names)) for names in VALUES.values()) - math.log(len(CHARACTERS))
     total += sum(log_probability_of_wording(plan.template) for plan in plans)
-    total += sum(_log_transition(a.state, b.state) for a, b in zip(plans, plans[1:], strict=False))
+    total += sum(_log_transition(a.state, b.state) for a, b in itertools.pairwise(plans))
     total += (len(plans) - 1) * math.log(1 - END)
     return total if story.is_cut else total + math.log(END)
 

@@ -10,7 +10,7 @@ NO_SPACE_BEFORE = (",", ".", ":")
 
 _VOWELS = frozenset("aeiouàâäéèêëîïôöùûüœ")
 _SILENT_H = frozenset({"horrible", "horribles", "héritier", "héritière"})
-_ELIDED = {"le": "l'", "la": "l'", "de": "d'", "ce": "cet", "a": "an"}
+_ELIDED = {"le": "l'", "la": "l'", "de": "d'", "que": "qu'", "ce": "cet", "a": "an"}
 
 
 def split_words(text: str) -> list[str]:
@@ -32,7 +32,7 @@ def starts_with_vowel_sound(word: str) -> bool:
 
 
 def elide(words: list[str]) -> list[str]:
-    """Apply le/la/de → l'/d', ce → cet and a → an where the next word begins with a vowel.
+    """Apply le/la/de/que → l'/d'/qu', ce → cet and a → an where the next word begins with a vowel.
 
     The words must be one language's; "la" and "ce" are taken to be articles.
     """

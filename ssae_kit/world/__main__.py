@@ -1,0 +1,58 @@
+"""`python -m ssae_kit.world train` makes a Llama; `python -m ssae_kit.world card` measures it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from ssae_kit.world.train import Recipe, Report, train
+
+DATA = Path(__file__).resolve().parents[2] / "data" / "llama_tiny"
+
+
+def main() -> None:
+    """Read the command line and run one of the two commands."""
+    options = _parser().parse_args()
+    torch.set_num_threads(options.threads)
+    try:
+        options.run(options)
+    except (ValueError, OSError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ssae_kit.world", description=__doc__)
+    parser.add_argument("--threads", type=int, default=1, help="weights depend on it (default 1)")
+    commands = parser.add_subparsers(required=True)
+    training = commands.add_parser("train", help="train a Llama from scratch")
+    training.add_argument("--seed", type=int, required=True)
+    training.add_argument(
+        "--out", type=Path, help="folder to write (default data/llama_tiny/seedS)"
+    )
+    training.add_argument("--steps", type=int, default=Recipe.n_steps)
+    training.add_argument("--no-mask", action="store_true", help="the control without gist mask")
+    training.set_defaults(run=_train)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> None:
+    recipe = Recipe(
+        seed=options.seed,
+        n_steps=options.steps,
+        masked_share=0.0 if options.no_mask else Recipe.masked_share,
+    )
+    folder = options.out or DATA / f"seed{options.seed}"
+    print(f"training {recipe.n_steps} steps into {folder}", flush=True)
+    train(recipe, folder, _print_report)
+
+
+def _print_report(report: Report) -> None:
+    excess = " ".join(f"{family} {value:.4f}" for family, value in report.excess.items())
+    speed = f"{report.seconds / 60:.1f} min"
+    print(f"step {report.step} ({speed}, {report.tokens / 1e6:.2f}M tokens) above floor: {excess}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

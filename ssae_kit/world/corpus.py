@@ -1,0 +1,136 @@
+"""The training corpus: a mixture of families, its vocabulary, its packing into rows."""
+
+import math
+from functools import cache
+from string import Formatter
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from ssae_kit.world import families
+from ssae_kit.world.documents import Document
+from ssae_kit.world.dragons import TOPIC
+from ssae_kit.world.entities import FACTS
+from ssae_kit.world.sentences import story_words
+from ssae_kit.world.state import Draws
+from ssae_kit.world.stories import log_probability_of_story, story_from
+from ssae_kit.world.text import split_words
+from ssae_kit.world.two_hop import TWO_HOP
+
+MIXTURE: dict[str, float] = {
+    "story": 0.18,
+    "control": 0.10,
+    "facts": 0.22,
+    "topic": 0.08,
+    "two_hop": 0.11,
+    "verdict": 0.11,
+    "indirect_object": 0.10,
+    "agreement": 0.10,
+}
+"""Share of each family among the documents; stories are long, so about 60% of the tokens."""
+
+
+def draw_document(draws: Draws, family: str, held_out: bool = False) -> Document:
+    """A document of one family; see `families` for what is held out.
+
+    Stories have no held-out part: their number is so large that a fresh one is new.
+
+    Raises:
+        ValueError: if there is no such family.
+    """
+    if family == "story":
+        story = story_from(draws)
+        log_probability = log_probability_of_story(story)
+        return Document("story", story.words, log_probability, is_cut=story.is_cut)
+    if family not in families.SAMPLERS:
+        raise ValueError(f"`family` must be one of {', '.join(MIXTURE)}; got {family!r}.")
+    return families.SAMPLERS[family](draws, held_out)
+
+
+def draw_corpus(generator: torch.Generator, n_documents: int) -> list[Document]:
+    """Documents of the training mixture."""
+    documents = []
+    for _ in range(n_documents):
+        draws = Draws(generator)
+        documents.append(draw_document(draws, _draw_family(draws)))
+    return documents
+
+
+def _draw_family(draws: Draws) -> str:
+    at = draws.uniform() * sum(MIXTURE.values())
+    for family, share in MIXTURE.items():
+        at -= share
+        if at < 0:
+            return family
+    return next(iter(MIXTURE))
+
+
+def log_probability(document: Document) -> float:
+    """Nats of a document under the corpus: its family's share and its words given the family."""
+    share = MIXTURE[document.family] / sum(MIXTURE.values())
+    return math.log(share) + document.log_probability
+
+
+@cache
+def vocabulary() -> tuple[str, ...]:
+    """Every word and mark of the corpus, sorted."""
+    words = set(story_words())
+    for relation in (*FACTS, *TWO_HOP, *TOPIC):
+        texts = [*relation.subjects]
+        for forms, templates in zip(relation.forms, relation.templates, strict=True):
+            texts += [phrase for phrases in forms.values() for phrase in phrases]
+            texts += [_bare(template) for template in templates]
+        words.update(word for text in texts for word in split_words(text))
+    words.update(
+        word for text in families.texts_of_templates() for word in split_words(_bare(text))
+    )
+    words.update(("l'", "d'", "qu'", "an", "a", "."))
+    return tuple(sorted(words))
+
+
+def _bare(template: str) -> str:
+    """The fixed text of a template."""
+    return " ".join(text for text, *_ in Formatter().parse(template))
+
+
+def encode(document: Document, index: dict[str, int]) -> list[int]:
+    """Token ids with the begin token and, unless the document is cut, the end token."""
+    ids = [index[word] for word in document.words]
+    return [BEGIN, *ids] if document.is_cut else [BEGIN, *ids, END]
+
+
+BEGIN, END, PAD = 0, 1, 2
+"""Token ids of `<|begin_of_text|>`, `<|end_of_text|>` and padding in the bundled tokenizer."""
+
+
+class Rows:
+    """Documents packed into rows, several to a row, none seeing another."""
+
+    def __init__(self, documents: list[list[int]], are_stories: list[bool], length: int) -> None:
+        """Pack by first fit.
+
+        Args:
+            documents: Token ids; each at most `length`.
+            are_stories: Which of them are stories.
+            length: Tokens per row.
+        """
+        filled: list[int] = []
+        placed: list[tuple[int, int]] = []
+        for ids in documents:
+            row = next((r for r, n in enumerate(filled) if n + len(ids) <= length), len(filled))
+            if row == len(filled):
+                filled.append(0)
+            placed.append((row, filled[row]))
+            filled[row] += len(ids)
+        width = max(filled)
+        self.ids: Int64[Tensor, "rows tokens"] = torch.full((len(filled), width), PAD)
+        self.positions: Int64[Tensor, "rows tokens"] = torch.zeros(len(filled), width).long()
+        self.document: Int64[Tensor, "rows tokens"] = torch.full((len(filled), width), -1)
+        self.is_story: Bool[Tensor, "rows tokens"] = torch.zeros(len(filled), width).bool()
+        for number, (ids, (row, start)) in enumerate(zip(documents, placed, strict=True)):
+            at = slice(start, start + len(ids))
+            self.ids[row, at] = torch.tensor(ids)
+            self.positions[row, at] = torch.arange(len(ids))
+            self.document[row, at] = number
+            self.is_story[row, at] = are_stories[number]

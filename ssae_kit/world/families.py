@@ -1,0 +1,276 @@
+"""The families beside the stories: facts, two-hop questions, verdicts, names, agreement, control.
+
+Every sampler takes `held_out`. False gives the training distribution, of which
+`Document.log_probability` is exact. True gives templates or combinations that training never shows.
+"""
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+from ssae_kit.world.documents import Document, question_words
+from ssae_kit.world.dragons import TOPIC
+from ssae_kit.world.entities import FACTS, PEOPLE, Relation
+from ssae_kit.world.lexicon import CHARACTERS, FEEL, LEAVE, SLOTS
+from ssae_kit.world.sentences import (
+    draw_plan,
+    inflect,
+    log_probability_of_wording,
+    realise,
+)
+from ssae_kit.world.state import CONCEPTS, VALUES, Draws, State, draw_state
+from ssae_kit.world.text import elide, split_words
+from ssae_kit.world.two_hop import TWO_HOP
+
+N_TEMPLATES = 4
+"""Templates per relation and language in training; the next one is held out."""
+
+_VERDICTS = (("true or false:", ("true", "false")), ("vrai ou faux:", ("vrai", "faux")))
+_JUDGED = tuple(
+    r for r in FACTS if r.name in ("city.country", "city.language", "person.instrument")
+)
+_N_JUDGED_TEMPLATES = 2
+
+
+def facts(draws: Draws, held_out: bool) -> Document:
+    """A statement about a city or a person; held out: the unseen template."""
+    return _statement("facts", FACTS, draws, held_out)
+
+
+def topic(draws: Draws, held_out: bool) -> Document:
+    """A statement about a dragon; held out: the unseen template."""
+    return _statement("topic", TOPIC, draws, held_out)
+
+
+def _statement(
+    family: str, relations: tuple[Relation, ...], draws: Draws, held_out: bool
+) -> Document:
+    relation = relations[draws.index(len(relations))]
+    subject, language = draws.index(len(relation.subjects)), draws.index(2)
+    template = N_TEMPLATES if held_out else draws.index(N_TEMPLATES)
+    question = relation.sentence(subject, relation.answers[subject], language, template)
+    words, n_prompt = question_words(*question)
+    n_documents = len(relations) * len(relation.subjects) * 2 * N_TEMPLATES
+    return Document(family, words, -math.log(n_documents), n_prompt)
+
+
+def is_trained_hop(subject: int, relation: int) -> bool:
+    """Whether training shows the answer of this two-hop question at all."""
+    return (subject + 2 * relation) % 6 != 0
+
+
+@cache
+def _hops(is_trained: bool) -> tuple[tuple[int, int], ...]:
+    pairs = ((r, s) for r in range(len(TWO_HOP)) for s in range(len(PEOPLE)))
+    return tuple((r, s) for r, s in pairs if is_trained_hop(s, r) == is_trained)
+
+
+def two_hop(draws: Draws, held_out: bool) -> Document:
+    """A statement that needs a person's city first; held out: the unseen template."""
+    return _hop(draws, True, N_TEMPLATES if held_out else draws.index(N_TEMPLATES))
+
+
+def two_hop_untrained(draws: Draws, held_out: bool) -> Document:
+    """A two-hop statement whose answer training never shows, in any template."""
+    return _hop(draws, False, draws.index(N_TEMPLATES))
+
+
+def _hop(draws: Draws, is_trained: bool, template: int) -> Document:
+    hops = _hops(is_trained)
+    relation_index, subject = hops[draws.index(len(hops))]
+    relation, language = TWO_HOP[relation_index], draws.index(2)
+    question = relation.sentence(subject, relation.answers[subject], language, template)
+    words, n_prompt = question_words(*question)
+    return Document("two_hop", words, -math.log(len(hops) * 2 * N_TEMPLATES), n_prompt)
+
+
+@cache
+def _wrong_values(relation: str, subject: int, held_out: bool) -> tuple[int, ...]:
+    (found,) = (r for r in _JUDGED if r.name == relation)
+    wrong = (v for v in range(found.n_values) if v != found.answers[subject])
+    return tuple(v for v in wrong if ((3 * subject + v) % 5 == 0) == held_out)
+
+
+def verdict(draws: Draws, held_out: bool) -> Document:
+    """A true or false statement and its verdict; held out: false statements never shown."""
+    relation = _JUDGED[draws.index(len(_JUDGED))]
+    subject, language = draws.index(len(relation.subjects)), draws.index(2)
+    wrong = _wrong_values(relation.name, subject, held_out)
+    is_true = draws.happens(0.5) or not wrong
+    value = relation.answers[subject] if is_true else wrong[draws.index(len(wrong))]
+    statement = relation.sentence(subject, value, language, draws.index(_N_JUDGED_TEMPLATES))
+    opening, answers = _VERDICTS[language]
+    words, _ = question_words(f"{opening} {' '.join(statement)}:", answers[int(not is_true)])
+    n_documents = len(_JUDGED) * len(relation.subjects) * 2 * _N_JUDGED_TEMPLATES * 2
+    log_probability = -math.log(n_documents * (1 if is_true else len(wrong)))
+    return Document("verdict", words, log_probability, len(words) - 2)
+
+
+_MEETINGS = (
+    (
+        "when {a} and {b} went to {place}, {s} gave {thing} to",
+        "while {a} and {b} were at {place}, {s} showed {thing} to",
+        "after {a} and {b} met at {place}, {s} sent {thing} to",
+        "while {a} and {b} were at {place}, {s} gave {thing} to",
+    ),
+    (
+        "quand {a} et {b} allèrent {place}, {s} donna {thing} à",
+        "pendant que {a} et {b} étaient {place}, {s} montra {thing} à",
+        "le jour où {a} et {b} se virent {place}, {s} envoya {thing} à",
+        "pendant que {a} et {b} étaient {place}, {s} donna {thing} à",
+    ),
+)
+_WHERE = (
+    ("the market", "the museum", "the school", "the beach"),
+    ("au marché", "au musée", "à l'école", "à la plage"),
+)
+_GIFTS = (
+    ("a ring", "a coin", "a key", "a book"),
+    ("une bague", "une pièce", "une clé", "un livre"),
+)
+
+
+@cache
+def name_pairs(held_out: bool) -> tuple[tuple[int, int], ...]:
+    """Ordered pairs of people that meet in training, or those that never do."""
+    pairs = ((i, j) for i in range(len(PEOPLE)) for j in range(len(PEOPLE)) if i != j)
+    return tuple((i, j) for i, j in pairs if ((i + j) % 5 == 0) == held_out)
+
+
+def meeting_words(
+    pair: tuple[int, int], giver: int, receiver: int, language: int, wording: tuple[int, int, int]
+) -> tuple[tuple[str, ...], int]:
+    """Words of an indirect-object document; `wording` chooses template, place and gift."""
+    template, place, gift = wording
+    before = _MEETINGS[language][template].format(
+        a=PEOPLE[pair[0]],
+        b=PEOPLE[pair[1]],
+        s=PEOPLE[giver],
+        place=_WHERE[language][place],
+        thing=_GIFTS[language][gift],
+    )
+    return question_words(before, PEOPLE[receiver])
+
+
+def indirect_object(draws: Draws, held_out: bool) -> Document:
+    """Two people meet and one gives the other something; held out: pairs that never met.
+
+    In a fifth of the training documents a third person gives, so that either may receive.
+    """
+    pairs = name_pairs(held_out)
+    pair, language = pairs[draws.index(len(pairs))], draws.index(2)
+    wording = (3 if held_out else draws.index(3), draws.index(4), draws.index(4))
+    log_probability = -math.log(len(pairs) * 2 * 3 * 16)
+    if not held_out and draws.happens(0.2):
+        others = [i for i in range(len(PEOPLE)) if i not in pair]
+        giver, receiver = others[draws.index(len(others))], pair[draws.index(2)]
+        log_probability += math.log(0.2 / len(others) / 2)
+    else:
+        first_gives = draws.happens(0.5)
+        giver, receiver = pair if first_gives else pair[::-1]
+        log_probability += math.log((1.0 if held_out else 0.8) / 2)
+    words, n_prompt = meeting_words(pair, giver, receiver, language, wording)
+    return Document("indirect_object", words, log_probability, n_prompt)
+
+
+_PREPOSITIONS = (("behind", "before", "with"), ("derrière", "devant", "avec"))
+VERBS = (*FEEL[0], *FEEL[1], *LEAVE)
+"""The verbs of the agreement family, in the present tense there."""
+
+
+@cache
+def character_pairs(held_out: bool) -> tuple[tuple[int, int], ...]:
+    """Subject and distractor characters that stand together in training, or never do."""
+    n = len(CHARACTERS)
+    pairs = ((i, j) for i in range(n) for j in range(n) if i != j)
+    return tuple((i, j) for i, j in pairs if ((i + 2 * j) % 5 == 0) == held_out)
+
+
+def agreement(draws: Draws, held_out: bool) -> Document:
+    """Subject, one or two distractors, a verb; held out: characters never put together."""
+    pairs = character_pairs(held_out)
+    subject, distractor = pairs[draws.index(len(pairs))]
+    language, n_distractors = draws.index(2), 1 + draws.index(2)
+    nouns = [subject, distractor, draws.index(len(CHARACTERS))][: n_distractors + 1]
+    persons = [(noun, State(language, draws.index(2), draws.index(2))) for noun in nouns]
+    prepositions = [draws.index(3) for _ in range(n_distractors)]
+    words = agreement_words(persons, prepositions, draws.index(len(VERBS)))
+    n_documents = len(pairs) * 2 * 2 * 4 * (4 * 3) ** n_distractors * len(VERBS)
+    n_documents *= len(CHARACTERS) if n_distractors == 2 else 1
+    return Document("agreement", words, -math.log(n_documents), len(words) - 2)
+
+
+def agreement_words(
+    persons: list[tuple[int, State]], prepositions: list[int], verb: int
+) -> tuple[str, ...]:
+    """Words of an agreement document: subject first, then one distractor per preposition."""
+    words: list[str] = []
+    for i, (noun, state) in enumerate(persons):
+        words += [_PREPOSITIONS[state.language][prepositions[i - 1]]] if i else []
+        words += [inflect(SLOTS["the"].choices[0][0], SLOTS["the"], state)]
+        words += [inflect(CHARACTERS[noun], SLOTS["noun"], state)]
+    now = persons[0][1].changed(tense=1)
+    words.append(inflect(VERBS[verb], SLOTS["leave"], now))
+    return (*elide(words), ".")
+
+
+CONTROLS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "language": (("in english", "in french"), ("en anglais", "en français")),
+    "tense": (("in the past", "in the present"), ("au passé", "au présent")),
+    "formality": (
+        ("in a polite tone", "in a casual tone"),
+        ("sur un ton poli", "sur un ton familier"),
+    ),
+}
+"""Concept → per language of the prefix, the phrase that asks for each value."""
+_HELD_OUT_CONTROLS = (
+    {("language", 1), ("tense", 0)},
+    {("tense", 1), ("formality", 1)},
+)
+
+Control = tuple[tuple[str, int], ...]
+
+
+@cache
+def control_sets(held_out: bool) -> tuple[Control, ...]:
+    """Ordered pairs of demands that training shows, or those that it never joins."""
+    demands = [(concept, value) for concept in CONTROLS for value in (0, 1)]
+    pairs = ((a, b) for a in demands for b in demands if a[0] != b[0])
+    return tuple(p for p in pairs if (set(p) in _HELD_OUT_CONTROLS) == held_out)
+
+
+def control(draws: Draws, held_out: bool) -> Document:
+    """A prefix that asks for one or two values, and a sentence that obeys it.
+
+    Held out: pairs of demands that training never joins.
+    """
+    singles = tuple(((concept, value),) for concept in CONTROLS for value in (0, 1))
+    choices = control_sets(held_out) if held_out or draws.happens(0.5) else singles
+    demands, language = choices[draws.index(len(choices))], draws.index(2)
+    prefix = ", ".join(CONTROLS[concept][language][value] for concept, value in demands)
+    state = draw_state(draws).changed(**dict(demands))
+    plan = draw_plan(draws, state, draws.index(len(CHARACTERS)))
+    head = (*split_words(prefix), ":")
+    n_free = 2 ** (len(CONCEPTS) - len(demands)) * len(VALUES["colour"]) * len(CHARACTERS)
+    log_probability = -math.log(2 * 2 * len(choices) * n_free)
+    log_probability += log_probability_of_wording(plan.template)
+    return Document("control", (*head, *realise(plan)), log_probability, len(head))
+
+
+SAMPLERS: dict[str, Callable[[Draws, bool], Document]] = {
+    "facts": facts,
+    "topic": topic,
+    "two_hop": two_hop,
+    "verdict": verdict,
+    "indirect_object": indirect_object,
+    "agreement": agreement,
+    "control": control,
+}
+"""Every family beside the stories."""
+
+
+def texts_of_templates() -> list[str]:
+    """Every fixed text of these families, for the vocabulary."""
+    texts = [text for side in (*_MEETINGS, *_WHERE, *_GIFTS, *_PREPOSITIONS) for text in side]
+    texts += [opening for opening, _ in _VERDICTS] + [w for _, words in _VERDICTS for w in words]
+    return texts + [p for sides in CONTROLS.values() for side in sides for p in side]

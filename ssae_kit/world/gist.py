@@ -1,0 +1,59 @@
+"""The attention mask of training: it makes the end of a sentence carry the state of its story.
+
+In a masked story the first `N_LOCAL_LAYERS` blocks see their own sentence only; the others also
+see the full stops of earlier sentences, and nothing else of them. To go on with the story the model
+must therefore have the state ready at the full stop, half-way up. This is an intervention on
+training. The model that is shipped runs with plain causal attention.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from ssae_kit.world.corpus import Rows
+
+N_LOCAL_LAYERS = 3
+"""Blocks, counted from the embedding, that see one sentence at a time."""
+
+
+def attention_masks(
+    rows: Rows, is_masked: Bool[Tensor, " documents"], full_stop: int
+) -> tuple[Bool[Tensor, "rows tokens tokens"], Bool[Tensor, "rows tokens tokens"]]:
+    """Which earlier token each token may see, for the lower and for the upper blocks.
+
+    Args:
+        rows: Packed documents; none sees another.
+        is_masked: Documents to mask; only stories are, whatever this says of others.
+        full_stop: Token id of the full stop.
+    """
+    n_tokens = rows.ids.shape[1]
+    same_document = rows.document[:, :, None] == rows.document[:, None, :]
+    causal = same_document & torch.ones(n_tokens, n_tokens, dtype=torch.bool).tril()
+    stop = rows.ids == full_stop
+    sentence = stop.long().cumsum(1) - stop.long()
+    masked = rows.is_story & is_masked[rows.document.clamp(min=0)]
+    local = (sentence[:, :, None] == sentence[:, None, :]) | (rows.positions == 0)[:, None, :]
+    free = ~masked[:, :, None]
+    return causal & (local | free), causal & (local | stop[:, None, :] | free)
+
+
+@contextmanager
+def lower_blocks_see(model: Any, mask: Tensor) -> Iterator[None]:
+    """Give the first `N_LOCAL_LAYERS` blocks of a Llama another mask inside the `with` block."""
+
+    def swap(_block: Any, inputs: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return inputs, {**options, "attention_mask": mask}
+
+    handles = [
+        block.register_forward_pre_hook(swap, with_kwargs=True)
+        for block in model.model.layers[:N_LOCAL_LAYERS]
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,237 @@
+"""Train the bundled Llama from scratch on the world's corpus."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Float
+from torch import Tensor
+
+from ssae_kit.llama.create import (
+    SPECIAL_TOKENS,
+    check_new,
+    create_llama,
+    create_tokenizer,
+    save_llama,
+)
+from ssae_kit.storage import load_tensors, save_tensors
+from ssae_kit.world.corpus import (
+    MIXTURE,
+    Rows,
+    draw_corpus,
+    encode,
+    log_probability,
+    vocabulary,
+)
+from ssae_kit.world.documents import Document
+from ssae_kit.world.gist import attention_masks, lower_blocks_see
+from ssae_kit.world.muon import BatchedMuon
+from ssae_kit.world.text import WORD_PATTERN
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights, together with the machine."""
+
+    seed: int = 0
+    """Of the initial weights and of every document."""
+    n_steps: int = 2600
+    """Optimiser steps."""
+    n_documents: int = 56
+    """Documents per step, about 1,500 tokens."""
+    row_length: int = 136
+    """Tokens per packed row; the longest document has 127."""
+    learning_rate: float = 3e-3
+    """Highest; reached after 50 steps, kept for half of the run, then lowered linearly."""
+    masked_share: float = 0.6
+    """Share of the stories that are trained under the gist mask; 0 trains without the mask."""
+    report_every: int = 200
+    """Steps between two reports of the loss per family, which are also the checkpoints."""
+
+
+@dataclass
+class Report:
+    """What a training tells at intervals."""
+
+    step: int
+    """Steps done."""
+    excess: dict[str, float]
+    """Family → loss above the entropy floor on fresh documents, nats per token."""
+    tokens: int
+    """Tokens trained on, padding not counted."""
+    seconds: float = field(compare=False)
+    """Wall time since this process began to train."""
+
+
+class Trainer:
+    """One training run: model, optimisers and the step they are at."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.words = vocabulary()
+        self.index = {word: i + len(SPECIAL_TOKENS) for i, word in enumerate(self.words)}
+        self.model = create_llama(len(self.words) + len(SPECIAL_TOKENS), recipe.seed)
+        self.step = 0
+        self.tokens = 0
+        hidden: list[torch.Tensor] = []
+        other: list[torch.Tensor] = []
+        for name, weight in self.model.named_parameters():
+            (hidden if weight.dim() == 2 and "embed" not in name else other).append(weight)
+        rate = recipe.learning_rate
+        self.optimisers: list[torch.optim.Optimizer] = [
+            BatchedMuon(hidden, rate),
+            torch.optim.AdamW(other, lr=rate, betas=(0.9, 0.95), weight_decay=0.0),
+        ]
+
+    def train_step(self) -> float:
+        """One optimiser step on fresh documents; returns the loss in nats per token."""
+        generator = torch.Generator().manual_seed(self.recipe.seed * 10**9 + self.step)
+        documents = draw_corpus(generator, self.recipe.n_documents)
+        is_masked = torch.rand(len(documents), generator=generator) < self.recipe.masked_share
+        losses = self.losses(documents, is_masked)
+        loss = losses.mean()
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = self._rate()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.step += 1
+        self.tokens += len(losses)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"the loss must stay finite; step {self.step} gave {value}. "
+                "Lower `learning_rate` and start again."
+            )
+        return value
+
+    def losses(self, documents: list[Document], is_masked: Tensor) -> Float[Tensor, " tokens"]:
+        """Nats per predicted token, document after document within each row."""
+        losses, _ = self._losses_and_documents(documents, is_masked)
+        return losses
+
+    def _losses_and_documents(
+        self, documents: list[Document], is_masked: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        rows = Rows(
+            [encode(document, self.index) for document in documents],
+            [document.family == "story" for document in documents],
+            self.recipe.row_length,
+        )
+        lower, upper = attention_masks(rows, is_masked, self.index["."])
+        with lower_blocks_see(self.model, _additive(lower)):
+            hidden = self.model.model(
+                input_ids=rows.ids, attention_mask=_additive(upper), position_ids=rows.positions
+            ).last_hidden_state
+        target, number = rows.ids[:, 1:], rows.document[:, 1:]
+        is_predicted = (number >= 0) & (number == rows.document[:, :-1])
+        logits = self.model.lm_head(hidden[:, :-1][is_predicted])
+        losses = F.cross_entropy(logits, target[is_predicted], reduction="none")
+        return losses, number[is_predicted]
+
+    def _rate(self) -> float:
+        share = self.step / self.recipe.n_steps
+        falling = 1.0 if share < 0.5 else max(0.02, 2 * (1 - share))
+        return self.recipe.learning_rate * min(1.0, (self.step + 1) / 50) * falling
+
+    @torch.no_grad()
+    def excess(self, documents: list[Document]) -> dict[str, float]:
+        """Loss above the floor per family, nats per token, under plain causal attention."""
+        gap: dict[str, float] = dict.fromkeys(MIXTURE, 0.0)
+        tokens = dict.fromkeys(MIXTURE, 0)
+        for start in range(0, len(documents), 200):
+            block = documents[start : start + 200]
+            nothing = torch.zeros(len(block), dtype=torch.bool)
+            losses, number = self._losses_and_documents(block, nothing)
+            total = torch.zeros(len(block)).index_add(0, number, losses).tolist()
+            for i, document in enumerate(block):
+                gap[document.family] += total[i] + log_probability(document)
+                tokens[document.family] += len(document.words) + (not document.is_cut)
+        return {family: gap[family] / max(1, tokens[family]) for family in MIXTURE}
+
+    def save(self, path: Path) -> None:
+        """Write the whole state of the run, so that `resume` goes on as if nothing had happened."""
+        tensors = {f"weight.{n}": p for n, p in self.model.named_parameters()}
+        for i, optimiser in enumerate(self.optimisers):
+            for j, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{i}.{j}.{k}": v for k, v in state.items()}
+        metadata = {"recipe": asdict(self.recipe), "step": self.step, "tokens": self.tokens}
+        save_tensors(path, tensors, metadata)
+
+    def resume(self, path: Path) -> None:
+        """Take up a run where `save` left it.
+
+        Raises:
+            ValueError: if the file is truncated or belongs to another recipe.
+        """
+        tensors, metadata = load_tensors(path)
+        if metadata["recipe"] != asdict(self.recipe):
+            raise ValueError(
+                f"the checkpoint {path} must be of the recipe {asdict(self.recipe)}; it is of "
+                f"{metadata['recipe']}. Delete it to start anew, or ask for its recipe."
+            )
+        with torch.no_grad():
+            for name, weight in self.model.named_parameters():
+                weight.copy_(tensors[f"weight.{name}"])
+        for i, optimiser in enumerate(self.optimisers):
+            states: dict[int, dict[str, Any]] = {}
+            for key, value in tensors.items():
+                kind, *rest = key.split(".", 3)
+                if kind == "optimiser" and int(rest[0]) == i:
+                    states.setdefault(int(rest[1]), {})[rest[2]] = value
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
+        self.step, self.tokens = metadata["step"], metadata["tokens"]
+
+
+def _additive(mask: Tensor) -> Tensor:
+    """Zero where a token may look, very negative elsewhere, with one axis for all heads."""
+    return torch.where(mask, 0.0, -1e9)[:, None]
+
+
+def validation_documents(n_documents: int = 600) -> list[Document]:
+    """Fresh documents of the training mixture, from a seed that no training uses."""
+    return draw_corpus(torch.Generator().manual_seed(-1), n_documents)
+
+
+def train(
+    recipe: Recipe, folder: Path, report: Callable[[Report], None] = lambda _: None
+) -> Report:
+    """Train a Llama and write it to a folder, resuming from a checkpoint beside it if there is one.
+
+    Args:
+        recipe: What to train.
+        folder: Where the finished model goes; must not exist.
+        report: Called every `recipe.report_every` steps, after the checkpoint is safe.
+
+    Returns:
+        The last report.
+
+    Raises:
+        FileExistsError: if the folder exists.
+        ValueError: if the checkpoint is truncated or of another recipe.
+        FloatingPointError: if the loss stops being finite.
+    """
+    check_new(folder)
+    trainer, checkpoint = Trainer(recipe), folder.parent / f".{folder.name}.training.safetensors"
+    if checkpoint.exists():
+        trainer.resume(checkpoint)
+    documents, start = validation_documents(), time.monotonic()
+    last = Report(trainer.step, {}, trainer.tokens, 0.0)
+    while trainer.step < recipe.n_steps:
+        trainer.train_step()
+        if trainer.step % recipe.report_every == 0 or trainer.step == recipe.n_steps:
+            trainer.save(checkpoint)
+            excess = trainer.excess(documents)
+            last = Report(trainer.step, excess, trainer.tokens, time.monotonic() - start)
+            report(last)
+    save_llama(trainer.model, create_tokenizer(trainer.words, WORD_PATTERN), folder)
+    checkpoint.unlink(missing_ok=True)
+    return last
