@@ -120,8 +120,9 @@ def test_what_the_table_allows_is_no_violation(tmp_path, module, source):
     assert violations(tmp_path / "ssae_kit") == []
 
 
-# `llama` needs transformers, and `steering` and `labs` need `llama`; `nbtest` is for tests only.
-HEAVY = {"", "llama", "steering", "labs", "nbtest"}
+# `llama` needs transformers, and `steering` and `labs` need `llama`; `plots` needs plotly; `nbtest`
+# is for tests only.
+HEAVY = {"", "llama", "steering", "labs", "plots", "nbtest"}
 COST = """
 import importlib, sys, time
 import torch
