@@ -77,7 +77,8 @@ def test_diversity_check_agrees_with_the_theorems_wording(subsets):
         (supports.sizes(6, 3), []),
         (supports.sizes(6, 6), []),
         (supports.contiguous(6, 5), []),
-        (supports.paired(3, 0.9), []),
+        (supports.grouped(6, 2, 0.9), []),
+        (supports.sizes(6, 5, least=5), []),
         (supports.contiguous(6, 6), [0, 1, 2, 3, 4, 5]),
         (supports.blocks(6, 6), [0, 1, 2, 3, 4, 5]),
         (supports.blocks(6, 2, most=2), [0, 1, 2, 3, 4, 5]),
@@ -101,7 +102,7 @@ def test_diversity_says_with_whom_a_concept_always_shifts():
 
 
 def test_joint_share_is_the_share_of_pairs_in_which_both_shift():
-    drawn = supports.paired(2, 0.3).sample(20_000, generator=seeded()).sum(1)
+    drawn = supports.grouped(4, 2, 0.3).sample(20_000, generator=seeded()).sum(1)
     # Standard error 0.0032; four of them.
     assert abs((drawn == 2).float().mean() - 0.3) < 0.013
 
@@ -226,7 +227,7 @@ def test_true_level_by_hand():
         (lambda: supports.family([[0, 7]], n_concepts=2), r"indices in 0\.\.1"),
         (lambda: supports.sizes(3, 4), r"`most` must lie in 1\.\.3"),
         (lambda: supports.blocks(10, 3), "must divide the 10 concepts"),
-        (lambda: supports.paired(2, 1.0), "between 0 and 1"),
+        (lambda: supports.grouped(4, 2, 1.0), "between 0 and 1"),
         (lambda: Magnitudes(correlation=1.5), r"must lie in 0\.\.1; got 1\.5"),
         (lambda: Magnitudes(values=(0.0, 1.0)), "must not hold 0"),
         (lambda: Mixing("rotten"), "'gaussian' or 'orthogonal'"),

@@ -30,7 +30,9 @@ class SupportDesign:
     weights: Float[Tensor, " units"]
     """Relative chance of each unit to be drawn, above 0."""
     most: int = 1
-    """Units in one support: 1 to this many, each number equally likely."""
+    """Units in one support, at most."""
+    least: int = 1
+    """Units in one support, at least; each number from here to `most` is equally likely."""
 
     def __post_init__(self) -> None:
         n_units = self.units.shape[0]
@@ -49,9 +51,10 @@ class SupportDesign:
             raise ValueError(
                 f"`weights` must hold one number above 0 per unit ({n_units}); got {self.weights}."
             )
-        if not 1 <= self.most <= n_units:
+        if not 1 <= self.least <= self.most <= n_units:
             raise ValueError(
-                f"`most` must lie in 1..{n_units} (the number of units); got {self.most}."
+                f"`least` and `most` must lie in 1..{n_units} (the number of units), in this "
+                f"order; got {self.least} and {self.most}."
             )
 
     @property
@@ -66,7 +69,7 @@ class SupportDesign:
         if n_samples < 1:
             raise ValueError(f"`n_samples` must be at least 1; got {n_samples}.")
         n_units = self.units.shape[0]
-        n_drawn = torch.randint(1, self.most + 1, (n_samples, 1), generator=generator)
+        n_drawn = torch.randint(self.least, self.most + 1, (n_samples, 1), generator=generator)
         # The largest of log(weight) + Gumbel noise are a weighted draw without replacement.
         uniform = torch.rand(n_samples, n_units, generator=generator).clamp(1e-20, 1 - 1e-7)
         keys = self.weights.log() - (-uniform.log()).log()
@@ -76,10 +79,11 @@ class SupportDesign:
         return drawn @ self.units.float() > 0
 
 
-def sizes(n_concepts: int, most: int) -> SupportDesign:
-    """Any 1 to `most` concepts shift, each number equally likely. Diverse, whatever `most` is."""
+def sizes(n_concepts: int, most: int, least: int = 1) -> SupportDesign:
+    """Any `least` to `most` concepts shift, each number equally likely. Diverse if least < all."""
     units = torch.eye(max(n_concepts, 0)).bool()
-    return SupportDesign(f"any 1 to {most} of {n_concepts}", units, torch.ones(len(units)), most)
+    name = f"any {least} to {most} of {n_concepts}"
+    return SupportDesign(name, units, torch.ones(len(units)), most, least)
 
 
 def blocks(n_concepts: int, block: int, most: int = 1) -> SupportDesign:
@@ -117,20 +121,21 @@ def contiguous(n_concepts: int, length: int) -> SupportDesign:
     return SupportDesign(f"{length} neighbours on a ring", units, torch.ones(n_concepts))
 
 
-def paired(n_pairs: int, joint_share: float) -> SupportDesign:
-    """Concepts come in pairs (0,1), (2,3), ...; one of a pair shifts, or both.
+def grouped(n_concepts: int, group: int, joint_share: float) -> SupportDesign:
+    """Concepts come in groups; in a pair, one concept of one group shifts, or all of the group.
 
     Args:
-        n_pairs: Number of pairs of concepts; each sample uses one of them.
-        joint_share: Chance, between 0 and 1, that both shift. The design is diverse for all of
-            them.
+        n_concepts: Number of concepts.
+        group: Concepts per group; must divide `n_concepts`.
+        joint_share: Chance, between 0 and 1, that all of the group shift. The design is diverse
+            for all of them.
     """
     if not 0 < joint_share < 1:
         raise ValueError(f"`joint_share` must lie between 0 and 1; got {joint_share}.")
-    both = torch.eye(n_pairs).bool().repeat_interleave(2, dim=1)
-    units = torch.cat([both, torch.eye(2 * n_pairs).bool()])
-    weights = torch.tensor([joint_share] * n_pairs + [(1 - joint_share) / 2] * 2 * n_pairs)
-    return SupportDesign(f"pairs, both shift in {joint_share:.0%}", units, weights)
+    whole = blocks(n_concepts, group).units
+    units = torch.cat([whole, torch.eye(n_concepts).bool()])
+    weights = torch.tensor([joint_share] * len(whole) + [(1 - joint_share) / group] * n_concepts)
+    return SupportDesign(f"groups of {group}, all shift in {joint_share:.0%}", units, weights)
 
 
 def family(subsets: Sequence[Sequence[int]], n_concepts: int | None = None) -> SupportDesign:
