@@ -17,7 +17,7 @@ class TopKSAE(SparseAutoencoder):
     """The TopK autoencoder: of relu(z), the k largest stay and the rest become 0.
 
     Arguments as in `SparseAutoencoder`, and two more. There is nothing to penalise: train it with
-    `Penalty(0)`.
+    `Penalty()`.
 
     Args:
         k: Latents that may fire per input, 1 to `n_latents`.
@@ -110,7 +110,7 @@ class BatchTopKSAE(SparseAutoencoder):
 
     In training, of all relu(z) in a batch the `k * batch` largest stay. Afterwards inputs must not
     depend on their neighbours: a latent fires above `threshold`, the running mean of the smallest
-    code that stayed. Train it with `Penalty(0)`. Other arguments as in `SparseAutoencoder`.
+    code that stayed. Train it with `Penalty()`. Other arguments as in `SparseAutoencoder`.
 
     Args:
         k: Mean number of latents that fire per input, 1 to `n_latents`.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ssae_kit.autoencoders import LossTerms
+from ssae_kit.autoencoders import LossTerms, SparseAutoencoder
 from ssae_kit.storage import load_tensors, save_tensors
 from ssae_kit.training.revive import revive_dead_
 from ssae_kit.training.settings import (
@@ -51,8 +51,9 @@ def fit(
             one that made the initial weights.
         progress: Show a progress bar.
         on_record: Called with the history after each entry; a live plot hangs here.
-        checkpoint: File to save to now and then, and on interrupt. If it exists, training goes
-            on from there, with the result that an uninterrupted run would have had.
+        checkpoint: File to save to every `checkpoint_every` steps. If it exists, training goes on
+            from there, with the result, bit for bit, that an uninterrupted run would have had.
+            (Nothing is saved on an interrupt: it may fall in the middle of an update.)
 
     Returns:
         The history.
@@ -70,20 +71,15 @@ def fit(
         loop.restore(checkpoint)
     steps = range(loop.done, config.steps)
     bar = tqdm(steps, disable=not progress, initial=loop.done, total=config.steps, unit="step")
-    try:
-        for step in bar:
-            terms = loop.update(step)
-            if loop.done % config.record_every == 0 or loop.done == config.steps:
-                loop.record(terms)
-                bar.set_postfix(error=f"{terms.error.mean().item():.4f}")
-                if on_record is not None:
-                    on_record(loop.history)
-            if checkpoint is not None and loop.done % config.checkpoint_every == 0:
-                loop.save(checkpoint)
-    except KeyboardInterrupt:
-        if checkpoint is not None:
+    for step in bar:
+        terms = loop.update(step)
+        if loop.done % config.record_every == 0 or loop.done == config.steps:
+            loop.record(terms)
+            bar.set_postfix(error=f"{terms.error.mean().item():.4f}")
+            if on_record is not None:
+                on_record(loop.history)
+        if checkpoint is not None and loop.done % config.checkpoint_every == 0:
             loop.save(checkpoint)
-        raise
     return loop.history
 
 
@@ -121,6 +117,11 @@ class _Loop:
         self.autoencoder, self.inputs, self.sparsity = autoencoder, inputs, sparsity
         self.config, self.generator = config, generator
         self.done, self.history = 0, History()
+        if config.resample_every and not isinstance(autoencoder, SparseAutoencoder):
+            raise ValueError(
+                f"`resample_every` must be 0: a {type(autoencoder).__name__} has no dead latents "
+                f"to resample; got {config.resample_every}."
+            )
         autoencoder.calibrate_(inputs if isinstance(inputs, Tensor) else self.batch(4096))
         self.primal = torch.optim.Adam(autoencoder.parameters(), lr=config.learning_rate)
         self.primal.register_step_pre_hook(lambda *_: autoencoder.project_gradients_())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ set per run, in memory or mapped from a file (`torch.from_file`, or `torch.from_
 returns a batch, and draws from nothing but that generator."""
 
 
+@runtime_checkable
 class Terms(Protocol):
     """What a loss must hold, one number per run; `auxiliary`, where there is one, is added too."""
 
@@ -24,6 +25,7 @@ class Terms(Protocol):
     def sparsity(self) -> Tensor: ...  # noqa: D102
 
 
+@runtime_checkable
 class Trainable(Protocol):
     """What the loop asks of a model; one with `dead` latents has them counted as well."""
 

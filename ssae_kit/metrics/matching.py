@@ -1,17 +1,12 @@
-"""How well did an autoencoder recover the concepts? Scores, and the floor beneath each.
-
-Two scores share the name MCC, mean correlation coefficient. `mcc_codes` correlates codes with
-known concept shifts: the identifiability literature's score. `mcc_directions` compares decoder
-directions with known concept directions by cosine. A solution can do well on one and badly on
-the other, so report both, per concept, beside `rotation_floor`.
-"""
+"""Latents matched one-to-one to concepts: the MCC scores and their floor."""
 
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+
+from ssae_kit.metrics.vectors import centred_unit, check_finite, check_rows, unit
 
 
 @dataclass(frozen=True)
@@ -48,8 +43,8 @@ def mcc_codes(
 
     Source: Hyvarinen & Morioka 2016 (arXiv 1605.06336), section 6; Khemakhem et al. 2020.
     """
-    _check_rows("codes", codes, "shifts", shifts)
-    similarity = _centred_unit(codes, 1).mT @ _centred_unit(shifts, 0)
+    check_rows("codes", codes, "shifts", shifts)
+    similarity = centred_unit(codes, 1).mT @ centred_unit(shifts, 0)
     return _match(similarity)
 
 
@@ -76,9 +71,9 @@ def mcc_directions(
             "directions must live in the same space; got d_model "
             f"{directions.shape[-1]} and {concept_directions.shape[-1]}."
         )
-    _check_finite("directions", directions)
-    _check_finite("concept_directions", concept_directions)
-    return _match(_unit(directions, -1) @ _unit(concept_directions, -1).mT)
+    check_finite("directions", directions)
+    check_finite("concept_directions", concept_directions)
+    return _match(unit(directions, -1) @ unit(concept_directions, -1).mT)
 
 
 def mcc_seeds(directions: Float[Tensor, "run latents d_model"]) -> Float[Tensor, " seed_pairs"]:
@@ -127,44 +122,9 @@ def rotation_floor(
     return mcc_directions(rotations, torch.eye(n_concepts)).score
 
 
-def unexplained_variance(
-    inputs: Float[Tensor, "*run samples d_model"], decoded: Float[Tensor, "*run samples d_model"]
-) -> Float[Tensor, "*run"]:
-    """Share of variance about the mean that the reconstruction misses; 0 is perfect.
-
-    Args:
-        inputs: What was encoded.
-        decoded: Its reconstruction, same rows.
-
-    Returns:
-        Unitless; 1 is as good as predicting the mean, above 1 is worse.
-
-    Raises:
-        ValueError: if the inputs do not vary.
-    """
-    total = (inputs - inputs.mean(-2, keepdim=True)).square().sum((-2, -1))
-    if (total == 0).any():
-        raise ValueError("the inputs are constant, so there is no variance to explain.")
-    missed: Tensor = (inputs - decoded).square().sum((-2, -1))
-    return missed / total
-
-
-def _unit(vectors: Tensor, dim: int) -> Tensor:
-    """Scale to length 1 along `dim`; a zero vector stays zero."""
-    unit: Tensor = vectors / vectors.norm(dim=dim, keepdim=True).clamp_min(1e-30)
-    return unit
-
-
-def _centred_unit(samples: Tensor, dim: int) -> Tensor:
-    """Remove the mean along `dim`, then scale to length 1; what is constant becomes zero."""
-    centred = samples - samples.mean(dim, keepdim=True)
-    # Subtracting a constant's own mean leaves rounding error, which must not count as variation.
-    rounding = 1e-5 * samples.norm(dim=dim, keepdim=True)
-    constant = centred.norm(dim=dim, keepdim=True) <= rounding
-    return _unit(centred.masked_fill(constant, 0.0), dim)
-
-
 def _match(similarity: Float[Tensor, "run latents concepts"]) -> Matching:
+    from scipy.optimize import linear_sum_assignment  # half a second that only a matching needs
+
     n_runs, _, n_concepts = similarity.shape
     per_concept = torch.zeros(n_runs, n_concepts)
     latent = torch.full((n_runs, n_concepts), -1)
@@ -176,18 +136,3 @@ def _match(similarity: Float[Tensor, "run latents concepts"]) -> Matching:
         latent[run, columns] = torch.as_tensor(rows)
         sign[run, columns] = chosen.sign()
     return Matching(per_concept, latent, sign)
-
-
-def _check_rows(name: str, values: Tensor, other_name: str, other: Tensor) -> None:
-    if values.shape[1] != other.shape[0] or other.shape[0] < 2:
-        raise ValueError(
-            f"`{name}` and `{other_name}` must hold the same 2 or more pairs; got "
-            f"{values.shape[1]} and {other.shape[0]}."
-        )
-    _check_finite(name, values)
-    _check_finite(other_name, other)
-
-
-def _check_finite(name: str, values: Tensor) -> None:
-    if not torch.isfinite(values).all():
-        raise ValueError(f"`{name}` holds a value that is not finite. Look for where it diverged.")

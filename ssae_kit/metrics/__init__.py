@@ -1,0 +1,40 @@
+"""Scores of recovery, and the floor beneath each.
+
+Two scores share the name MCC, mean correlation coefficient. `mcc_codes` correlates codes with
+known concepts: the identifiability literature's score. `mcc_directions` compares decoder
+directions with known concept directions by cosine: SAELens' "MCC". A solution can do well on one
+and badly on the other, so report both, per concept, beside `rotation_floor`.
+"""
+
+from ssae_kit.metrics.codes import (
+    Firing,
+    dead_share,
+    firing,
+    l0,
+    label_mcc,
+    unexplained_variance,
+)
+from ssae_kit.metrics.dictionaries import mmcs, uniqueness
+from ssae_kit.metrics.matching import (
+    Matching,
+    mcc_codes,
+    mcc_directions,
+    mcc_seeds,
+    rotation_floor,
+)
+
+__all__ = [
+    "Firing",
+    "Matching",
+    "dead_share",
+    "firing",
+    "l0",
+    "label_mcc",
+    "mcc_codes",
+    "mcc_directions",
+    "mcc_seeds",
+    "mmcs",
+    "rotation_floor",
+    "unexplained_variance",
+    "uniqueness",
+]

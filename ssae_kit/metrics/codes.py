@@ -1,0 +1,124 @@
+"""How good are the codes themselves? Reconstruction, sparsity, and agreement with labels."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ssae_kit.metrics.matching import Matching
+from ssae_kit.metrics.vectors import centred_unit, check_rows
+
+
+def unexplained_variance(
+    inputs: Float[Tensor, "*run samples d_model"], decoded: Float[Tensor, "*run samples d_model"]
+) -> Float[Tensor, "*run"]:
+    """Share of variance about the mean that the reconstruction misses; 0 is perfect.
+
+    Args:
+        inputs: What was encoded.
+        decoded: Its reconstruction, same rows.
+
+    Returns:
+        Unitless; 1 is as good as predicting the mean, above 1 is worse.
+
+    Raises:
+        ValueError: if the inputs do not vary.
+    """
+    total = (inputs - inputs.mean(-2, keepdim=True)).square().sum((-2, -1))
+    if (total == 0).any():
+        raise ValueError("the inputs are constant, so there is no variance to explain.")
+    missed: Tensor = (inputs - decoded).square().sum((-2, -1))
+    return missed / total
+
+
+def l0(codes: Float[Tensor, "*run samples latents"]) -> Float[Tensor, "*run"]:
+    """Mean number of latents that fire per sample; smaller is sparser.
+
+    Args:
+        codes: A latent fires where its code is not 0.
+
+    Returns:
+        A count, 0 to the number of latents.
+    """
+    return (codes != 0).to(codes.dtype).sum(-1).mean(-1)
+
+
+def dead_share(codes: Float[Tensor, "*run samples latents"]) -> Float[Tensor, "*run"]:
+    """Share of latents that fire on none of the samples; 0 is best.
+
+    Args:
+        codes: A latent fires where its code is not 0. Too few samples make rare latents look dead.
+
+    Returns:
+        Unitless, 0 to 1.
+    """
+    return (codes == 0).all(-2).to(codes.dtype).mean(-1)
+
+
+@dataclass(frozen=True)
+class Firing:
+    """How well the firing of each concept's latent detects that the concept is active."""
+
+    precision: Float[Tensor, "run concepts"]
+    """Share of the latent's firings in which the concept is active, 0 to 1."""
+    recall: Float[Tensor, "run concepts"]
+    """Share of the concept's activity on which the latent fires, 0 to 1."""
+
+    @property
+    def f1(self) -> Float[Tensor, "run concepts"]:
+        """Harmonic mean of precision and recall, 0 to 1; 1 is a perfect detector."""
+        both = self.precision + self.recall
+        return 2 * self.precision * self.recall / both.clamp_min(1e-30)
+
+
+def firing(
+    codes: Float[Tensor, "run samples latents"],
+    active: Bool[Tensor, "samples concepts"],
+    matching: Matching,
+) -> Firing:
+    """Precision, recall and F1 of matched latents as detectors of their concepts; 1 is best.
+
+    Args:
+        codes: A latent fires where its code is not 0.
+        active: Whether each concept is active, same samples.
+        matching: Which latent stands for which concept, as `mcc_codes` or `mcc_directions` says.
+            A concept without a latent scores 0.
+
+    Raises:
+        ValueError: if samples are too few, differ in number, or hold a value that is not finite.
+
+    Source: SAELens, `eval_sae_on_synthetic_data` (there for the decoder matching).
+    """
+    truth = active.to(codes.dtype)
+    check_rows("codes", codes, "active", truth)
+    chosen = matching.latent.clamp_min(0)[:, None].expand(-1, codes.shape[1], -1)
+    fires = (codes.gather(-1, chosen) != 0).to(codes.dtype)
+    fires = fires * (matching.latent >= 0)[:, None]
+    hits = (fires * truth).sum(1)
+    return Firing(hits / fires.sum(1).clamp_min(1), hits / truth.sum(0).clamp_min(1))
+
+
+def label_mcc(
+    codes: Float[Tensor, "run samples latents"], labels: Float[Tensor, "samples concepts"]
+) -> Float[Tensor, "run concepts"]:
+    """Highest absolute correlation of any latent with each label; 1 is best.
+
+    Picking the best of many latents finds something even in noise: report it beside the score of
+    noise with as many latents and samples, or choose the latent on other samples.
+
+    Args:
+        codes: Any number of latents; several labels may share one.
+        labels: One column per label, 0 or 1, or any number.
+
+    Returns:
+        Unitless, 0 to 1. A constant latent or label correlates 0 with anything.
+
+    Raises:
+        ValueError: if samples are too few, differ in number, or hold a value that is not finite.
+
+    Source: the SSAE authors' `evaluate_mcc` (there signed; ours counts both signs).
+    """
+    check_rows("codes", codes, "labels", labels)
+    similarity = centred_unit(codes, 1).mT @ centred_unit(labels, 0)
+    best: Tensor = similarity.abs().amax(1).clamp(max=1.0)
+    return best

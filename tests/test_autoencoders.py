@@ -1,0 +1,347 @@
+"""Every architecture: one interface, the codes its paper says, files that survive."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from ssae_kit import storage
+from ssae_kit.autoencoders import (
+    BatchTopKSAE,
+    GatedSAE,
+    JumpReluSAE,
+    MatryoshkaSAE,
+    ReluSAE,
+    ShiftAutoencoder,
+    TiedSAE,
+    TopKSAE,
+    load,
+)
+
+EXTRAS = {TopKSAE: {"k": 3}, BatchTopKSAE: {"k": 3}, MatryoshkaSAE: {"k": 3, "prefixes": [4]}}
+SPARSE = [ReluSAE, TiedSAE, GatedSAE, JumpReluSAE, TopKSAE, BatchTopKSAE, MatryoshkaSAE]
+ALL = [ShiftAutoencoder, *SPARSE]
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def build(kind, n_runs=2, seed=0):
+    return kind(n_runs, 6, 10, generator=seeded(seed), **EXTRAS.get(kind, {}))
+
+
+def some_inputs(seed=1):
+    return torch.randn(50, 6, generator=seeded(seed)) * 3 + 5
+
+
+def trained_a_little(kind):
+    """Weights away from their symmetric start, buffers in use."""
+    autoencoder = build(kind)
+    autoencoder.calibrate_(some_inputs())
+    optimiser = torch.optim.Adam(autoencoder.parameters(), lr=1e-2)
+    for _ in range(5):
+        optimiser.zero_grad()
+        terms = autoencoder.loss(some_inputs())
+        (terms.error + 0.01 * terms.sparsity + terms.auxiliary).sum().backward()
+        optimiser.step()
+        autoencoder.project_()
+    return autoencoder
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_codes_and_reconstructions_have_the_run_axis(kind):
+    autoencoder = trained_a_little(kind)
+    codes = autoencoder.encode(some_inputs())
+    assert codes.shape == (2, 50, 10)
+    assert autoencoder.decode(codes).shape == (2, 50, 6)
+    assert autoencoder.directions.shape == (2, 10, 6)
+    assert_close(autoencoder.directions.norm(dim=-1), torch.ones(2, 10))
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_runs_do_not_touch_each_other(kind):
+    autoencoder = trained_a_little(kind)
+    both = autoencoder.encode(some_inputs())
+    for run in range(2):
+        assert_close(autoencoder.select(run).encode(some_inputs())[0], both[run])
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_run_may_have_inputs_of_its_own(kind):
+    autoencoder = trained_a_little(kind)
+    inputs = torch.stack([some_inputs(1), some_inputs(2)])
+    separate = autoencoder.encode(inputs)
+    assert_close(separate[0], autoencoder.encode(some_inputs(1))[0])
+    assert_close(separate[1], autoencoder.encode(some_inputs(2))[1])
+
+
+@pytest.mark.parametrize("kind", SPARSE)
+def test_the_error_is_the_unexplained_share_of_variance(kind):
+    autoencoder = trained_a_little(kind)
+    inputs = some_inputs()
+    with torch.no_grad():
+        decoded = autoencoder.decode(autoencoder.encode(inputs))
+        error = autoencoder.loss(inputs).error
+    total = (inputs - inputs.mean(0)).square().sum()
+    assert_close(error, (inputs - decoded).square().sum((1, 2)) / total)
+
+
+@pytest.mark.parametrize("kind", SPARSE)
+def test_a_silent_code_decodes_to_the_mean(kind):
+    autoencoder = build(kind)
+    autoencoder.calibrate_(some_inputs())
+    decoded = autoencoder.decode(torch.zeros(2, 1, 10))
+    assert_close(decoded[0, 0], some_inputs().mean(0))
+
+
+@pytest.mark.parametrize("kind", SPARSE)
+def test_codes_are_never_negative(kind):
+    assert (trained_a_little(kind).encode(some_inputs()) >= 0).all()
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_projection_drops_what_the_gradient_would_do_to_lengths(kind):
+    autoencoder = build(kind)
+    autoencoder.calibrate_(some_inputs())
+    terms = autoencoder.loss(some_inputs())
+    (terms.error + terms.auxiliary).sum().backward()
+    autoencoder.project_gradients_()
+    along = (autoencoder.decoder.grad * autoencoder.decoder).sum(1)
+    assert_close(along, torch.zeros_like(along), rtol=0, atol=1e-6)
+
+
+# --- what each architecture does --------------------------------------------------------------
+
+
+def with_weights(autoencoder, scores):
+    """Make the encoder output of one input equal `scores`: one run, input (1, 0)."""
+    with torch.no_grad():
+        autoencoder.encoder.zero_()
+        autoencoder.encoder[0, :, 0] = torch.tensor(scores)
+    return autoencoder.encode(torch.tensor([[1.0, 0.0]]))[0, 0].tolist()
+
+
+def test_relu_keeps_what_is_positive():
+    assert with_weights(ReluSAE(1, 2, 3, generator=seeded()), [2.0, -1.0, 0.5]) == [2, 0, 0.5]
+
+
+def test_topk_keeps_the_largest_positive():
+    topk = TopKSAE(1, 2, 4, generator=seeded(), k=2)
+    assert with_weights(topk, [1.0, 3.0, 2.0, -1.0]) == [0, 3, 2, 0]
+    assert with_weights(topk, [-1.0, 3.0, -2.0, -1.0]) == [0, 3, 0, 0]
+
+
+def test_jumprelu_is_silent_below_its_threshold():
+    jump = JumpReluSAE(1, 2, 3, generator=seeded(), first_threshold=1.0)
+    assert with_weights(jump, [2.0, 0.9, -3.0]) == [2, 0, 0]
+
+
+def test_gated_opens_on_one_map_and_measures_with_another():
+    gated = GatedSAE(1, 2, 3, generator=seeded())
+    with torch.no_grad():
+        gated.encoder_bias[0] = torch.tensor([0.0, -5.0, 0.0])  # the second gate stays shut
+        gated.log_magnitude[0] = torch.tensor(2.0).log()
+        gated.magnitude_bias[0, 0] = 1.0
+    assert with_weights(gated, [2.0, 3.0, 0.5]) == [5, 0, 1]
+
+
+def test_batch_topk_spends_its_budget_where_it_matters():
+    before = torch.tensor([[[9.0, 8.0, 7.0], [1.0, 2.0, 0.0]]])
+    batch = BatchTopKSAE(1, 2, 3, generator=seeded(), k=1)
+    assert batch._largest(before).tolist() == [[[9.0, 8.0, 0.0], [0.0, 0.0, 0.0]]]
+    # Afterwards a latent fires above the threshold, whatever its neighbours do.
+    assert_close(batch.threshold, torch.tensor([8.0]))
+    assert with_weights(batch, [9.0, 7.0, 1.0]) == [9, 0, 0]
+
+
+def test_matryoshka_prefixes_reconstruct_on_their_own():
+    nested = trained_a_little(MatryoshkaSAE)
+    inputs = some_inputs()
+    with torch.no_grad():
+        terms, codes = nested.loss(inputs), nested.encode(inputs)
+        codes[..., 4:] = 0
+        missed = inputs - nested.decode(codes)
+    total = (inputs - inputs.mean(0)).square().sum()
+    assert_close(terms.auxiliary, missed.square().sum((1, 2)) / total)
+
+
+def test_sparse_decoding_equals_dense_decoding():
+    topk = TopKSAE(2, 6, 10, generator=seeded(), k=3).double()
+    before = torch.rand(2, 7, 10, generator=seeded(1), dtype=torch.double, requires_grad=True)
+
+    def few(before, decoder):
+        values, latents = before.topk(3, dim=-1)
+        return topk._decode_few(values, latents)
+
+    values, latents = before.topk(3, dim=-1)
+    dense = topk._decode(torch.zeros_like(before).scatter(-1, latents, values))
+    assert_close(few(before, topk.decoder), dense)
+    weight = torch.randn(dense.shape, generator=seeded(2), dtype=torch.double)
+    wanted = torch.autograd.grad((dense * weight).sum(), [before, topk.decoder])
+    found = torch.autograd.grad((few(before, topk.decoder) * weight).sum(), [before, topk.decoder])
+    assert_close(found, wanted)
+
+
+def test_jumprelu_threshold_learns_by_the_window():
+    jump = JumpReluSAE(1, 2, 2, generator=seeded(), first_threshold=1.0, bandwidth=0.5)
+    with torch.no_grad():
+        jump.encoder.copy_(torch.tensor([[[1.1, 0.0], [2.0, 0.0]]]))
+    jump.loss(torch.tensor([[1.0, 0.0]])).sparsity.sum().backward()
+    # d L0 / d log t = -t / bandwidth inside the window (1.1), 0 outside (2.0).
+    assert_close(jump.log_threshold.grad, torch.tensor([[-2.0, 0.0]]))
+
+
+# --- dead latents -----------------------------------------------------------------------------
+
+
+def silence(autoencoder, latent=0):
+    with torch.no_grad():
+        autoencoder.encoder_bias[:, latent] = -1e3
+
+
+@pytest.mark.parametrize("kind", SPARSE)
+def test_a_latent_that_stops_firing_is_counted_dead(kind):
+    extras = EXTRAS.get(kind, {})
+    autoencoder = kind(2, 6, 10, generator=seeded(), dead_after=2, **extras)
+    autoencoder.calibrate_(some_inputs())
+    silence(autoencoder)
+    for _ in range(2):
+        assert not autoencoder.dead.any()
+        autoencoder.loss(some_inputs())
+    assert autoencoder.dead[:, 0].all()
+    counted = autoencoder.idle.clone()
+    with torch.no_grad():
+        autoencoder.loss(some_inputs())  # looking does not count
+    assert_close(autoencoder.idle, counted)
+
+
+@pytest.mark.parametrize("kind", SPARSE)
+def test_a_reseeded_latent_points_where_it_is_told(kind):
+    autoencoder = build(kind)
+    chosen = torch.zeros(2, 10, dtype=torch.bool)
+    chosen[0, 3] = chosen[1, 7] = True
+    before = autoencoder.directions.clone()
+    silence(autoencoder, 3)
+    autoencoder.reseed_(chosen, torch.eye(6)[:2])
+    assert_close(autoencoder.directions[0, 3], torch.eye(6)[0])
+    assert_close(autoencoder.directions[1, 7], torch.eye(6)[1])
+    assert_close(autoencoder.directions[~chosen], before[~chosen])
+    assert autoencoder.encoder_bias[0, 3] == 0
+
+
+def test_dead_latents_of_topk_learn_from_what_is_missed():
+    for revival in (0.0, 1.0):
+        topk = TopKSAE(1, 6, 10, generator=seeded(), k=2, dead_after=1, revival=revival)
+        topk.calibrate_(some_inputs())
+        with torch.no_grad():
+            topk.encoder[:, 0] *= 1e-3
+            topk.encoder_bias[:, 1:] = 5  # the first is never among the largest
+        terms = topk.loss(some_inputs())
+        assert topk.dead[0, 0]
+        (terms.auxiliary + 0 * terms.error).sum().backward()
+        moved = bool(topk.encoder.grad[0, 0].abs().sum() > 0)
+        assert moved == (revival > 0)
+        assert topk.encoder.grad[0, ~topk.dead[0]].abs().sum() == 0  # the living are left alone
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_is_loaded_is_what_was_saved(kind, tmp_path):
+    autoencoder = trained_a_little(kind)
+    autoencoder.save(tmp_path / "weights.safetensors")
+    loaded = load(tmp_path / "weights.safetensors")
+    assert type(loaded) is kind
+    assert loaded.settings == autoencoder.settings
+    assert_close(loaded.encode(some_inputs()), autoencoder.encode(some_inputs()), rtol=0, atol=0)
+    assert_close(loaded.state_dict(), autoencoder.state_dict(), rtol=0, atol=0)
+
+
+def test_a_truncated_file_says_so(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    build(ReluSAE).save(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match="not a complete file"):
+        load(path)
+
+
+def test_a_file_of_another_version_says_so(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    storage.save_tensors(path, build(ReluSAE).state_dict(), {"format": "ssae_kit.autoencoder/0"})
+    with pytest.raises(ValueError, match=r"its format is 'ssae_kit\.autoencoder/0'"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["QuantumSAE", "load", "LossTerms"])
+def test_a_file_of_an_unknown_architecture_says_so(tmp_path, name):
+    path = tmp_path / "weights.safetensors"
+    metadata = {"format": "ssae_kit.autoencoder/1", "class": name}
+    storage.save_tensors(path, build(ReluSAE).state_dict(), metadata)
+    with pytest.raises(ValueError, match=f"'{name}', an architecture this version does not know"):
+        load(path)
+
+
+def test_a_file_of_other_shapes_says_so(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    state = build(ReluSAE).state_dict() | {"encoder": torch.zeros(2, 9, 6)}
+    metadata = {"format": "ssae_kit.autoencoder/1", "class": "ReluSAE"}
+    storage.save_tensors(path, state, metadata)
+    with pytest.raises(ValueError, match="weights of other shapes"):
+        load(path)
+    with pytest.raises(FileNotFoundError, match="is not a file"):
+        load(tmp_path / "nothing.safetensors")
+
+
+def test_a_full_disk_leaves_the_old_file_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "weights.safetensors"
+    build(ReluSAE).save(path)
+    before = path.read_bytes()
+
+    def full(tensors, target, metadata):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ssae_kit.storage.save_file", full)
+    with pytest.raises(OSError, match="Nothing was changed there"):
+        build(ReluSAE, seed=5).save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [TopKSAE, BatchTopKSAE])
+@pytest.mark.parametrize("k", [0, 11])
+def test_k_outside_the_latents_says_what_to_do(kind, k):
+    with pytest.raises(ValueError, match=rf"1\.\.10 \(the number of latents\); got {k}"):
+        kind(1, 6, 10, generator=seeded(), k=k)
+
+
+@pytest.mark.parametrize("prefixes", [[], [0, 4], [4, 4], [8, 4], [10]])
+def test_prefixes_must_grow_within_the_dictionary(prefixes):
+    with pytest.raises(ValueError, match="ascending lengths between 1 and 9"):
+        MatryoshkaSAE(1, 6, 10, generator=seeded(), k=3, prefixes=prefixes)
+
+
+def test_settings_out_of_range_say_so():
+    with pytest.raises(ValueError, match="`n_latents` must be at least 1; got 0"):
+        ReluSAE(1, 6, 0, generator=seeded())
+    with pytest.raises(ValueError, match="`dead_after` must be at least 1 batch; got 0"):
+        ReluSAE(1, 6, 10, generator=seeded(), dead_after=0)
+    with pytest.raises(ValueError, match=r"must be above 0; got 0\.0 and 0\.1"):
+        JumpReluSAE(1, 6, 10, generator=seeded(), bandwidth=0.0)
+    with pytest.raises(ValueError, match="`revival` must be at least 0; got -1"):
+        TopKSAE(1, 6, 10, generator=seeded(), k=3, revival=-1.0)
+
+
+@pytest.mark.parametrize("kind", SPARSE)
+def test_inputs_that_do_not_vary_say_so(kind):
+    with pytest.raises(ValueError, match="must vary"):
+        build(kind).calibrate_(torch.full((20, 6), 3.3))
+
+
+def test_shifts_that_are_all_zero_say_so():
+    with pytest.raises(ValueError, match="every input is zero"):
+        build(ShiftAutoencoder).calibrate_(torch.zeros(20, 6))

@@ -1,0 +1,329 @@
+"""The training loop: what it reaches, what it resumes, what it refuses."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from ssae_kit.autoencoders import BatchTopKSAE, GatedSAE, ReluSAE, ShiftAutoencoder, TopKSAE
+from ssae_kit.metrics import mcc_directions
+from ssae_kit.training import (
+    Constraint,
+    Penalty,
+    TrainingConfig,
+    best_run,
+    evaluate,
+    fit,
+    revive_dead_,
+)
+
+SHORT = TrainingConfig(steps=40, batch_size=32, checkpoint_every=10, record_every=5)
+FEATURES = torch.linalg.qr(torch.randn(12, 12, generator=torch.Generator().manual_seed(7)))[0]
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def sparse_inputs(n=2000, seed=1):
+    """Of 12 orthogonal features each is active one time in six."""
+    g = seeded(seed)
+    active = torch.rand(n, 12, generator=g) < 1 / 6
+    return (active * torch.rand(n, 12, generator=g)) @ FEATURES
+
+
+# --- what it reaches --------------------------------------------------------------------------
+
+
+def test_topk_finds_planted_features_and_a_frozen_decoder_does_not():
+    config = TrainingConfig(steps=300, batch_size=128, learning_rate=5e-3)
+    scores = {}
+    for frozen in (False, True):
+        topk = TopKSAE(3, 12, 16, generator=seeded(2), k=2)
+        topk.decoder.requires_grad_(not frozen)
+        fit(topk, sparse_inputs(), Penalty(), config, generator=seeded(3))
+        scores[frozen] = mcc_directions(topk.directions, FEATURES).score
+    assert (scores[False] > 0.9).all()
+    assert (scores[True] < 0.8).all()
+
+
+def test_a_constraint_is_kept():
+    autoencoder = ShiftAutoencoder(2, 12, 12, generator=seeded(2))
+    level = torch.tensor([0.05, 0.1])
+    config = TrainingConfig(steps=300, batch_size=128)
+    fit(autoencoder, sparse_inputs(), Constraint(level), config, generator=seeded(3))
+    # A multiplier holds its constraint on average; batches of 128 scatter by a few percent.
+    assert (evaluate(autoencoder, sparse_inputs()).sparsity < 1.1 * level).all()
+
+
+def test_a_heavier_penalty_gives_a_sparser_code():
+    relu = ReluSAE(2, 12, 16, generator=seeded(2))
+    weight = torch.tensor([0.01, 0.3])
+    config = TrainingConfig(steps=100, batch_size=64, learning_rate=1e-2)
+    fit(relu, sparse_inputs(), Penalty(weight), config, generator=seeded(3))
+    terms = evaluate(relu, sparse_inputs())
+    assert terms.sparsity[1] < terms.sparsity[0]
+    assert terms.error[1] > terms.error[0]
+
+
+def test_a_run_trains_as_it_would_alone():
+    inputs = sparse_inputs()
+    together = ReluSAE(2, 12, 16, generator=seeded(2))
+    alone = together.select(1)
+    batches = lambda size, g: inputs[torch.randint(len(inputs), (size,), generator=g)]  # noqa: E731
+    for autoencoder in (together, alone):
+        fit(autoencoder, batches, Penalty(0.05), SHORT, generator=seeded(3))
+    # Batched and single products round differently; 40 steps keep that below 1e-4.
+    assert_close(together.select(1).directions, alone.directions, rtol=0, atol=1e-4)
+
+
+def test_the_best_run_is_the_one_with_the_least_error():
+    relu = ReluSAE(3, 12, 16, generator=seeded(2))
+    weight = torch.tensor([0.3, 0.001, 0.3])
+    fit(relu, sparse_inputs(), Penalty(weight), SHORT, generator=seeded(3))
+    assert best_run(relu, sparse_inputs()) == 1
+
+
+# --- where the data come from -------------------------------------------------------------------
+
+
+def test_a_mapped_file_trains_like_a_tensor(tmp_path):
+    inputs = sparse_inputs()
+    inputs.numpy().tofile(tmp_path / "inputs.bin")
+    mapped = torch.from_file(str(tmp_path / "inputs.bin"), size=inputs.numel()).view(inputs.shape)
+    array = np.memmap(tmp_path / "inputs.bin", dtype=np.float32, mode="r+", shape=inputs.shape)
+    found = []
+    for source in (inputs, mapped, torch.from_numpy(array)):
+        relu = ReluSAE(2, 12, 16, generator=seeded(2))
+        fit(relu, source, Penalty(0.05), SHORT, generator=seeded(3))
+        found.append(relu.decoder.detach())
+    assert_close(found[1], found[0], rtol=0, atol=0)
+    assert_close(found[2], found[0], rtol=0, atol=0)
+
+
+def test_a_generator_of_batches_needs_no_stored_data():
+    relu = ReluSAE(2, 12, 16, generator=seeded(2))
+    history = fit(
+        relu,
+        lambda size, g: torch.randn(2, size, 12, generator=g),
+        Penalty(0.0),
+        SHORT,
+        generator=seeded(3),
+    )
+    assert history.error[-1].mean() < history.error[0].mean()
+
+
+def test_each_run_can_have_data_of_its_own():
+    inputs = torch.stack([sparse_inputs(), torch.zeros(2000, 12).normal_(generator=seeded(4))])
+    relu = ReluSAE(2, 12, 16, generator=seeded(2))
+    fit(relu, inputs, Penalty(0.1), SHORT, generator=seeded(3))
+    scale = (inputs - inputs.mean(1, keepdim=True)).square().sum(-1).mean(-1).sqrt()
+    assert_close(relu.scale, scale)
+
+
+# --- schedules ----------------------------------------------------------------------------------
+
+
+def test_schedules_by_hand():
+    config = TrainingConfig(learning_rate=1.0, warmup=0.2, decay=0.5)
+    rates = [config.rate_at(p) for p in (0.0, 0.1, 0.2, 0.4, 0.5, 0.75, 1.0)]
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 1.0, 1.0, 0.505, 0.01])
+    penalty = Penalty(2.0, warmup=0.5)
+    assert [float(penalty.at(p)) for p in (0.0, 0.25, 0.5, 1.0)] == [0.0, 1.0, 2.0, 2.0]
+    constraint = Constraint(1.0, start=3.0, warmup=0.2, ramp=0.4)
+    levels = [float(constraint.at(p)) for p in (0.0, 0.2, 0.4, 0.6, 1.0)]
+    assert levels == pytest.approx([3.0, 3.0, 2.0, 1.0, 1.0])
+
+
+def test_the_history_holds_what_was_asked_for():
+    relu = ReluSAE(2, 12, 16, generator=seeded(2), dead_after=1)
+    seen = []
+    history = fit(
+        relu,
+        sparse_inputs(),
+        Penalty(0.1, warmup=0.5),
+        SHORT,
+        generator=seeded(3),
+        on_record=lambda h: seen.append(len(h.step)),
+    )
+    assert history.step == [5, 10, 15, 20, 25, 30, 35, 40]
+    assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
+    for name in ("error", "sparsity", "level", "multiplier", "dead"):
+        assert history.series(name).shape == (8, 2)
+    assert float(history.level[0][0]) == pytest.approx(0.1 * 4 / 20)  # step 5 was made at 4/40
+
+
+# --- dead latents -------------------------------------------------------------------------------
+
+
+def with_dead_latents(kind=ReluSAE, **extras):
+    autoencoder = kind(2, 12, 16, generator=seeded(2), dead_after=5, **extras)
+    with torch.no_grad():
+        autoencoder.encoder_bias[:, :8] = -100.0
+    return autoencoder
+
+
+@pytest.mark.parametrize(("kind", "extras"), [(ReluSAE, {}), (GatedSAE, {})])
+def test_resampling_brings_dead_latents_back(kind, extras):
+    dead = []
+    for every in (0, 20):
+        autoencoder = with_dead_latents(kind, **extras)
+        config = TrainingConfig(
+            steps=120, batch_size=64, learning_rate=5e-3, resample_every=every, resample_until=0.5
+        )
+        fit(autoencoder, sparse_inputs(), Penalty(0.05), config, generator=seeded(3))
+        dead.append(autoencoder.dead.float().mean().item())
+    assert dead[0] >= 0.5
+    assert dead[1] < 0.1
+
+
+def test_revived_latents_point_at_the_worst_input_and_forget_their_averages():
+    relu = with_dead_latents()
+    inputs = sparse_inputs(64)
+    relu.calibrate_(inputs)
+    inputs[13] *= 1000  # its squared error outweighs all others
+    optimiser = torch.optim.Adam(relu.parameters())
+    for _ in range(5):
+        relu.loss(sparse_inputs(64)).error.sum().backward()
+        optimiser.step()
+    assert revive_dead_(relu, inputs, optimiser, generator=seeded(3)) == 16
+    worst = inputs[13] / relu.scale[0] - relu.decoder_bias[0]
+    assert_close(relu.directions[0, 0], worst / worst.norm())
+    average = optimiser.state[relu.encoder]["exp_avg"]
+    assert (average[:, :8] == 0).all()
+    assert (average[:, 8:] != 0).any()
+    assert revive_dead_(relu, inputs, optimiser, generator=seeded(3)) == 0
+
+
+# --- stopping and going on ----------------------------------------------------------------------
+
+
+class _StopError(KeyboardInterrupt):
+    pass
+
+
+def kinds():
+    relu = lambda: ReluSAE(2, 12, 16, generator=seeded(2), dead_after=3)  # noqa: E731
+    batch = lambda: BatchTopKSAE(2, 12, 16, generator=seeded(2), k=2)  # noqa: E731
+    shift = lambda: ShiftAutoencoder(2, 12, 12, generator=seeded(2))  # noqa: E731
+    return {
+        "relu": (relu, Penalty(0.3)),
+        "batch": (batch, Penalty()),
+        "shift": (shift, Constraint(0.1)),
+    }
+
+
+@pytest.mark.parametrize("name", ["relu", "batch", "shift"])
+@pytest.mark.parametrize("stop", [7, 18, 23])  # 23 falls into the resampling after step 20
+def test_a_killed_run_goes_on_bit_for_bit(name, stop, tmp_path):
+    build, sparsity = kinds()[name]
+    inputs = sparse_inputs()
+    resample_every = 0 if name == "shift" else 10
+    config = replace(SHORT, checkpoint_every=5, resample_every=resample_every)
+
+    def batches(size, g):
+        nonlocal count
+        count += 1
+        if count == stop:
+            raise _StopError
+        return inputs[torch.randint(len(inputs), (size,), generator=g)]
+
+    count = 1000
+    whole = build()
+    history = fit(whole, batches, sparsity, config, generator=seeded(3))
+    count, killed, path = 0, build(), tmp_path / "half.safetensors"
+    with pytest.raises(_StopError):
+        fit(killed, batches, sparsity, config, generator=seeded(3), checkpoint=path)
+    count, resumed = 1000, build()
+    again = fit(resumed, batches, sparsity, config, generator=seeded(99), checkpoint=path)
+    assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
+    assert again.step == history.step
+    for series in ("error", "sparsity", "level", "multiplier", "dead"):
+        assert_close(again.series(series), history.series(series), rtol=0, atol=0)
+
+
+def test_a_checkpoint_survives_a_crash_too(tmp_path):
+    """Not an interrupt: nothing is saved on the way out, the last checkpoint must do."""
+    build, sparsity = kinds()["relu"]
+    inputs, path = sparse_inputs(), tmp_path / "half.safetensors"
+
+    def crash(history):
+        if history.step[-1] == 25:
+            raise RuntimeError("power cut")
+
+    whole = build()
+    fit(whole, inputs, sparsity, SHORT, generator=seeded(3))
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(build(), inputs, sparsity, SHORT, generator=seeded(3), checkpoint=path, on_record=crash)
+    resumed = build()
+    fit(resumed, inputs, sparsity, SHORT, generator=seeded(5), checkpoint=path)
+    assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    build, sparsity = kinds()["relu"]
+    path = tmp_path / "half.safetensors"
+    fit(build(), sparse_inputs(), sparsity, SHORT, generator=seeded(3), checkpoint=path)
+    with pytest.raises(ValueError, match="belongs to another training"):
+        fit(build(), sparse_inputs(), Penalty(0.4), SHORT, generator=seeded(3), checkpoint=path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="not a complete file"):
+        fit(build(), sparse_inputs(), sparsity, SHORT, generator=seeded(3), checkpoint=path)
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+def train(inputs=None, sparsity=None, **settings):
+    inputs = sparse_inputs(100) if inputs is None else inputs
+    config = TrainingConfig(**{"steps": 10, "batch_size": 32} | settings)
+    autoencoder = ReluSAE(2, 12, 16, generator=seeded(2))
+    return fit(autoencoder, inputs, sparsity or Penalty(0.1), config, generator=seeded(3))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_row_that_is_not_finite_is_named(value):
+    inputs = sparse_inputs(100)
+    inputs[42, 3] = value
+    inputs[77, 0] = value
+    with pytest.raises(ValueError, match="row 42 is the first of 2 that are not"):
+        train(inputs)
+
+
+def test_settings_that_cannot_work_say_why():
+    with pytest.raises(ValueError, match="must not exceed the 100 training inputs; got 101"):
+        train(batch_size=101)
+    with pytest.raises(ValueError, match="`level` must be above 0"):
+        train(sparsity=Constraint(torch.tensor([0.1, 0.0])))
+    with pytest.raises(ValueError, match="`weight` must be at least 0; got -1"):
+        train(sparsity=Penalty(-1.0))
+    with pytest.raises(ValueError, match="`steps` must be at least 1; got 0"):
+        train(steps=0)
+    with pytest.raises(ValueError, match="ShiftAutoencoder has no dead latents to resample"):
+        fit(
+            ShiftAutoencoder(1, 12, 4, generator=seeded()),
+            sparse_inputs(),
+            Constraint(0.1),
+            replace(SHORT, resample_every=10),
+            generator=seeded(),
+        )
+    with pytest.raises(ValueError, match="must vary"):
+        train(torch.ones(100, 12))
+
+
+def test_divergence_names_the_step_and_the_runs():
+    inputs = sparse_inputs(100)
+    calls = 0
+
+    def batches(size, g):
+        nonlocal calls
+        calls += 1
+        batch = inputs[:size].expand(2, -1, -1).clone()
+        if calls == 5:  # the first call calibrates
+            batch[1, 0] = torch.inf
+        return batch
+
+    with pytest.raises(FloatingPointError, match=r"diverged at step 3 in run\(s\) \[1\]"):
+        train(batches)
