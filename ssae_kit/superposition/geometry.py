@@ -1,0 +1,100 @@
+"""How a layer arranges its features: measures of a weight matrix whose columns are directions.
+
+None of them changes when the layer is rotated, except `neuron_alignment`, which asks about the
+axes themselves.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+POLYTOPES = {
+    "tetrahedron": 3 / 4,
+    "triangle": 2 / 3,
+    "digon": 1 / 2,
+    "pentagon": 2 / 5,
+    "square antiprism": 3 / 8,
+}
+"""Dimensionality of each feature of a regular arrangement: dimensions over features."""
+
+REPRESENTED = 0.5
+"""Length from which a direction counts as stored. Stored features come out near 1."""
+
+
+def represented(directions: Float[Tensor, "run d k"]) -> Bool[Tensor, "run k"]:
+    """Whether each feature is stored: its direction is longer than `REPRESENTED`."""
+    return torch.gt(directions.norm(dim=1), REPRESENTED)
+
+
+def interference(directions: Float[Tensor, "run d k"]) -> Float[Tensor, "run k"]:
+    """Overlap of all other features with a feature's own direction; 0 is none.
+
+    Returns:
+        Sum over j other than i of (unit direction i · direction j) squared, at least 0. Above 0
+        means superposition. A feature of length 0 gets 0.
+
+    Source: Elhage et al. 2022, section "Demonstrating superposition".
+    """
+    return _overlap(directions) - directions.square().sum(1)
+
+
+def dimensionality(directions: Float[Tensor, "run d k"]) -> Float[Tensor, "run k"]:
+    """Share of a dimension that each feature has to itself, 0 to 1.
+
+    D_i = |W_i|² / sum over j of (unit W_i · W_j)². One for a feature that is alone on its axis,
+    1/2 for each of an antipodal pair, 0 for a feature that is not stored. Where the columns are a
+    tight arrangement the sum over features is the number of dimensions.
+
+    Source: Elhage et al. 2022, section "Feature dimensionality".
+    """
+    squared = directions.square().sum(1)
+    return squared / _overlap(directions).clamp_min(1e-12)
+
+
+def share_near(
+    values: Float[Tensor, "*any"], fractions: list[float], tolerance: float = 0.02
+) -> float:
+    """Share of values that lie within `tolerance` of one of the fractions, 0 to 1.
+
+    Raises:
+        ValueError: if there are no values, or no fractions.
+    """
+    if not values.numel() or not fractions:
+        raise ValueError(
+            "needs at least one value and one fraction; got "
+            f"{values.numel()} and {len(fractions)}. Is any feature represented?"
+        )
+    distance = (values.reshape(-1, 1) - torch.tensor(fractions)).abs().min(-1).values
+    return float((distance <= tolerance).float().mean())
+
+
+def neuron_alignment(directions: Float[Tensor, "run d k"]) -> Float[Tensor, "run k"]:
+    """Share of a feature's squared length that lies on its largest neuron; 1 is one neuron alone.
+
+    Between 1/d and 1; 0 for a feature of length 0. Changes when the layer is rotated.
+    """
+    squared = directions.square()
+    return squared.max(1).values / squared.sum(1).clamp_min(1e-12)
+
+
+def random_rotation(
+    n_runs: int, size: int, *, generator: torch.Generator
+) -> Float[Tensor, "run size size"]:
+    """Draw orthogonal matrices, uniformly.
+
+    Raises:
+        ValueError: if a number is below 1.
+    """
+    if n_runs < 1 or size < 1:
+        raise ValueError(f"`n_runs` and `size` must be at least 1; got {n_runs} and {size}.")
+    factors = torch.linalg.qr(torch.randn(n_runs, size, size, generator=generator))
+    signs = factors.R.diagonal(dim1=1, dim2=2).sign()
+    rotation: Tensor = factors.Q * signs[:, None]  # without the signs QR is not uniform
+    return rotation
+
+
+def _overlap(directions: Tensor) -> Tensor:
+    """Sum over all j, i among them, of (unit direction i · direction j) squared."""
+    gram = directions.mT @ directions
+    squared = gram.diagonal(dim1=1, dim2=2)
+    return gram.square().sum(-1) / squared.clamp_min(1e-12)

@@ -1,0 +1,103 @@
+"""What theory expects of small toy models: the loss of each way to spend too few dimensions.
+
+The last feature, the extra one, has importance r; the others have importance 1. All are active
+with probability p and then uniform between 0 and 1. The candidates are idealised (unit lengths,
+right angles, best bias for what is ignored, none elsewhere); a trained model may do a little
+better by bending one.
+
+Source: after Elhage et al. 2022, section "Superposition as a phase change"; the formulas are
+derived here.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ssae_kit.superposition.geometry import represented
+
+PHASES = {
+    2: ("extra ignored", "extra alone", "antipodal pair"),
+    3: ("extra ignored", "extra alone", "extra in a pair", "others in a pair"),
+}
+"""Names of the candidates, by number of features; the layer has one dimension fewer."""
+
+
+def ignored_loss(density: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Expected squared error of a feature that is not stored, per unit of importance.
+
+    The best the model can do is to say the mean, p/2, so what remains is the variance,
+    p/3 - p²/4.
+    """
+    return density / 3 - density.square() / 4
+
+
+def antipodal_loss(density: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Expected squared error of one feature of an antipodal pair, per unit of importance.
+
+    ReLU(x_1 - x_2) is right unless both are active. Then it is off by the smaller of the two,
+    whose mean square is 1/6. Both are active with probability p².
+    """
+    return density.square() / 6
+
+
+def candidate_losses(
+    density: Float[Tensor, "*any"], importance: Float[Tensor, "*any"], n_features: int
+) -> Float[Tensor, "candidates *any"]:
+    """Expected loss of every candidate of `PHASES[n_features]`, in that order; less is better.
+
+    Args:
+        density: Probability p that a feature is active, 0 to 1.
+        importance: Importance r of the extra feature, at least 0.
+        n_features: 2 (in one dimension) or 3 (in two).
+
+    Raises:
+        ValueError: if `n_features` is neither.
+    """
+    _check(n_features)
+    ignored, paired = ignored_loss(density), antipodal_loss(density)
+    losses = [importance * ignored, ignored, (1 + importance) * paired]
+    if n_features == 3:
+        losses.append(2 * paired)
+    return torch.stack(losses)
+
+
+def boundary_density(importance: Float[Tensor, " any"]) -> Float[Tensor, " any"]:
+    """Density at which two features in one dimension stop sharing it, for importance r.
+
+    The antipodal pair loses (1 + r) p²/6. Ignoring the less important loses min(r, 1) times
+    p/3 - p²/4. They are equal at p = 4 s / (3 s + 2 (1 + r)) with s = min(r, 1).
+    """
+    smaller = importance.clamp_max(1)
+    return 4 * smaller / (3 * smaller + 2 * (1 + importance))
+
+
+def classify(directions: Float[Tensor, "run d k"]) -> Int[Tensor, " run"]:
+    """Which candidate each run resembles: an index into `PHASES`, or -1 for none.
+
+    Stored features are those longer than `REPRESENTED`; the pair, if all are stored, is the two
+    whose directions are most opposed.
+
+    Raises:
+        ValueError: if there are neither 2 nor 3 features.
+    """
+    n_features = directions.shape[2]
+    _check(n_features)
+    stored = represented(directions)
+    n_stored, extra = stored.sum(-1), stored[:, -1]
+    gram = directions.mT @ directions
+    opposed = gram.flatten(1).min(-1).values < 0
+    with_extra = gram[:, -1].min(-1).values <= gram.flatten(1).min(-1).values
+    phase = torch.full_like(n_stored, -1)
+    phase[(n_stored == n_features - 1) & ~extra] = 0
+    phase[(n_stored == n_features - 1) & extra] = 1
+    phase[(n_stored == n_features) & opposed] = 3
+    phase[(n_stored == n_features) & opposed & with_extra] = 2
+    return phase
+
+
+def _check(n_features: int) -> None:
+    if n_features not in PHASES:
+        raise ValueError(
+            f"`n_features` must be 2 (in one dimension) or 3 (in two); got {n_features}. "
+            "For more, train and look."
+        )

@@ -1,0 +1,150 @@
+"""Sparse features: the known truth behind the toy models of superposition.
+
+A feature is zero most of the time and otherwise uniform between 0 and 1. Its density is the
+probability that it is not zero; the papers' sparsity S is one minus that.
+
+Source: Elhage et al. 2022, Toy Models of Superposition.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Relation = Literal["independent", "together", "apart"]
+
+
+def sample_features(
+    density: Float[Tensor, "run features"],
+    n_samples: int,
+    *,
+    relation: Relation = "independent",
+    group_size: int = 2,
+    generator: torch.Generator,
+) -> Float[Tensor, "run samples features"]:
+    """Draw samples of sparse features, a fresh set for every run.
+
+    Args:
+        density: Probability that a feature is active, above 0 and at most 1.
+        n_samples: Samples per run, at least 1.
+        relation: How the features of one group (neighbours, `group_size` at a time) go together:
+            each on its own, all active at once ("together"), or never two at once ("apart"). The
+            density of every feature is the same in all three; values are always independent.
+        group_size: Features per group, for the last two.
+        generator: Source of the samples.
+
+    Returns:
+        Values from 0 to 1.
+
+    Raises:
+        ValueError: if a density is out of range, differs within a group, or is too high for
+            features that never meet; if the groups do not fit; if `n_samples` is below 1.
+    """
+    _check_density(density)
+    if n_samples < 1:
+        raise ValueError(f"`n_samples` must be at least 1; got {n_samples}.")
+    n_runs, n_features = density.shape
+    limits = density[:, None]
+    shape = (n_runs, n_samples, n_features)
+    if relation == "independent":
+        # One draw serves twice: u < p says that the feature is active, and then u/p is uniform.
+        return (1 - torch.rand(shape, generator=generator) / limits).clamp_min(0)
+    group_density = _group_density(density, relation, group_size)
+    gate = torch.rand(n_runs, n_samples, n_features // group_size, generator=generator)
+    if relation == "together":
+        active = (gate < group_density[:, None]).repeat_interleave(group_size, -1)
+    else:
+        # The first stretch of length p belongs to the first feature, the next to the second, ...
+        turn = (gate / limits[..., ::group_size]).floor().repeat_interleave(group_size, -1)
+        active = turn == torch.arange(n_features) % group_size
+    return torch.where(active, torch.rand(shape, generator=generator), 0.0)
+
+
+def pattern_features(
+    n_features: int, n_draws: int, *, generator: torch.Generator
+) -> Float[Tensor, "cases features"]:
+    """Draw samples of every pattern of active features, equally often: few features only.
+
+    Where features are rare, random samples are mostly zero and teach little. Two features have
+    only four patterns (none, first, second, both). Listing them all and weighing each by its
+    probability (`pattern_weights`) gives the same expected loss at any density, with less noise,
+    and one set of samples then serves runs of every density.
+
+    Args:
+        n_features: From 1 to 10; the number of patterns is 2 to that power.
+        n_draws: Samples per pattern.
+        generator: Source of the values.
+
+    Returns:
+        Values from 0 to 1, pattern after pattern.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+    active = _patterns(n_features).repeat_interleave(_at_least_one(n_draws), 0)
+    return active * torch.rand(active.shape, generator=generator)
+
+
+def pattern_weights(
+    density: Float[Tensor, "run features"], n_draws: int
+) -> Float[Tensor, "run cases"]:
+    """Probability of each sample of `pattern_features`; sums to 1 in every run.
+
+    Raises:
+        ValueError: if a density is out of range or there are more than 10 features.
+    """
+    _check_density(density)
+    active = _patterns(density.shape[1]) > 0
+    share = torch.where(active, density[:, None], 1 - density[:, None]).prod(-1)
+    return share.repeat_interleave(_at_least_one(n_draws), 1) / n_draws
+
+
+def _patterns(n_features: int) -> Float[Tensor, "patterns features"]:
+    if not 1 <= n_features <= 10:
+        raise ValueError(
+            f"`n_features` must lie in 1..10 to list every pattern; got {n_features}. "
+            "Use `sample_features` for more."
+        )
+    number = torch.arange(2**n_features)[:, None]
+    return (number >> torch.arange(n_features) & 1).float()
+
+
+def _at_least_one(n_draws: int) -> int:
+    if n_draws < 1:
+        raise ValueError(f"`n_draws` must be at least 1; got {n_draws}.")
+    return n_draws
+
+
+def _check_density(density: Tensor) -> None:
+    wrong = ~((density > 0) & (density <= 1))
+    if wrong.any():
+        run, feature = wrong.nonzero()[0].tolist()
+        raise ValueError(
+            f"every density must be above 0 and at most 1; run {run}, feature {feature} has "
+            f"{density[run, feature].item():g}. Density is the share of samples in which the "
+            "feature is active: 1 minus sparsity."
+        )
+
+
+def _group_density(density: Tensor, relation: Relation, size: int) -> Tensor:
+    """Probability that anything in a group is active, `[run, groups]`."""
+    if relation not in ("together", "apart"):
+        raise ValueError(
+            f'`relation` must be "independent", "together" or "apart"; got {relation!r}.'
+        )
+    n_runs, n_features = density.shape
+    if size < 1 or n_features % size:
+        raise ValueError(
+            f"`group_size` must divide the {n_features} features; got {size}. Change one of them."
+        )
+    groups = density.reshape(n_runs, -1, size)
+    if (groups != groups[..., :1]).any():
+        raise ValueError("features of one group must share one density. Make them equal.")
+    total = groups[..., 0] * (size if relation == "apart" else 1)
+    if (total > 1).any():
+        raise ValueError(
+            f"features that never meet need a density of at most 1/{size}; got "
+            f"{groups.max().item():g}. Lower it."
+        )
+    return total
