@@ -25,7 +25,7 @@ ROOMS = {
     "llama": {"storage"},
     "world": {"pairs", "llama", "storage"},
     "steering": {"llama", "autoencoders", "metrics", "pairs"},
-    "studies": {"synthetic", "autoencoders", "training", "metrics"},
+    "studies": {"synthetic", "autoencoders", "training", "metrics", "storage"},
 }
 ROOMS["labs"] = set(ROOMS) - {"nbtest"}
 

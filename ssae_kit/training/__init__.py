@@ -1,6 +1,6 @@
 """Training: one loop for every autoencoder, and choices among runs that need no labels."""
 
-from ssae_kit.training.choice import LevelSweep, best_run, choose_level
+from ssae_kit.training.choice import LevelSweep, best_run, choose_level, require_level
 from ssae_kit.training.loop import evaluate, fit
 from ssae_kit.training.revive import revive_dead_
 from ssae_kit.training.settings import (
@@ -26,5 +26,6 @@ __all__ = [
     "choose_level",
     "evaluate",
     "fit",
+    "require_level",
     "revive_dead_",
 ]

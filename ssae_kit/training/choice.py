@@ -83,11 +83,18 @@ def choose_level(
         The sweep; its `level` is the choice.
 
     Raises:
-        ValueError: if `n_levels` is below 2 or the tolerance is not above 0.
+        ValueError: if `n_levels` is below 2, the tolerance is not above 0, or there are fewer
+            pairs than latents.
     """
     if n_levels < 2 or not tolerance > 0:
         raise ValueError(
             f"`n_levels` must be at least 2 and `tolerance` above 0; got {n_levels}, {tolerance}."
+        )
+    if shifts.shape[0] < n_latents:
+        raise ValueError(
+            f"there must be at least as many pairs as latents; got {shifts.shape[0]} pairs for "
+            f"{n_latents} latents. Each pair could have a latent of its own, and every level would "
+            "look right. Lower `n_latents` or bring more pairs."
         )
     ends = torch.tensor([0.5 / n_latents, n_latents**-0.5]).log()
     levels = torch.linspace(float(ends[0]), float(ends[1]), n_levels).exp()
@@ -103,3 +110,29 @@ def choose_level(
 def best_run(autoencoder: Trainable, inputs: Tensor) -> int:
     """Return the run with the lowest reconstruction error over all inputs. Uses no labels."""
     return int(evaluate(autoencoder, inputs).error.argmin())
+
+
+def require_level(
+    autoencoder: Trainable, inputs: Tensor, level: float | Tensor, *, slack: float = 0.1
+) -> None:
+    """Raise an error unless every run ended at or below its sparsity level.
+
+    Args:
+        autoencoder: Trained under the constraint.
+        inputs: What it was trained on.
+        level: The level, one number or one per run.
+        slack: Excess that is let pass, as a share of the level.
+
+    Raises:
+        ValueError: if a run's sparsity exceeds its level by more than that.
+    """
+    sparsity = evaluate(autoencoder, inputs).sparsity
+    levels = torch.as_tensor(level).to(sparsity).expand_as(sparsity)
+    missed = (sparsity > levels * (1 + slack)).nonzero().flatten().tolist()
+    if missed:
+        run = missed[0]
+        raise ValueError(
+            f"the level was not met in run(s) {missed}: run {run} has a mean absolute code of "
+            f"{float(sparsity[run]):.3g} where {float(levels[run]):.3g} is the highest allowed. "
+            "Train longer, raise `dual_learning_rate`, or raise the level."
+        )

@@ -1,0 +1,76 @@
+"""The studies that run at length, each a function and the conditions it is called on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ssae_kit.studies.choices import judge_choices
+from ssae_kit.studies.phases import coshift_cell, noise_cell, size_cell, width_cell
+from ssae_kit.studies.scale import SIZES, scale
+
+Study = Callable[..., dict[str, Tensor]]
+SEEDS = (0, 1, 2, 3, 4)
+
+
+def _grid(**axes: Sequence[Any]) -> list[dict[str, Any]]:
+    """All combinations of the axes' values, the last axis fastest."""
+    return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+
+
+STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
+    "size": (
+        size_cell,
+        [
+            condition
+            for condition in _grid(most=(1, 2, 3, 4, 6, 8), n_concepts=(4, 6, 8, 10), seeds=[SEEDS])
+            if condition["most"] <= condition["n_concepts"]
+        ],
+    ),
+    "noise": (
+        noise_cell,
+        _grid(noise=(0.0, 0.05, 0.1, 0.2, 0.4), n_samples=(150, 500, 1500, 5000), seeds=[SEEDS]),
+    ),
+    "coshift": (
+        coshift_cell,
+        _grid(
+            joint_share=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+            correlation=(0.0, 0.5, 0.8, 1.0),
+            group=[2],
+            free_signs=[False],
+            seeds=[SEEDS],
+        ),
+    ),
+    "signs": (
+        coshift_cell,
+        _grid(
+            joint_share=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+            correlation=[1.0],
+            group=[2],
+            free_signs=[True],
+            seeds=[SEEDS],
+        ),
+    ),
+    "width": (
+        width_cell,
+        _grid(level=(0.25, 0.5, 0.8, 1.0, 1.3, 2.0), n_latents=(4, 8, 12, 24), seeds=[SEEDS]),
+    ),
+    "choices": (judge_choices, _grid(kind=range(5), seed=range(12))),
+    "scale": (scale, [{"n_concepts": k, "d_model": d, "most": s} for k, d, s in SIZES[:3]]),
+    "scale_1000": (scale, [{"n_concepts": k, "d_model": d, "most": s} for k, d, s in SIZES[3:]]),
+}
+"""Name -> function and conditions. A condition holds only what JSON can hold."""
+
+
+def collect(results: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Stack what every condition returned; where sizes differ, one tensor per condition."""
+    collected: dict[str, Tensor] = {}
+    for name in results[0]:
+        values = [result[name] for result in results]
+        if len({value.shape for value in values}) == 1:
+            collected[name] = torch.stack(values)
+        else:
+            collected |= {f"{name}.{i}": value for i, value in enumerate(values)}
+    return collected

@@ -1,0 +1,106 @@
+"""Train on shifts whose truth is known, and score what came back, concept by concept."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
+from ssae_kit.metrics import Matching, mcc_codes, mcc_directions
+from ssae_kit.synthetic import ShiftData
+from ssae_kit.training import Constraint, History, Penalty, TrainingConfig, evaluate, fit
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How well each concept came back, in each run."""
+
+    codes: Matching
+    """Codes against true concept shifts."""
+    directions: Matching
+    """Decoder directions against true concept directions."""
+    error: Float[Tensor, " run"]
+    """Reconstruction error, as a share of the mean square of the shifts; needs no truth."""
+    sparsity: Float[Tensor, " run"]
+    """Mean absolute code, in units of the root mean square shift length; needs no truth."""
+
+    @property
+    def worst(self) -> Float[Tensor, "run concepts"]:
+        """The lower of a concept's two scores."""
+        return torch.minimum(self.codes.per_concept, self.directions.per_concept)
+
+
+def recover(
+    data: ShiftData,
+    *,
+    seed: int,
+    level: float | Tensor | None = None,
+    n_latents: int | None = None,
+    n_runs: int = 1,
+    constrained: bool = True,
+    config: TrainingConfig | None = None,
+    autoencoder: Autoencoder | None = None,
+) -> tuple[Autoencoder, History]:
+    """Train shift autoencoders on data of known truth, all runs at once.
+
+    Args:
+        data: One world for all runs, or worlds stacked along the run axis, one run each.
+        seed: Seed of the initial weights and, plus one million, of the batches.
+        level: Sparsity level, one number or one per run; by default that of the true solution.
+        n_latents: Length of the code; by default one latent per concept.
+        n_runs: Runs on the same world; stacked worlds bring their own number.
+        constrained: If false, nothing asks for sparse codes.
+        config: How long and how fast.
+        autoencoder: Trained in place of a new `ShiftAutoencoder`.
+
+    Returns:
+        The trained autoencoder and its history.
+    """
+    *runs, _, d_model = data.shifts.shape
+    n_latents = n_latents or data.directions.shape[-2]
+    level = data.true_level(n_latents) if level is None else level
+    autoencoder = autoencoder or ShiftAutoencoder(
+        runs[0] if runs else n_runs, d_model, n_latents, generator=_seeded(seed)
+    )
+    rule = Constraint(level) if constrained else Penalty()
+    batches = _seeded(seed + 1_000_000)
+    return autoencoder, fit(autoencoder, data.shifts, rule, config, generator=batches)
+
+
+def score(autoencoder: Autoencoder, data: ShiftData) -> Recovery:
+    """Compare an autoencoder with the truth.
+
+    Args:
+        autoencoder: Trained; one run per world if the data are stacked.
+        data: Best of the same world but other pairs, so that nothing is scored by heart.
+    """
+    with torch.no_grad():
+        codes = autoencoder.encode(data.shifts)
+    error, sparsity, *_ = evaluate(autoencoder, data.shifts)
+    return Recovery(*compare(codes, autoencoder.directions, data), error, sparsity)
+
+
+def compare(
+    codes: Float[Tensor, "run samples latents"],
+    directions: Float[Tensor, "run latents d_model"],
+    data: ShiftData,
+) -> tuple[Matching, Matching]:
+    """Match codes with concept shifts and directions with concept directions, per run."""
+    stacked = data.shifts.dim() == 3
+    by_codes, by_directions = [], []
+    for run in range(len(codes)):
+        shifts = data.concept_shifts[run] if stacked else data.concept_shifts
+        truth = data.directions[run] if stacked else data.directions
+        by_codes.append(mcc_codes(codes[run : run + 1], shifts))
+        by_directions.append(mcc_directions(directions[run : run + 1], truth))
+    return _join(by_codes), _join(by_directions)
+
+
+def _join(matchings: list[Matching]) -> Matching:
+    names = ("per_concept", "latent", "sign")
+    return Matching(*(torch.cat([getattr(m, name) for m in matchings]) for name in names))
+
+
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,80 @@
+"""Sweeps give the same results wherever they run, and lose nothing when a worker dies."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import joblib
+import pytest
+import torch
+
+from ssae_kit.studies.phases import cell
+from ssae_kit.studies.sweep import sweep
+from ssae_kit.synthetic import ShiftProblem, supports
+from ssae_kit.training import TrainingConfig
+
+CONDITIONS = [{"most": most, "seed": seed} for most in (1, 2) for seed in range(3)]
+
+
+def tiny(most, seed, marks=None):
+    """A study of a moment; with a folder in `marks`, it leaves its process's id there."""
+    if marks is not None:
+        Path(marks, f"{most}-{seed}-{os.getpid()}").touch()
+        time.sleep(0.5)
+    problem = ShiftProblem(supports.sizes(3, most), 6)
+    config = TrainingConfig(steps=20, batch_size=32)
+    return cell(problem, seeds=[seed], n_samples=64, config=config)
+
+
+def assert_same(first, second):
+    assert len(first) == len(second) == len(CONDITIONS)
+    for one, other in zip(first, second, strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_two_processes_give_what_one_gives_in_the_same_order():
+    serial = sweep(tiny, CONDITIONS)
+    with joblib.parallel_config(backend="loky", n_jobs=2):
+        assert_same(sweep(tiny, CONDITIONS), serial)
+
+
+def test_threads_are_given_back():
+    before = torch.get_num_threads()
+    sweep(tiny, CONDITIONS[:1])
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_serial_results_though_a_worker_is_killed_half_way(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    serial = sweep(tiny, CONDITIONS)
+    conditions = [condition | {"marks": str(tmp_path)} for condition in CONDITIONS]
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        killed = []
+        thread = threading.Thread(target=lambda: killed.append(_kill_after_half(tmp_path)))
+        thread.start()
+        results = sweep(tiny, conditions)
+        thread.join()
+    assert killed[0] is not None
+    assert_same(results, serial)
+    done_by = {path.name.rsplit("-", 1)[1] for path in tmp_path.iterdir()}
+    assert len(done_by) >= 3  # two workers and the one that took the dead one's place
+
+
+def _kill_after_half(folder):
+    """Kill the process that started the latest study, once half have started."""
+    for _ in range(600):
+        marks = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+        if len(marks) >= len(CONDITIONS) // 2:
+            victim = int(marks[-1].name.rsplit("-", 1)[1])
+            os.kill(victim, signal.SIGKILL)
+            return victim
+        time.sleep(0.1)
+    return None
