@@ -1,0 +1,135 @@
+"""Concept pairs as CSV: the columns `source` and `target`, then one column per concept.
+
+A concept's cell holds the target's value minus the source's: 1 (or +1), 0 or -1. The concept
+columns may be left out altogether; then what changes is unknown. The file is UTF-8, with commas,
+and quotes around a text that holds a comma, a quote or a line break.
+"""
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ssae_kit.pairs.core import ConceptPairs
+
+TEXTS = ("source", "target")
+SHIFTS = {"1": 1, "+1": 1, "0": 0, "-1": -1, "−1": -1}
+"""What a concept's cell may hold; a typographic minus sign counts too."""
+
+
+def load_pairs(path: str | Path) -> ConceptPairs:
+    """Read concept pairs from a CSV file.
+
+    Args:
+        path: A file of the format above, your own or one of `data/pairs/`.
+
+    Returns:
+        The pairs in the order of the file; spaces around a text are removed.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not of the format; names the line and the column.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file. Check the path of the pairs.")
+    lines = _lines(path)
+    _, header = next(lines, (1, []))
+    names = [name.strip() for name in header]
+    _check_header(path, names)
+    rows = [_row(path, number, names, cells) for number, cells in lines]
+    if not rows:
+        raise ValueError(f"{path} has a header but no pairs. Add one line per pair.")
+    concepts = tuple(name for name in names if name not in TEXTS)
+    return ConceptPairs(
+        tuple(row["source"] for row in rows),
+        tuple(row["target"] for row in rows),
+        concepts,
+        tuple(tuple(SHIFTS[row[name]] for name in concepts) for row in rows) if concepts else (),
+    )
+
+
+def save_pairs(pairs: ConceptPairs, path: str | Path) -> None:
+    """Write concept pairs as CSV, whole or not at all; `load_pairs` reads the same pairs back.
+
+    Args:
+        pairs: With or without known shifts.
+        path: The file; missing folders are made, an older file is replaced.
+
+    Raises:
+        ValueError: if a concept is named "source" or "target".
+        OSError: if the file cannot be written.
+    """
+    clash = [name for name in pairs.concepts if name in TEXTS]
+    if clash:
+        raise ValueError(
+            f"a concept must not be named {clash[0]!r}: a text's column is. Rename it."
+        )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    shifts = pairs.shifts or ((),) * len(pairs)
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([*TEXTS, *(pairs.concepts if pairs.shifts else ())])
+            for source, target, row in zip(pairs.source, pairs.target, shifts, strict=True):
+                writer.writerow([source, target, *row])
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the cells of every line that is not empty."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    yield reader.line_num, cells
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path} must be text in UTF-8; {error}. Save it as UTF-8 in your editor."
+            ) from error
+        except csv.Error as error:
+            raise ValueError(
+                f"{path}, line {reader.line_num}: not CSV ({error}). Look for a quote that is "
+                "opened and never closed."
+            ) from error
+
+
+def _check_header(path: Path, names: list[str]) -> None:
+    missing = [name for name in TEXTS if name not in names]
+    if missing:
+        raise ValueError(
+            f"{path} must have the columns 'source' and 'target' in its first line; "
+            f"{missing[0]!r} is missing. Its columns are {names}. Name them so, with commas between."
+        )
+    bad = [name for i, name in enumerate(names) if not name or name in names[:i]]
+    if bad:
+        raise ValueError(
+            f"{path} must give every column a name of its own; {bad[0]!r} is empty or occurs twice "
+            f"in {names}. Rename it."
+        )
+
+
+def _row(path: Path, number: int, names: list[str], cells: list[str]) -> dict[str, str]:
+    if len(cells) != len(names):
+        raise ValueError(
+            f"{path}, line {number}: {len(names)} cells are required ({', '.join(names)}); got "
+            f"{len(cells)}. Put quotes around a text that holds a comma."
+        )
+    row = {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
+    for name, cell in row.items():
+        if name in TEXTS and not cell:
+            raise ValueError(
+                f"{path}, line {number}, column {name!r}: the text is empty. Fill it in or remove "
+                "the line."
+            )
+        if name not in TEXTS and cell not in SHIFTS:
+            raise ValueError(
+                f"{path}, line {number}, column {name!r}: a shift must be -1, 0 or 1 (target value "
+                f"minus source value); got {cell!r}."
+            )
+    return row

@@ -1,0 +1,149 @@
+"""The published experiments' data sets, with our own words: `dataset("LANG")` and the like.
+
+NAME(n, m): n concepts vary somewhere in the set, at most m of them in one pair.
+"""
+
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ssae_kit.pairs.core import ConceptPairs
+from ssae_kit.pairs.files import load_pairs
+
+FOLDER = Path(__file__).resolve().parents[2] / "data" / "pairs"
+
+DATASETS = {
+    "LANG": "(1,1) English words and their French translations",
+    "GENDER": "(1,1) English words for males and for females",
+    "BINARY": "(2,2) words in which the gender, the language or both change",
+    "CORR": "(2,1) English words translated into French or into German",
+    "CAT": "(135,3) 'round red hat' with one to three of its words replaced",
+    "TRUTH": "(1,1) questions with a wrong and with the right answer",
+}
+"""Name, then number of concepts and of changes in one pair, and what the texts are."""
+
+CATEGORIES = {
+    "shape": [
+        "round",
+        "square",
+        "oval",
+        "triangular",
+        "hexagonal",
+        "curved",
+        "flat",
+        "hollow",
+        "pointed",
+        "crooked",
+    ],
+    "colour": [
+        "red",
+        "blue",
+        "green",
+        "yellow",
+        "purple",
+        "orange",
+        "white",
+        "black",
+        "brown",
+        "pink",
+    ],
+    "object": ["hat", "box", "lamp", "chair", "plate", "cup", "table", "ring", "mirror", "clock"],
+}
+"""Attributes of CAT in the order in which a text states them, each with its ten values."""
+
+N_CATEGORY_PAIRS = 30_000
+
+
+def dataset(name: str) -> ConceptPairs:
+    """Return one of the data sets by name.
+
+    All but CAT are files in `data/pairs/`, whose README says how each was made. CAT is drawn by
+    `category_pairs` from a fixed seed.
+
+    Args:
+        name: A key of `DATASETS`, in capitals or not.
+
+    Raises:
+        ValueError: if there is no such data set.
+        FileNotFoundError: if the data folder is missing.
+    """
+    key = name.upper()
+    if key not in DATASETS:
+        raise ValueError(
+            f"a data set must be one of {', '.join(DATASETS)}; got {name!r}. "
+            "For a file of your own, use `load_pairs`."
+        )
+    if key == "CAT":
+        return category_pairs(N_CATEGORY_PAIRS, torch.Generator().manual_seed(0))
+    return load_pairs(FOLDER / f"{key.lower()}.csv")
+
+
+def category_pairs(
+    n_pairs: int,
+    generator: torch.Generator,
+    *,
+    max_changed: int = 3,
+    categories: Mapping[str, list[str]] = CATEGORIES,
+) -> ConceptPairs:
+    """Draw pairs of short texts in which one to `max_changed` attributes take another value.
+
+    Every unordered swap of two values of an attribute is a concept, such as "colour: red-blue":
+    +1 from red to blue, -1 from blue to red. Ten values make 45 swaps, three attributes 135.
+
+    Args:
+        n_pairs: Number of pairs, at least 1.
+        generator: Source of every choice.
+        max_changed: Largest number of attributes that change; 1 to this are equally likely.
+        categories: Attributes in the order in which a text states them, each with its values.
+
+    Raises:
+        ValueError: if `n_pairs` or `max_changed` is out of range.
+
+    Source: Joshi et al. 2025 (arXiv 2502.12179), data set CAT.
+    """
+    if n_pairs < 1 or not 1 <= max_changed <= len(categories):
+        raise ValueError(
+            f"`n_pairs` must be at least 1 and `max_changed` lie in 1..{len(categories)} (the "
+            f"number of attributes); got {n_pairs} and {max_changed}."
+        )
+    sizes = torch.tensor([len(values) for values in categories.values()])
+    shape = (n_pairs, len(categories))
+    before = (torch.rand(shape, generator=generator) * sizes).long()
+    n_changed = torch.randint(1, max_changed + 1, (n_pairs, 1), generator=generator)
+    changes = torch.rand(shape, generator=generator).argsort(1).argsort(1) < n_changed
+    step = 1 + (torch.rand(shape, generator=generator) * (sizes - 1)).long()
+    after = (before + step * changes) % sizes
+    texts = _say(before, categories), _say(after, categories)
+    return ConceptPairs(*texts, *_swaps(before, after, categories))
+
+
+def _swaps(
+    before: Tensor, after: Tensor, categories: Mapping[str, list[str]]
+) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+    """Names of all swaps, and which of them each pair makes in which direction."""
+    column = {
+        (attribute, *swap): i
+        for i, (attribute, swap) in enumerate(
+            (a, swap) for a, values in categories.items() for swap in combinations(values, 2)
+        )
+    }
+    shifts = []
+    for old, new in zip(before.tolist(), after.tolist(), strict=True):
+        row = [0] * len(column)
+        for name, i, j in zip(categories, old, new, strict=True):
+            if i != j:
+                low, high = categories[name][min(i, j)], categories[name][max(i, j)]
+                row[column[name, low, high]] = 1 if i < j else -1
+        shifts.append(tuple(row))
+    names = tuple(f"{attribute}: {old}-{new}" for attribute, old, new in column)
+    return names, tuple(shifts)
+
+
+def _say(states: Tensor, categories: Mapping[str, list[str]]) -> tuple[str, ...]:
+    lists = list(categories.values())
+    return tuple(
+        " ".join(values[i] for values, i in zip(lists, row, strict=True)) for row in states.tolist()
+    )
