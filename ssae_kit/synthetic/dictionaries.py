@@ -1,0 +1,117 @@
+"""Worlds for dictionary learning: sparse features, flat or in a hierarchy, along known directions."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FeatureWorld:
+    """Features that are mostly zero, each writing along its own direction.
+
+    A feature with a parent can be active only where the parent is; its density is then the
+    probability given that the parent is active.
+    """
+
+    directions: Float[Tensor, "features d_model"]
+    """Unit-norm direction of each feature."""
+    density: Float[Tensor, " features"]
+    """Probability that a feature is active, above 0 and at most 1."""
+    parent: Int[Tensor, " features"]
+    """Index of each feature's parent, which must come before it; -1 for none."""
+
+    @classmethod
+    def flat(
+        cls, n_features: int, d_model: int, n_active: float, *, generator: torch.Generator
+    ) -> Self:
+        """Build a world of independent features along random directions.
+
+        Args:
+            n_features: Number of features; more than `d_model` puts them in superposition.
+            d_model: Width of the activations.
+            n_active: Mean number of features active at once, above 0 and at most `n_features`.
+            generator: Source of the directions.
+
+        Raises:
+            ValueError: if `n_active` is out of range.
+        """
+        if not 0 < n_active <= n_features:
+            raise ValueError(
+                f"`n_active` must be above 0 and at most the {n_features} features; got {n_active}."
+            )
+        directions = torch.randn(n_features, d_model, generator=generator)
+        return cls(
+            directions / directions.norm(dim=1, keepdim=True),
+            torch.full((n_features,), n_active / n_features),
+            torch.full((n_features,), -1),
+        )
+
+    @classmethod
+    def hierarchy(
+        cls,
+        n_parents: int,
+        n_children: int,
+        d_model: int,
+        *,
+        density: float,
+        share: float,
+        generator: torch.Generator,
+    ) -> Self:
+        """Build a world of parents, each with children that are active only where it is.
+
+        Args:
+            n_parents: Number of parents; they come first.
+            n_children: Children of each parent; they follow, parent by parent.
+            d_model: Width of the activations.
+            density: Probability that a parent is active.
+            share: Probability of each child, given that its parent is active.
+            generator: Source of the directions.
+        """
+        n_features = n_parents * (1 + n_children)
+        directions = torch.randn(n_features, d_model, generator=generator)
+        parent = torch.arange(n_parents).repeat_interleave(n_children)
+        given = torch.full((n_features,), share)
+        given[:n_parents] = density
+        return cls(
+            directions / directions.norm(dim=1, keepdim=True),
+            given,
+            torch.cat([torch.full((n_parents,), -1), parent]),
+        )
+
+    def sample(
+        self, n_samples: int, *, generator: torch.Generator
+    ) -> Float[Tensor, "samples features"]:
+        """Draw feature values: 0 where silent, else uniform between 0.5 and 1.
+
+        Values that start at 0 would leave open whether a weak feature is there at all.
+        """
+        n_features = len(self.density)
+        active = torch.rand(n_samples, n_features, generator=generator) < self.density
+        for child in (self.parent >= 0).nonzero().flatten().tolist():
+            active[:, child] &= active[:, int(self.parent[child])]
+        return active * (0.5 + 0.5 * torch.rand(n_samples, n_features, generator=generator))
+
+    def activations(
+        self, features: Float[Tensor, "samples features"]
+    ) -> Float[Tensor, "samples d_model"]:
+        """Add up the directions of the active features: what a layer would hold."""
+        return features @ self.directions
+
+
+def gaussian_like(
+    inputs: Float[Tensor, "samples d_model"], *, generator: torch.Generator
+) -> Float[Tensor, "samples d_model"]:
+    """Draw as many Gaussian samples with the same mean and covariance, and no features at all.
+
+    Args:
+        inputs: What to imitate.
+        generator: Source of the samples.
+    """
+    mean = inputs.mean(0)
+    _, sizes, axes = torch.linalg.svd(inputs - mean, full_matrices=False)
+    noise = torch.randn(inputs.shape, generator=generator)
+    imitation: Tensor = mean + (noise * sizes) @ axes / len(inputs) ** 0.5
+    return imitation
