@@ -2,6 +2,7 @@
 
 from ssae_kit.autoencoders.base import FORMAT, Autoencoder, LossTerms, load
 from ssae_kit.autoencoders.jumprelu import JumpReluSAE
+from ssae_kit.autoencoders.layernorm_shift import LayerNormShiftAutoencoder
 from ssae_kit.autoencoders.shift import ShiftAutoencoder
 from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder, TiedSAE
 from ssae_kit.autoencoders.topk import BatchTopKSAE, MatryoshkaSAE, TopKSAE
@@ -12,6 +13,7 @@ __all__ = [
     "BatchTopKSAE",
     "GatedSAE",
     "JumpReluSAE",
+    "LayerNormShiftAutoencoder",
     "LossTerms",
     "MatryoshkaSAE",
     "ReluSAE",
