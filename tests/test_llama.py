@@ -59,6 +59,16 @@ def test_hidden_states_equal_those_of_each_text_alone(llama):
             torch.testing.assert_close(state, alone, atol=1e-5, rtol=1e-5)
 
 
+def test_several_layers_in_one_pass_equal_one_pass_each(llama):
+    together = hidden_states(llama, TEXTS, [2, 0, 3], tokens_per_batch=12)
+    for layer, states in zip([2, 0, 3], together, strict=True):
+        torch.testing.assert_close(states, hidden_states(llama, TEXTS, layer), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="at least one layer"):
+        hidden_states(llama, TEXTS, [])
+    with pytest.raises(ValueError, match=r"0\.\.3 .*got 4"):
+        hidden_states(llama, TEXTS, [1, 4])
+
+
 def test_the_last_layer_is_the_output_of_the_last_block(llama):
     state = hidden_states(llama, TEXTS[:1], 3)
     ids = torch.tensor([llama.tokenizer(TEXTS[0])["input_ids"]])

@@ -1,6 +1,7 @@
-"""Hidden states of texts at one layer."""
+"""Hidden states of texts at one or several layers."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,48 +20,57 @@ class _Reached(Exception):  # noqa: N818
 def hidden_states(
     llama: Llama,
     texts: Sequence[str],
-    layer: int,
+    layer: int | Sequence[int],
     *,
     tokens_per_batch: int = 8192,
     progress: bool = False,
-) -> Float[Tensor, "texts d_model"]:
+) -> Float[Tensor, "*layers texts d_model"]:
     """Return the hidden state at the last token of each text.
 
     Texts of similar length go together, padded on the right. Attention is causal, so a token
-    never sees the padding behind it, and each text gets the state it would get alone. The pass
-    stops at the layer that is wanted.
+    never sees the padding behind it, and each text gets the state it would get alone. One pass
+    gives all layers, and stops at the highest that is wanted.
 
     Args:
         llama: The model.
         texts: One or more texts, none empty.
-        layer: 0 is the embedding, l the output of block l.
+        layer: 0 is the embedding, l the output of block l; a sequence asks for several at once.
         tokens_per_batch: Bound on the memory used: texts times the longest one's tokens.
         progress: Show a progress bar.
 
     Returns:
-        Float32 on the CPU, in the order of the texts.
+        Float32 on the CPU, in the order of the texts; for a sequence of layers, stacked in front
+        in the order of the layers.
 
     Raises:
         ValueError: if the layer does not exist, a text is empty, or a state is not finite.
     """
-    llama.check_layer(layer)
+    layers = [layer] if isinstance(layer, int) else list(layer)
+    if not layers:
+        raise ValueError("at least one layer is required; got none.")
+    for one in layers:
+        llama.check_layer(one)
     rows = [token_ids(llama, text, i) for i, text in enumerate(texts)]
     if not rows:
         raise ValueError("at least one text is required; got none.")
-    states = torch.empty(len(rows), llama.d_model)
+    states = torch.empty(len(layers), len(rows), llama.d_model)
     with tqdm(total=len(rows), disable=not progress, unit="text") as bar:
         for batch in _batches([len(row) for row in rows], tokens_per_batch):
-            states[batch] = _last_states(llama, [rows[i] for i in batch], layer)
+            states[:, batch] = _last_states(llama, [rows[i] for i in batch], layers)
             bar.update(len(batch))
-    finite = torch.isfinite(states).all(1)
-    if not finite.all():
-        row = int((~finite).nonzero()[0])
+    _check_finite(llama, texts, layers, states)
+    return states[0] if isinstance(layer, int) else states
+
+
+def _check_finite(llama: Llama, texts: Sequence[str], layers: list[int], states: Tensor) -> None:
+    bad = ~torch.isfinite(states).all(-1)
+    if bad.any():
+        layer, row = bad.nonzero()[0].tolist()
         raise ValueError(
-            f"hidden states must be finite; layer {layer} of {llama.name} gave NaN or infinity "
-            f"for {int((~finite).sum())} texts, first texts[{row}]: {texts[row][:60]!r}. "
+            f"hidden states must be finite; layer {layers[layer]} of {llama.name} gave NaN or "
+            f"infinity for {int(bad[layer].sum())} texts, first texts[{row}]: {texts[row][:60]!r}. "
             "The weights may be corrupt, or their dtype too narrow."
         )
-    return states
 
 
 def token_ids(llama: Llama, text: str, index: int = 0) -> list[int]:
@@ -84,24 +94,30 @@ def _batches(lengths: list[int], tokens_per_batch: int) -> Iterator[list[int]]:
         order = order[size:]
 
 
-def _last_states(llama: Llama, rows: list[list[int]], layer: int) -> Tensor:
+def _last_states(llama: Llama, rows: list[list[int]], layers: list[int]) -> Tensor:
+    """Hidden states at the last token of one batch, `[layers, rows, d_model]`."""
     longest = max(len(row) for row in rows)
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row)
     last = torch.tensor([len(row) - 1 for row in rows])
-    kept: list[Tensor] = []
+    kept: dict[int, Tensor] = {}
 
-    def keep(_module: Any, _inputs: Any, output: Any) -> None:
+    def keep(layer: int, _module: Any, _inputs: Any, output: Any) -> None:
         hidden = output[0] if isinstance(output, tuple) else output
-        kept.append(hidden[torch.arange(len(rows)), last].float().cpu())
-        raise _Reached
+        every = torch.arange(len(rows), device=hidden.device)
+        kept[layer] = hidden[every, last.to(hidden.device)].float().cpu()
+        if layer == max(layers):
+            raise _Reached
 
-    handle = llama.module(layer).register_forward_hook(keep)
+    handles = [
+        llama.module(layer).register_forward_hook(partial(keep, layer)) for layer in set(layers)
+    ]
     try:
         llama.model.model(ids.to(llama.device), use_cache=False)
     except _Reached:
         pass
     finally:
-        handle.remove()
-    return kept[0]
+        for handle in handles:
+            handle.remove()
+    return torch.stack([kept[layer] for layer in layers])
