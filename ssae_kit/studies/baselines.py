@@ -39,7 +39,8 @@ def fast_ica(train: ShiftData, test: ShiftData, seed: int) -> Found:
 def dictionary(train: ShiftData, test: ShiftData, seed: int) -> Found:
     """Sparse dictionary learning: L1 on codes that are solved for each shift, not encoded.
 
-    The penalty is 0.1 for shifts scaled to a root mean square length of 1.
+    The penalty is 0.1 for shifts scaled to a root mean square length of 1. It learns from the
+    first 1000 pairs in 20 passes, which takes it longer than an SSAE takes for all.
     """
     from sklearn.decomposition import MiniBatchDictionaryLearning
 
@@ -50,9 +51,10 @@ def dictionary(train: ShiftData, test: ShiftData, seed: int) -> Found:
         transform_algorithm="lasso_lars",
         transform_alpha=0.1,
         batch_size=256,
-        max_iter=15,
+        max_iter=20,
+        fit_algorithm="cd",
         random_state=seed,
-    ).fit(train.shifts.numpy() / scale)
+    ).fit(train.shifts[:1000].numpy() / scale)
     return _tensors(model.transform(test.shifts.numpy() / scale), model.components_)
 
 

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from ssae_kit.studies.choices import judge_choices
-from ssae_kit.studies.phases import coshift_cell, noise_cell, size_cell, width_cell
+from ssae_kit.studies.phases import (
+    LAWS,
+    coshift_cell,
+    method_cell,
+    noise_cell,
+    size_cell,
+    width_cell,
+)
 from ssae_kit.studies.scale import SIZES, scale
 
 Study = Callable[..., dict[str, Tensor]]
@@ -25,13 +32,13 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
         size_cell,
         [
             condition
-            for condition in _grid(most=(1, 2, 3, 4, 6, 8), n_concepts=(4, 6, 8, 10), seeds=[SEEDS])
+            for condition in _grid(most=(1, 2, 3, 5, 7), n_concepts=(4, 6, 8, 10), seeds=[SEEDS])
             if condition["most"] <= condition["n_concepts"]
         ],
     ),
     "noise": (
         noise_cell,
-        _grid(noise=(0.0, 0.05, 0.1, 0.2, 0.4), n_samples=(150, 500, 1500, 5000), seeds=[SEEDS]),
+        _grid(noise=(0.0, 0.05, 0.1, 0.2, 0.4), n_samples=(150, 500, 2000, 5000), seeds=[SEEDS]),
     ),
     "coshift": (
         coshift_cell,
@@ -55,9 +62,10 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     ),
     "width": (
         width_cell,
-        _grid(level=(0.25, 0.5, 0.8, 1.0, 1.3, 2.0), n_latents=(4, 8, 12, 24), seeds=[SEEDS]),
+        _grid(level=(0.25, 0.6, 0.9, 1.2, 2.0), n_latents=(4, 8, 12, 24), seeds=[SEEDS]),
     ),
-    "choices": (judge_choices, _grid(kind=range(5), seed=range(12))),
+    "methods": (method_cell, _grid(law=range(len(LAWS)), seeds=[SEEDS])),
+    "choices": (judge_choices, _grid(kind=range(5), seed=range(10))),
     "scale": (scale, [{"n_concepts": k, "d_model": d, "most": s} for k, d, s in SIZES[:3]]),
     "scale_1000": (scale, [{"n_concepts": k, "d_model": d, "most": s} for k, d, s in SIZES[3:]]),
 }

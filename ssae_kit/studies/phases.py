@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ssae_kit.studies.baselines import baseline
+from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
+from ssae_kit.studies.baselines import METHODS, baseline
 from ssae_kit.studies.recovery import Recovery, recover, score
 from ssae_kit.synthetic import (
     Magnitudes,
@@ -42,6 +43,8 @@ def best_of(
     n_restarts: int = 3,
     level: float = 1.0,
     n_latents: int | None = None,
+    constrained: bool = True,
+    kind: type[Autoencoder] = ShiftAutoencoder,
     config: TrainingConfig | None = None,
 ) -> tuple[Recovery, Tensor]:
     """Train on all worlds at once, with restarts; keep each world's run of lowest error.
@@ -52,6 +55,8 @@ def best_of(
         n_restarts: Runs per world.
         level: Sparsity level as a multiple of the true one.
         n_latents: Length of the code; by default one latent per concept.
+        constrained: If false, nothing asks for sparse codes.
+        kind: Class of the autoencoder.
         config: How long and how fast.
 
     Returns:
@@ -60,8 +65,17 @@ def best_of(
     """
     train = stack([pair[0] for pair in drawn for _ in range(n_restarts)])
     test = stack([pair[1] for pair in drawn for _ in range(n_restarts)])
-    levels = train.true_level(n_latents) * level
-    model, _ = recover(train, seed=seed, level=levels, n_latents=n_latents, config=config or QUICK)
+    n_latents = n_latents or train.directions.shape[-2]
+    sizes = (len(train.shifts), train.shifts.shape[-1], n_latents)
+    model = kind(*sizes, generator=torch.Generator().manual_seed(seed))
+    recover(
+        train,
+        seed=seed,
+        level=train.true_level(n_latents) * level,
+        constrained=constrained,
+        config=config or QUICK,
+        autoencoder=model,
+    )
     error = evaluate(model, train.shifts).error.view(len(drawn), n_restarts)
     kept = error.argmin(1) + torch.arange(len(drawn)) * n_restarts
     return score(model, test), kept
@@ -123,3 +137,19 @@ def width_cell(level: float, n_latents: int, seeds: Sequence[int]) -> dict[str, 
     """Eight concepts, one to three shift; level as a multiple of the true one, and width."""
     problem = ShiftProblem(supports.sizes(8, 3), 16)
     return cell(problem, seeds=seeds, level=level, n_latents=n_latents)
+
+
+LAWS = {
+    "independent magnitudes": ShiftProblem(supports.sizes(6, 2), 16),
+    "correlated magnitudes": ShiftProblem(supports.sizes(6, 2), 16, Magnitudes(0.8)),
+    "partners of one size, free signs": ShiftProblem(
+        supports.grouped(6, 2, 0.3), 16, Magnitudes(1.0, free_signs=True), Mixing("orthogonal")
+    ),
+    "more concepts than dimensions": ShiftProblem(supports.sizes(8, 2), 6),
+}
+"""Worlds on which all methods meet."""
+
+
+def method_cell(law: int, seeds: Sequence[int]) -> dict[str, Tensor]:
+    """One of `LAWS` for every method."""
+    return cell(list(LAWS.values())[law], seeds=seeds, methods=list(METHODS))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
@@ -24,6 +24,14 @@ class Recovery:
     """Reconstruction error, as a share of the mean square of the shifts; needs no truth."""
     sparsity: Float[Tensor, " run"]
     """Mean absolute code, in units of the root mean square shift length; needs no truth."""
+
+    def keep(self, runs: Int[Tensor, " kept"]) -> "Recovery":
+        """Return the results of these runs only."""
+        codes, directions = (
+            Matching(m.per_concept[runs], m.latent[runs], m.sign[runs])
+            for m in (self.codes, self.directions)
+        )
+        return Recovery(codes, directions, self.error[runs], self.sparsity[runs])
 
     @property
     def worst(self) -> Float[Tensor, "run concepts"]:

@@ -1,0 +1,67 @@
+"""Results of the studies that ran at length, read from their files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
+from ssae_kit.storage import load_tensors
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study found, and how it was made."""
+
+    tensors: dict[str, Tensor]
+    """Results by name, one row per condition; `name.i` where conditions differ in size."""
+    conditions: list[dict[str, Any]]
+    """What the study was called on."""
+    command: str
+    """The command that made the file."""
+    cpu_seconds: float
+    """What it cost."""
+
+    def axis(self, name: str) -> list[Any]:
+        """Values that a condition's entry takes, ascending."""
+        return sorted({condition[name] for condition in self.conditions})
+
+    def grid(
+        self, method: str, rows: str, columns: str, *, score: int = 1
+    ) -> Float[ndarray, "rows columns"]:
+        """Mean over seeds of a method's score, by two entries of the condition.
+
+        Args:
+            method: Name of a tensor `[conditions, seeds, 2]`.
+            rows: Entry along the rows, ascending.
+            columns: Entry along the columns, ascending.
+            score: 0 for code MCC, 1 for direction MCC.
+
+        Returns:
+            NaN where there was no such condition.
+        """
+        down, across = self.axis(rows), self.axis(columns)
+        found = np.full((len(down), len(across)), np.nan)
+        for condition, values in zip(self.conditions, self.tensors[method], strict=True):
+            place = down.index(condition[rows]), across.index(condition[columns])
+            found[place] = float(values[:, score].mean())
+        return found
+
+    def note(self) -> str:
+        """Say where the numbers come from, in Markdown."""
+        return f"*Numbers from* `{self.command}` *({self.cpu_seconds:.0f} s of one core).*"
+
+
+def load_study(name: str, folder: str | Path = "../data/results") -> StudyResult:
+    """Read a study's file; by default from where a notebook stands.
+
+    Raises:
+        FileNotFoundError: if it has not been run.
+    """
+    tensors, metadata = load_tensors(Path(folder) / f"shifts_{name}.safetensors")
+    keys: Sequence[str] = ("conditions", "command", "cpu_seconds")
+    return StudyResult(tensors, *(metadata[key] for key in keys))
