@@ -25,8 +25,6 @@ def sweep(study: Callable[..., Result], conditions: Iterable[Mapping[str, Any]])
         study: Called as `study(**condition)`; must be importable, to travel to other processes.
         conditions: Keyword arguments of each call.
     """
-    import joblib  # 0.1 s, which only a sweep should pay
-
     calls = (joblib.delayed(_on_one_thread)(study, condition) for condition in conditions)
     results: list[Result] = joblib.Parallel()(calls)
     return results
