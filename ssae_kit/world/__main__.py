@@ -1,11 +1,13 @@
 """`python -m ssae_kit.world train` makes a Llama; `python -m ssae_kit.world card` measures it."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 import torch
 
+from ssae_kit.world.card import make_card, measure, write_text
 from ssae_kit.world.train import Recipe, Report, train
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "llama_tiny"
@@ -33,6 +35,13 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--steps", type=int, default=Recipe.n_steps)
     training.add_argument("--no-mask", action="store_true", help="the control without gist mask")
     training.set_defaults(run=_train)
+    card = commands.add_parser("card", help="measure the shipped seeds and write the card")
+    card.add_argument("--data", type=Path, default=DATA, help="folder of the seeds and the card")
+    card.set_defaults(run=_card)
+    measuring = commands.add_parser("measure", help="measure one checkpoint, for the controls")
+    measuring.add_argument("folder", type=Path)
+    measuring.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    measuring.set_defaults(run=_measure)
     return parser
 
 
@@ -45,6 +54,18 @@ def _train(options: argparse.Namespace) -> None:
     folder = options.out or DATA / f"seed{options.seed}"
     print(f"training {recipe.n_steps} steps into {folder}", flush=True)
     train(recipe, folder, _print_report)
+
+
+def _card(options: argparse.Namespace) -> None:
+    card = make_card(options.data, lambda part: print(part, flush=True))
+    for name, model in card["models"].items():
+        failed = [figure["name"] for figure in model["figures"] if figure["passed"] is False]
+        print(f"{name}: {len(failed)} below their threshold {failed}")
+
+
+def _measure(options: argparse.Namespace) -> None:
+    figures = measure(options.folder, lambda part: print(part, flush=True))
+    write_text(options.out, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
 
 
 def _print_report(report: Report) -> None:

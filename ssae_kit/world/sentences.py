@@ -1,7 +1,6 @@
 """One sentence of a story: from a plan to words, and back."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -86,12 +85,23 @@ def all_states() -> tuple[State, ...]:
     return tuple(State(*values) for values in product(*(range(len(v)) for v in VALUES.values())))
 
 
-def _forms(name: str, state: State) -> Iterator[str]:
+@cache
+def _forms(name: str, state: State) -> frozenset[str]:
     slot = SLOTS[name]
-    for filler in range(n_fillers(slot)):
-        for feminine in (False, True):
-            yield inflect(entry_for(slot, state, filler), slot, state, feminine)
-    yield from _elided_forms(name, state)
+    forms = {
+        inflect(entry_for(slot, state, filler), slot, state, feminine)
+        for filler in range(n_fillers(slot))
+        for feminine in (False, True)
+    }
+    return frozenset(forms.union(_elided_forms(name, state)))
+
+
+@cache
+def _relevant(chooser: str | None) -> tuple[State, ...]:
+    """Every state with the concepts that a slot does not look at set to 0."""
+    looked_at = {"language", "gender", "number", "tense", chooser}
+    kept = [concept for concept in VALUES if concept in looked_at]
+    return tuple(State(**{c: getattr(state, c) for c in kept}) for state in all_states())
 
 
 def _elided_forms(name: str, state: State) -> tuple[str, ...]:
@@ -107,9 +117,9 @@ def _elided_forms(name: str, state: State) -> tuple[str, ...]:
 def admissible_states() -> dict[str, dict[str, int]]:
     """Slot → word → bit set of the states under which the word can fill the slot."""
     table: dict[str, dict[str, int]] = {name: {} for name in SLOTS}
-    for i, state in enumerate(all_states()):
-        for name, words in table.items():
-            for word in set(_forms(name, state)):
+    for name, words in table.items():
+        for i, state in enumerate(_relevant(SLOTS[name].chooser)):
+            for word in _forms(name, state):
                 words[word] = words.get(word, 0) | 1 << i
     return table
 

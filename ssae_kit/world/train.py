@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float
-from torch import Tensor
 
 from ssae_kit.llama.create import (
     SPECIAL_TOKENS,
@@ -22,14 +19,12 @@ from ssae_kit.llama.create import (
 from ssae_kit.storage import load_tensors, save_tensors
 from ssae_kit.world.corpus import (
     MIXTURE,
-    Rows,
     draw_corpus,
-    encode,
     log_probability,
     vocabulary,
 )
 from ssae_kit.world.documents import Document
-from ssae_kit.world.gist import attention_masks, lower_blocks_see
+from ssae_kit.world.loss import document_losses, n_predicted, token_losses
 from ssae_kit.world.muon import BatchedMuon
 from ssae_kit.world.text import WORD_PATTERN
 
@@ -40,16 +35,19 @@ class Recipe:
 
     seed: int = 0
     """Of the initial weights and of every document."""
-    n_steps: int = 2600
+    n_steps: int = 4200
     """Optimiser steps."""
+    n_first_steps: int = 2600
+    """Steps of the first cycle of the learning rate; the second one takes the rest."""
     n_documents: int = 56
     """Documents per step, about 1,500 tokens."""
-    row_length: int = 136
-    """Tokens per packed row; the longest document has 127."""
     learning_rate: float = 3e-3
-    """Highest; reached after 50 steps, kept for half of the run, then lowered linearly."""
+    """Highest; reached after 50 steps, kept for half of the first cycle, then lowered linearly.
+    The second cycle begins at half of it and is lowered linearly."""
     masked_share: float = 0.6
     """Share of the stories that are trained under the gist mask; 0 trains without the mask."""
+    n_validation: int = 600
+    """Fresh documents that the reports are computed on."""
     report_every: int = 200
     """Steps between two reports of the loss per family, which are also the checkpoints."""
 
@@ -93,7 +91,7 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.recipe.seed * 10**9 + self.step)
         documents = draw_corpus(generator, self.recipe.n_documents)
         is_masked = torch.rand(len(documents), generator=generator) < self.recipe.masked_share
-        losses = self.losses(documents, is_masked)
+        losses, _ = token_losses(self.model, documents, self.index, is_masked)
         loss = losses.mean()
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
@@ -113,48 +111,24 @@ class Trainer:
             )
         return value
 
-    def losses(self, documents: list[Document], is_masked: Tensor) -> Float[Tensor, " tokens"]:
-        """Nats per predicted token, document after document within each row."""
-        losses, _ = self._losses_and_documents(documents, is_masked)
-        return losses
-
-    def _losses_and_documents(
-        self, documents: list[Document], is_masked: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        rows = Rows(
-            [encode(document, self.index) for document in documents],
-            [document.family == "story" for document in documents],
-            self.recipe.row_length,
-        )
-        lower, upper = attention_masks(rows, is_masked, self.index["."])
-        with lower_blocks_see(self.model, _additive(lower)):
-            hidden = self.model.model(
-                input_ids=rows.ids, attention_mask=_additive(upper), position_ids=rows.positions
-            ).last_hidden_state
-        target, number = rows.ids[:, 1:], rows.document[:, 1:]
-        is_predicted = (number >= 0) & (number == rows.document[:, :-1])
-        logits = self.model.lm_head(hidden[:, :-1][is_predicted])
-        losses = F.cross_entropy(logits, target[is_predicted], reduction="none")
-        return losses, number[is_predicted]
-
     def _rate(self) -> float:
-        share = self.step / self.recipe.n_steps
-        falling = 1.0 if share < 0.5 else max(0.02, 2 * (1 - share))
-        return self.recipe.learning_rate * min(1.0, (self.step + 1) / 50) * falling
+        n_first, n_second = (
+            self.recipe.n_first_steps,
+            self.recipe.n_steps - self.recipe.n_first_steps,
+        )
+        if self.step < n_first:
+            factor = min(1.0, (self.step + 1) / 50, 2 * (1 - self.step / n_first))
+        else:
+            factor = 0.5 * (1 - (self.step - n_first) / n_second)
+        return self.recipe.learning_rate * max(0.02, factor)
 
-    @torch.no_grad()
     def excess(self, documents: list[Document]) -> dict[str, float]:
         """Loss above the floor per family, nats per token, under plain causal attention."""
-        gap: dict[str, float] = dict.fromkeys(MIXTURE, 0.0)
-        tokens = dict.fromkeys(MIXTURE, 0)
-        for start in range(0, len(documents), 200):
-            block = documents[start : start + 200]
-            nothing = torch.zeros(len(block), dtype=torch.bool)
-            losses, number = self._losses_and_documents(block, nothing)
-            total = torch.zeros(len(block)).index_add(0, number, losses).tolist()
-            for i, document in enumerate(block):
-                gap[document.family] += total[i] + log_probability(document)
-                tokens[document.family] += len(document.words) + (not document.is_cut)
+        losses = document_losses(self.model, documents, self.index).tolist()
+        gap, tokens = dict.fromkeys(MIXTURE, 0.0), dict.fromkeys(MIXTURE, 0)
+        for document, loss in zip(documents, losses, strict=True):
+            gap[document.family] += loss + log_probability(document)
+            tokens[document.family] += n_predicted(document)
         return {family: gap[family] / max(1, tokens[family]) for family in MIXTURE}
 
     def save(self, path: Path) -> None:
@@ -191,12 +165,7 @@ class Trainer:
         self.step, self.tokens = metadata["step"], metadata["tokens"]
 
 
-def _additive(mask: Tensor) -> Tensor:
-    """Zero where a token may look, very negative elsewhere, with one axis for all heads."""
-    return torch.where(mask, 0.0, -1e9)[:, None]
-
-
-def validation_documents(n_documents: int = 600) -> list[Document]:
+def validation_documents(n_documents: int) -> list[Document]:
     """Fresh documents of the training mixture, from a seed that no training uses."""
     return draw_corpus(torch.Generator().manual_seed(-1), n_documents)
 
@@ -223,7 +192,7 @@ def train(
     trainer, checkpoint = Trainer(recipe), folder.parent / f".{folder.name}.training.safetensors"
     if checkpoint.exists():
         trainer.resume(checkpoint)
-    documents, start = validation_documents(), time.monotonic()
+    documents, start = validation_documents(recipe.n_validation), time.monotonic()
     last = Report(trainer.step, {}, trainer.tokens, 0.0)
     while trainer.step < recipe.n_steps:
         trainer.train_step()

@@ -1,0 +1,67 @@
+"""The loss of a Llama on documents, token by token and against the entropy floor."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from ssae_kit.world.corpus import Rows, encode
+from ssae_kit.world.documents import Document
+from ssae_kit.world.gist import attention_masks, lower_blocks_see
+
+ROW_LENGTH = 136
+"""Tokens per packed row; the longest document has 127."""
+
+
+def token_losses(
+    model: Any,
+    documents: list[Document],
+    index: dict[str, int],
+    is_masked: Bool[Tensor, " documents"] | None = None,
+) -> tuple[Float[Tensor, " tokens"], Int64[Tensor, " tokens"]]:
+    """Nats per predicted token, and the number of the document that each token belongs to.
+
+    Args:
+        model: A `LlamaForCausalLM`.
+        documents: What it is to predict; packed into rows, none seeing another.
+        index: Token id of every word.
+        is_masked: Stories read under the gist mask; None reads all with plain causal attention.
+    """
+    if is_masked is None:
+        is_masked = torch.zeros(len(documents), dtype=torch.bool)
+    are_stories = [document.family == "story" for document in documents]
+    rows = Rows([encode(document, index) for document in documents], are_stories, ROW_LENGTH)
+    lower, upper = attention_masks(rows, is_masked, index["."])
+    with lower_blocks_see(model, _additive(lower)):
+        hidden = model.model(
+            input_ids=rows.ids, attention_mask=_additive(upper), position_ids=rows.positions
+        ).last_hidden_state
+    target, number = rows.ids[:, 1:], rows.document[:, 1:]
+    is_predicted = (number >= 0) & (number == rows.document[:, :-1])
+    logits = model.lm_head(hidden[:, :-1][is_predicted])
+    return F.cross_entropy(logits, target[is_predicted], reduction="none"), number[is_predicted]
+
+
+def _additive(mask: Tensor) -> Tensor:
+    """Zero where a token may look, very negative elsewhere, with one axis for all heads."""
+    return torch.where(mask, 0.0, -1e9)[:, None]
+
+
+@torch.no_grad()
+def document_losses(
+    model: Any, documents: list[Document], index: dict[str, int]
+) -> Float[Tensor, " documents"]:
+    """Nats per document under plain causal attention, comparable with `log_probability`."""
+    totals = []
+    for start in range(0, len(documents), 200):
+        block = documents[start : start + 200]
+        losses, number = token_losses(model, block, index)
+        totals.append(torch.zeros(len(block)).index_add(0, number, losses))
+    return torch.cat(totals)
+
+
+def n_predicted(document: Document) -> int:
+    """Tokens of a document that a model predicts: its words and, if it is not cut, its end."""
+    return len(document.words) + (not document.is_cut)

@@ -1,0 +1,186 @@
+"""Figures of a trained Llama: what it knows of the world, with intervals and thresholds."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from ssae_kit.llama.intervene import generate
+from ssae_kit.llama.load import Llama
+from ssae_kit.world import families
+from ssae_kit.world.corpus import MIXTURE, draw_document, log_probability, vocabulary
+from ssae_kit.world.documents import Document
+from ssae_kit.world.lexicon import SLOTS
+from ssae_kit.world.loss import document_losses, n_predicted
+from ssae_kit.world.parse import read
+from ssae_kit.world.sentences import inflect
+from ssae_kit.world.state import Draws, State
+from ssae_kit.world.text import split_words
+
+EXCESS_LIMITS = {"story": 0.01}
+"""Highest accepted loss above the floor, nats per token; 0.03 for every other family."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number of one model."""
+
+    name: str
+    """What was measured, for example "facts, unseen template"."""
+    value: float
+    """A share in 0..1 or nats per token."""
+    low: float
+    """Lower end of the 95% interval over documents or prompts."""
+    high: float
+    """Upper end."""
+    n: int
+    """Documents, prompts or words counted."""
+    threshold: float | None = None
+    """What it must reach; None where it is only reported."""
+    smaller_is_better: bool = False
+    """Whether the threshold is a ceiling."""
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the value reaches the threshold; None without one."""
+        if self.threshold is None:
+            return None
+        if self.smaller_is_better:
+            return self.value <= self.threshold
+        return self.value >= self.threshold
+
+
+def share(name: str, hits: Iterable[bool], threshold: float | None = None) -> Figure:
+    """A share of successes with its Wilson interval."""
+    found = list(hits)
+    n, p = max(1, len(found)), sum(found) / max(1, len(found))
+    z = 1.96
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return Figure(name, p, max(0.0, centre - half), min(1.0, centre + half), len(found), threshold)
+
+
+def word_index(llama: Llama) -> dict[str, int]:
+    """Token id of every word of the corpus.
+
+    Raises:
+        ValueError: if the tokenizer does not know the corpus, so belongs to other weights.
+    """
+    index: dict[str, int] = llama.tokenizer.get_vocab()
+    missing = [word for word in vocabulary() if word not in index]
+    if missing:
+        raise ValueError(
+            f"the tokenizer of {llama.name} must know every word of the world; it lacks "
+            f"{len(missing)}, first {missing[0]!r}. Bring the tokenizer of these weights, or "
+            "train again: the world may have changed since."
+        )
+    return index
+
+
+def draw_family(family: str, n: int, seed: int, held_out: bool = False) -> list[Document]:
+    """Documents of one family from a seed of their own."""
+    generator = torch.Generator().manual_seed(seed)
+    return [draw_document(Draws(generator), family, held_out) for _ in range(n)]
+
+
+def excess_figures(llama: Llama, n: int = 400) -> list[Figure]:
+    """Loss above the entropy floor per family, on fresh documents of the training distribution."""
+    index, figures = word_index(llama), []
+    for number, family in enumerate(MIXTURE):
+        documents = draw_family(family, n if family != "story" else n // 2, 10_000 + number)
+        gaps = document_losses(llama.model, documents, index)
+        gaps = gaps + torch.tensor([log_probability(d) for d in documents])
+        tokens = torch.tensor([float(n_predicted(d)) for d in documents])
+        value = float(gaps.sum() / tokens.sum())
+        # Standard error of a ratio of sums, by linearisation.
+        error = float((gaps - value * tokens).std() / tokens.mean() / len(documents) ** 0.5)
+        limit = EXCESS_LIMITS.get(family, 0.03)
+        low, high = value - 1.96 * error, value + 1.96 * error
+        name = f"loss above floor, {family}"
+        figures.append(Figure(name, value, low, high, len(documents), limit, True))
+    return figures
+
+
+@torch.no_grad()
+def greedy_answers(
+    llama: Llama, documents: list[Document], index: dict[str, int]
+) -> list[list[str]]:
+    """The most likely word at each place of each document's answer, given all before it."""
+    words = {i: word for word, i in index.items()}
+    answers: list[list[str]] = []
+    for start in range(0, len(documents), 128):
+        block = documents[start : start + 128]
+        rows = [[0, *(index[word] for word in document.words)] for document in block]
+        ids = torch.full((len(rows), max(map(len, rows))), 2)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row)
+        best = llama.model(input_ids=ids).logits.argmax(-1)
+        for i, document in enumerate(block):
+            places = range(document.n_prompt, len(document.words) - 1)
+            answers.append([words.get(int(best[i, place]), "") for place in places])
+    return answers
+
+
+def answer_figures(llama: Llama, n: int = 400) -> list[Figure]:
+    """How often the most likely answer is right, on templates or combinations never trained."""
+    index = word_index(llama)
+    figures = []
+    for name, family, threshold in (
+        ("facts, unseen template", "facts", 0.95),
+        ("two-hop, unseen template", "two_hop", 0.80),
+        ("topic, unseen template", "topic", 0.95),
+        ("indirect object, pairs that never met", "indirect_object", 0.95),
+        ("verdict, with false statements never shown", "verdict", 0.95),
+    ):
+        documents = draw_family(family, n, 20_000, held_out=True)
+        given = greedy_answers(llama, documents, index)
+        right = [a == split_words(d.answer) for a, d in zip(given, documents, strict=True)]
+        figures.append(share(name, right, threshold))
+    generator = torch.Generator().manual_seed(20_001)
+    hops = [families.two_hop_untrained(Draws(generator), True) for _ in range(n)]
+    given = greedy_answers(llama, hops, index)
+    right = [a == split_words(d.answer) for a, d in zip(given, hops, strict=True)]
+    return [*figures, share("two-hop, answer never trained", right), agreement_figure(llama, n)]
+
+
+def agreement_figure(llama: Llama, n: int = 400) -> Figure:
+    """How often the most likely verb agrees with the subject across distractors."""
+    documents = draw_family("agreement", n, 20_002, held_out=True)
+    numbers: dict[str, int] = {}
+    for verb in families.VERBS:
+        for language in (0, 1):
+            for number in (0, 1):
+                state = State(language, number=number, tense=1)
+                numbers[inflect(verb, SLOTS["leave"], state)] = number
+    given = greedy_answers(llama, documents, word_index(llama))
+    right = [
+        numbers.get(answer[0]) == numbers[document.answer]
+        for answer, document in zip(given, documents, strict=True)
+    ]
+    return share("agreement, characters never put together", right, 0.97)
+
+
+def control_figure(llama: Llama, n: int = 300) -> Figure:
+    """How often a sampled sentence obeys two demands that training never joined."""
+    documents = draw_family("control", n, 20_003, held_out=True)
+    generator = torch.Generator().manual_seed(20_004)
+    prompts = [document.prompt for document in documents]
+    texts = generate(llama, prompts, max_new_tokens=18, generator=generator)
+    obeyed = []
+    for text, document in zip(texts, documents, strict=True):
+        wanted = _demands(document)
+        state = read(text).sentences[0].state if read(text).sentences else None
+        obeyed.append(state is not None and all(getattr(state, c) == v for c, v in wanted))
+    return share("control prefix obeyed, demands never joined", obeyed, 0.95)
+
+
+def _demands(document: Document) -> list[tuple[str, int]]:
+    phrases = document.prompt.rstrip(":").split(", ")
+    return [
+        (concept, value)
+        for concept, sides in families.CONTROLS.items()
+        for side in sides
+        for value, phrase in enumerate(side)
+        if phrase in phrases
+    ]

@@ -1,0 +1,205 @@
+"""Whether the concepts of a Llama can be read and moved at a middle layer."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from ssae_kit.llama.hidden import hidden_states
+from ssae_kit.llama.intervene import Intervention, generate
+from ssae_kit.llama.load import Llama
+from ssae_kit.world.measure import Figure, share
+from ssae_kit.world.parse import parse, read
+from ssae_kit.world.prompts import concept_pairs, prompts
+from ssae_kit.world.state import CONCEPTS
+
+MIDDLE = 3
+"""The layer of all these figures: the output of the third of six blocks."""
+N_PAIRS = 3000
+"""Concept pairs that the directions are computed from."""
+STRENGTHS = (1.0, 1.5, 2.0, 3.0)
+"""Multiples of the difference of means that are tried on development prompts."""
+N_SENTENCES = 4
+"""Sentences that a steered continuation is long."""
+TEMPERATURE = 0.5
+"""Of the continuations; at 1, one concept in twenty switches by itself at every sentence."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a continuation did, prompt by prompt."""
+
+    concept: list[int]
+    """Column in `CONCEPTS` of the concept that was to be moved."""
+    flips: list[list[bool]]
+    """Per word that expresses the target concept: whether it has the new value."""
+    others: list[list[bool]]
+    """Per word and other concept it expresses: whether the value differs from the prompt's."""
+    is_well_formed: list[list[bool]]
+    """Per sentence."""
+    keeps_character: list[list[bool]]
+    """Per well-formed sentence: whether it is about the prompt's character."""
+
+    def strict(self, concept: int | None = None) -> list[bool]:
+        """Per prompt: every expressing word flipped and every sentence well-formed."""
+        rows = zip(self.concept, self.flips, self.is_well_formed, strict=True)
+        return [
+            bool(flips) and all(flips) and all(well)
+            for target, flips, well in rows
+            if concept in (None, target)
+        ]
+
+
+def probe_figures(llama: Llama, layer: int = MIDDLE) -> list[Figure]:
+    """How well a least-squares probe reads each concept off the last full stop."""
+    texts, values = prompts(2000, torch.Generator().manual_seed(30_000))
+    states = hidden_states(llama, texts, layer)
+    inputs = torch.cat([states, torch.ones(len(states), 1)], 1)
+    n_train = 1500
+    targets = 2.0 * values - 1
+    weights = torch.linalg.lstsq(inputs[:n_train], targets[:n_train], driver="gelsd").solution
+    right = (inputs[n_train:] @ weights > 0) == (targets[n_train:] > 0)
+    return [
+        share(f"probe at layer {layer}, {concept}", right[:, k].tolist(), 0.97)
+        for k, concept in enumerate(CONCEPTS)
+    ]
+
+
+def difference_of_means(llama: Llama, layer: int = MIDDLE) -> Float[Tensor, "concepts d_model"]:
+    """Mean signed shift of the pairs in which a concept changes, from value 0 to value 1."""
+    pairs = concept_pairs(N_PAIRS, torch.Generator().manual_seed(30_001))
+    shifts = hidden_states(llama, pairs.target, layer) - hidden_states(llama, pairs.source, layer)
+    signs = torch.tensor(pairs.shifts, dtype=shifts.dtype)
+    return (signs.T @ shifts) / signs.abs().sum(0)[:, None]
+
+
+def targets_of(values: Int64[Tensor, "prompts concepts"]) -> list[int]:
+    """The concept to move in each prompt: all take turns."""
+    return [i % len(CONCEPTS) for i in range(len(values))]
+
+
+def vectors_for(
+    directions: Float[Tensor, "concepts d_model"],
+    values: Int64[Tensor, "prompts concepts"],
+    strength: float,
+) -> Float[Tensor, "prompts d_model"]:
+    """What to add to each prompt to give its target concept the other value."""
+    targets = targets_of(values)
+    signs = torch.stack([1 - 2 * values[i, k] for i, k in enumerate(targets)])
+    return strength * signs[:, None] * directions[targets]
+
+
+def continue_prompts(
+    llama: Llama,
+    texts: tuple[str, ...],
+    vectors: Float[Tensor, "prompts d_model"] | None,
+    seed: int,
+    layer: int = MIDDLE,
+) -> list[str]:
+    """Four more sentences for each prompt, after one nudge at its last full stop."""
+    nudge = None if vectors is None else Intervention(layer, vectors, at="last")
+    return generate(
+        llama,
+        texts,
+        max_new_tokens=18 * N_SENTENCES,
+        generator=torch.Generator().manual_seed(seed),
+        intervention=nudge,
+        temperature=TEMPERATURE,
+    )
+
+
+def judge(
+    texts: tuple[str, ...], values: Int64[Tensor, "prompts concepts"], continuations: list[str]
+) -> Outcome:
+    """Read what the continuations express."""
+    outcome = Outcome(targets_of(values), [], [], [], [])
+    for target, text, row, continuation in zip(
+        outcome.concept, texts, values.tolist(), continuations, strict=True
+    ):
+        reading, character = read(continuation), parse(text).sentences[0].character
+        flips: list[bool] = []
+        others: list[bool] = []
+        for word in reading.words:
+            for k, concept in enumerate(CONCEPTS):
+                if concept in word.values:
+                    (flips if k == target else others).append(word.values[concept] != row[k])
+        outcome.flips.append(flips)
+        outcome.others.append(others)
+        outcome.is_well_formed.append([s.is_well_formed for s in reading.sentences])
+        kept = [s.character == character for s in reading.sentences if s.is_well_formed]
+        outcome.keeps_character.append(kept)
+    return outcome
+
+
+def choose_strength(llama: Llama, directions: Float[Tensor, "concepts d_model"]) -> float:
+    """The strength with most strict flips on development prompts."""
+    texts, values = prompts(105, torch.Generator().manual_seed(30_002))
+    scores = {}
+    for strength in STRENGTHS:
+        out = continue_prompts(llama, texts, vectors_for(directions, values, strength), 30_003)
+        scores[strength] = sum(judge(texts, values, out).strict())
+    return max(scores, key=lambda strength: (scores[strength], -strength))
+
+
+def _pooled(lists: list[list[bool]]) -> list[bool]:
+    return [value for values in lists for value in values]
+
+
+def steering_figures(llama: Llama, n: int = 420) -> tuple[list[Figure], list[dict[str, str]]]:
+    """Figures of steering every concept once, and samples.
+
+    Samples are the first prompt of each concept, whatever came out.
+    """
+    directions = difference_of_means(llama)
+    strength = choose_strength(llama, directions)
+    texts, values = prompts(n, torch.Generator().manual_seed(30_004))
+    generator = torch.Generator().manual_seed(30_005)
+    noise = torch.randn(directions.shape, generator=generator)
+    noise = noise * directions.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)
+    plain = continue_prompts(llama, texts, None, 30_006)
+    steered = continue_prompts(llama, texts, vectors_for(directions, values, strength), 30_006)
+    random = continue_prompts(llama, texts, vectors_for(noise, values, strength), 30_006)
+    before, after, control = (judge(texts, values, out) for out in (plain, steered, random))
+    figures = [
+        share(f"strict flip, {concept}", after.strict(k), 0.85)
+        for k, concept in enumerate(CONCEPTS)
+    ]
+    figures += _side_effects(before, after, control)
+    figures.append(
+        Figure("strength chosen on development prompts", strength, strength, strength, 105)
+    )
+    samples = [
+        {"concept": c, "prompt": texts[k], "before": plain[k], "after": steered[k]}
+        for k, c in enumerate(CONCEPTS)
+    ]
+    return figures, samples
+
+
+def _side_effects(before: Outcome, after: Outcome, control: Outcome) -> list[Figure]:
+    off_before, off_after = share("", _pooled(before.others)), share("", _pooled(after.others))
+    half = (off_after.high - off_after.low + off_before.high - off_before.low) / 2
+    rise = off_after.value - off_before.value
+    ill = [not well for well in _pooled(after.is_well_formed)]
+    ill_share = share("ill-formed sentences, steered", ill)
+    return [
+        share("strict flip, all concepts", after.strict()),
+        share("words flipped, steered", _pooled(after.flips)),
+        share("words flipped, unsteered", _pooled(before.flips)),
+        share("words flipped, random direction of equal length", _pooled(control.flips)),
+        share("strict flip, random direction of equal length", control.strict()),
+        Figure(
+            "off-target words, steered minus unsteered",
+            rise,
+            rise - half,
+            rise + half,
+            off_after.n,
+            0.03,
+            True,
+        ),
+        Figure(
+            ill_share.name, ill_share.value, ill_share.low, ill_share.high, ill_share.n, 0.03, True
+        ),
+        share("ill-formed sentences, unsteered", [not w for w in _pooled(before.is_well_formed)]),
+        share("character kept, steered", _pooled(after.keeps_character)),
+    ]

@@ -1,0 +1,157 @@
+"""Training the bundled Llama: the mask, resuming, refusing, and a model that plain transformers loads."""
+
+import pytest
+import torch
+
+from ssae_kit.world.corpus import Rows, draw_corpus
+from ssae_kit.world.gist import attention_masks
+from ssae_kit.world.loss import document_losses, token_losses
+from ssae_kit.world.muon import orthogonalised
+from ssae_kit.world.train import Recipe, Trainer, train
+
+TINY = Recipe(seed=3, n_steps=4, n_first_steps=3, n_documents=4, n_validation=16, report_every=2)
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def weights(folder):
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    reports = []
+    train(TINY, folder, reports.append)
+    return folder, reports
+
+
+def test_a_killed_training_resumes_to_identical_weights(trained, tmp_path):
+    def kill(report):
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        train(TINY, tmp_path / "model", kill)
+    assert not (tmp_path / "model").exists()
+    train(TINY, tmp_path / "model")
+    once, twice = weights(trained[0]), weights(tmp_path / "model")
+    assert all(torch.equal(once[name], twice[name]) for name in once)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_training_lowers_the_loss_and_reports_every_family(trained):
+    first, last = trained[1]
+    assert (first.step, last.step) == (2, 4)
+    assert set(last.excess) == set(first.excess)
+    assert last.excess["story"] < first.excess["story"]
+
+
+def test_a_training_over_an_existing_folder_is_refused(trained):
+    before = (trained[0] / "model.safetensors").read_bytes()
+    with pytest.raises(FileExistsError, match="--out"):
+        train(TINY, trained[0])
+    assert (trained[0] / "model.safetensors").read_bytes() == before
+
+
+def test_a_truncated_or_foreign_checkpoint_is_refused(tmp_path):
+    trainer = Trainer(TINY)
+    path = tmp_path / ".model.training.safetensors"
+    trainer.save(path)
+    with pytest.raises(ValueError, match="recipe"):
+        train(Recipe(seed=4, n_steps=4), tmp_path / "model")
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="not a complete file"):
+        train(TINY, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_plain_transformers_loads_and_runs_the_model(trained):
+    from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+
+    model = AutoModelForCausalLM.from_pretrained(trained[0])
+    assert model.config.model_type == "llama"
+    assert model.dtype == torch.bfloat16
+    writer = pipeline("text-generation", model=str(trained[0]))
+    (out,) = writer("– hey, this guy in red was happy", max_new_tokens=3)
+    assert out["generated_text"].startswith("– hey, this guy in red was happy")
+    assert len(AutoTokenizer.from_pretrained(trained[0])) <= model.config.vocab_size
+
+
+def documents(n=8):
+    return draw_corpus(torch.Generator().manual_seed(0), n)
+
+
+def test_packing_does_not_change_the_loss_of_a_document():
+    trainer = Trainer(TINY)
+    many = documents()
+    together = document_losses(trainer.model, many, trainer.index)
+    alone = [document_losses(trainer.model, [d], trainer.index) for d in many]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-3)  # float32 sums
+    ids = [[0, *(trainer.index[w] for w in many[0].words), *([] if many[0].is_cut else [1])]]
+    ids = torch.tensor(ids)
+    plain = float(trainer.model(ids, labels=ids).loss.detach()) * (ids.shape[1] - 1)
+    assert float(together[0]) == pytest.approx(plain, rel=1e-4)
+
+
+def test_the_mask_hides_earlier_sentences_but_their_full_stops():
+    story = [0, 5, 6, 9, 7, 8, 9, 1]  # 9 is the full stop
+    rows = Rows([story, [0, 5, 9, 6, 1]], [True, False], 20)
+    lower, upper = attention_masks(rows, torch.tensor([True, True]), 9)
+    assert lower[0, 5].nonzero().flatten().tolist() == [0, 4, 5]
+    assert upper[0, 5].nonzero().flatten().tolist() == [0, 3, 4, 5]
+    other = slice(8, 13)
+    assert lower[0, 11, other].tolist() == [True, True, True, True, False]  # no story, no mask
+    assert not lower[0, 11, :8].any()  # documents do not see each other
+
+
+def test_without_the_mask_attention_is_plainly_causal():
+    rows = Rows([[0, 5, 9, 6, 9, 1]], [True], 20)
+    lower, upper = attention_masks(rows, torch.tensor([False]), 9)
+    assert torch.equal(lower[0], torch.ones(6, 6).bool().tril())
+    assert torch.equal(upper, lower)
+
+
+def test_the_mask_changes_only_masked_stories():
+    trainer = Trainer(TINY)
+    many = documents(12)
+    some = torch.tensor([d.family != "story" for d in many])
+    plain, number = token_losses(trainer.model, many, trainer.index)
+    masked, _ = token_losses(trainer.model, many, trainer.index, some)
+    torch.testing.assert_close(plain, masked)
+    masked, _ = token_losses(trainer.model, many, trainer.index, ~some)
+    differs = (masked - plain).abs() > 1e-6
+    assert differs.any()
+    assert not some[number[differs]].any()
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one():
+    x = torch.randn(3, 20, 50, generator=torch.Generator().manual_seed(0))
+    for matrices in (x, x.transpose(1, 2)):
+        values = torch.linalg.svdvals(orthogonalised(matrices))
+        # The iteration's coefficients let singular values settle in about 0.7..1.2.
+        assert values.min() > 0.5
+        assert values.max() < 1.3
+
+
+def test_the_batched_step_is_torchs_muon_up_to_its_precision():
+    from ssae_kit.world.muon import BatchedMuon
+
+    generator = torch.Generator().manual_seed(1)
+    start, slope = (torch.randn(16, 24, generator=generator) for _ in range(2))
+    moved = []
+    for make in (
+        lambda w: BatchedMuon([w], 0.01),
+        lambda w: torch.optim.Muon([w], lr=0.01, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+    ):
+        weight = torch.nn.Parameter(start.clone())
+        optimiser = make(weight)
+        for _ in range(3):
+            weight.grad = slope.clone()
+            optimiser.step()
+        moved.append(weight.detach() - start)
+    # torch iterates in bfloat16, with 8 bits of mantissa.
+    torch.testing.assert_close(moved[0], moved[1], rtol=0.1, atol=5e-4)
