@@ -1,0 +1,214 @@
+"""Hidden states on disk: with their provenance, resumable, found again by fingerprint.
+
+A cache is a folder of safetensors files, each with the states of some hundred texts, written
+whole or not at all. What is missing, damaged or not what the fingerprint says is made anew.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from ssae_kit.llama.hidden import hidden_states
+from ssae_kit.llama.load import Llama
+from ssae_kit.storage import load_tensors, save_tensors
+
+FORMAT = "ssae_kit.hidden_states/1"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Everything that decides the hidden states; two equal ones have equal states."""
+
+    model: str
+    """What `load` was asked for."""
+    revision: str
+    """Commit of the checkpoint on the hub; empty for a folder."""
+    weights: str
+    """SHA-256 of all weights: names, dtypes and values. Renaming a model does not fool it."""
+    tokenizer: str
+    """SHA-256 of the tokenizer."""
+    layers: tuple[int, ...]
+    """0 is the embedding, l the output of block l."""
+    position: str
+    """Token whose state is kept: "last"."""
+    dtype: str
+    """Type the model computes in; states are stored in float32."""
+    n_texts: int
+    """Number of texts."""
+    texts: str
+    """SHA-256 of the texts, in order."""
+    texts_per_file: int
+    """Number of texts in each file but the last."""
+    format: str = FORMAT
+    """Format of the files."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Twenty hexadecimal digits that stand for all of the above but the model's name."""
+        facts = {name: value for name, value in asdict(self).items() if name != "model"}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class CachedStates:
+    """Hidden states on disk, complete."""
+
+    folder: Path
+    """Where the files are."""
+    provenance: Provenance
+    """What they are the states of."""
+
+    def files(self) -> Iterator[Float[Tensor, "layers texts d_model"]]:
+        """Yield the states file by file, in the order of the texts; one is in memory at a time.
+
+        Raises:
+            ValueError: if a file has been damaged since.
+        """
+        for number in range(_n_files(self.provenance)):
+            path = _path(self.folder, number)
+            states = _read(path, self.provenance, number)
+            if states is None:
+                raise ValueError(
+                    f"{path} is damaged or gone. Call `cache_hidden_states` again: it makes anew "
+                    "what is missing."
+                )
+            yield states
+
+    def load(self) -> Float[Tensor, "layers texts d_model"]:
+        """Return all states at once, in memory.
+
+        Raises:
+            ValueError: if a file has been damaged since.
+        """
+        return torch.cat(list(self.files()), dim=1)
+
+
+def cache_hidden_states(
+    llama: Llama,
+    texts: Sequence[str],
+    layers: Sequence[int],
+    folder: str | Path,
+    *,
+    texts_per_file: int = 512,
+    tokens_per_batch: int = 8192,
+    progress: bool = False,
+) -> CachedStates:
+    """Compute hidden states at the last token and keep them on disk; compute nothing twice.
+
+    After a kill, call it again: whole files are kept, the rest follows, and the result is the
+    same as without the kill. At most one file's states are in memory.
+
+    Args:
+        llama: The model. All of its weights are hashed on every call, about a second per GB.
+        texts: One or more texts, none empty.
+        layers: 0 is the embedding, l the output of block l; all in one pass.
+        folder: The cache. Each set of states gets a folder of its own inside, named by its
+            fingerprint, so one cache serves many models and texts.
+        texts_per_file: Texts between two writes, at least 1. More is faster and takes more memory.
+        tokens_per_batch: See `hidden_states`.
+        progress: Show a progress bar.
+
+    Returns:
+        Where the states are, with their provenance.
+
+    Raises:
+        ValueError: as `hidden_states`, and if `texts_per_file` is below 1.
+        OSError: if the disk is full; what is written stays and counts.
+    """
+    if texts_per_file < 1 or not texts or not layers:
+        raise ValueError(
+            "at least one text, one layer and one text per file are required; got "
+            f"{len(texts)}, {len(layers)} and {texts_per_file}."
+        )
+    provenance = describe(llama, texts, layers, texts_per_file)
+    inside = Path(folder) / provenance.fingerprint
+    for number in tqdm(range(_n_files(provenance)), disable=not progress, unit="file"):
+        path = _path(inside, number)
+        if _read(path, provenance, number) is not None:
+            continue
+        part = texts[number * texts_per_file :][:texts_per_file]
+        states = hidden_states(llama, part, layers, tokens_per_batch=tokens_per_batch)
+        facts = {"provenance": asdict(provenance), "number": number, "sha256": _digest(states)}
+        save_tensors(path, {"states": states}, facts)
+    return CachedStates(inside, provenance)
+
+
+def describe(
+    llama: Llama, texts: Sequence[str], layers: Sequence[int], texts_per_file: int = 512
+) -> Provenance:
+    """Return the provenance that these states would have; computes no state."""
+    for layer in layers:
+        llama.check_layer(layer)
+    written = hashlib.sha256()
+    for text in texts:
+        written.update(json.dumps(text).encode() + b"\n")
+    tokenizer = llama.tokenizer.backend_tokenizer.to_str()
+    return Provenance(
+        model=llama.name,
+        revision=str(getattr(llama.model.config, "_commit_hash", None) or ""),
+        weights=hash_weights(llama),
+        tokenizer=hashlib.sha256(tokenizer.encode()).hexdigest(),
+        layers=tuple(layers),
+        position="last",
+        dtype=str(llama.model.dtype).removeprefix("torch."),
+        n_texts=len(texts),
+        texts=written.hexdigest(),
+        texts_per_file=texts_per_file,
+    )
+
+
+def hash_weights(llama: Llama) -> str:
+    """SHA-256 of the weights' names, dtypes, shapes and values, wherever they are.
+
+    Raises:
+        ValueError: if some weights are on disk only.
+    """
+    digest = hashlib.sha256()
+    for name, weight in sorted(llama.model.state_dict().items()):
+        if weight.is_meta:
+            raise ValueError(
+                f"every weight must be in memory to be hashed; {name} of {llama.name} was left on "
+                "disk. Use `hidden_states`, which needs no hash, or a device with more memory."
+            )
+        digest.update(f"{name} {weight.dtype} {list(weight.shape)}".encode())
+        digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _read(path: Path, provenance: Provenance, number: int) -> Tensor | None:
+    """Return a file's states, or None if it is not there, damaged, or of something else."""
+    try:
+        tensors, facts = load_tensors(path)
+        states = tensors["states"]
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+    expected: dict[str, Any] = asdict(provenance) | {"layers": list(provenance.layers)}
+    expected.pop("model")
+    found = dict(facts.get("provenance", {})) if isinstance(facts, dict) else {}
+    found.pop("model", None)
+    if found != expected or facts.get("number") != number:
+        return None
+    return states if facts.get("sha256") == _digest(states) else None
+
+
+def _digest(states: Tensor) -> str:
+    shape = str(list(states.shape)).encode()
+    return hashlib.sha256(
+        shape + states.contiguous().view(torch.uint8).numpy().tobytes()
+    ).hexdigest()
+
+
+def _n_files(provenance: Provenance) -> int:
+    return -(-provenance.n_texts // provenance.texts_per_file)
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{number:06d}.safetensors"

@@ -1,0 +1,157 @@
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import LlamaForCausalLM
+
+from ssae_kit.llama import cache, cache_hidden_states, hidden_states
+from ssae_kit.llama.create import create_llama, create_tokenizer
+from ssae_kit.llama.load import Llama
+from ssae_kit.storage import load_tensors
+
+WORDS = ["the", "a", "king", "queen", "hat", "book", "saw", "."]
+TEXTS = [" ".join(WORDS[(i + j) % 8] for j in range(1 + i % 6)) for i in range(23)]
+LAYERS = [1, 3]
+
+
+def make():
+    """An untrained Llama; the same weights in every process."""
+    model = create_llama(32, seed=0).eval().requires_grad_(False)
+    return Llama("mine", model, create_tokenizer(WORDS, r"\w+|\."))
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return make()
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Number of texts that went through the model."""
+    calls = []
+
+    def count(llama, texts, *args, **kwargs):
+        calls.append(len(texts))
+        return hidden_states(llama, texts, *args, **kwargs)
+
+    monkeypatch.setattr(cache, "hidden_states", count)
+    return calls
+
+
+def store(llama, folder, texts=TEXTS, layers=LAYERS):
+    return cache_hidden_states(llama, texts, layers, folder, texts_per_file=5)
+
+
+def test_cached_states_are_the_states(llama, tmp_path):
+    cached = store(llama, tmp_path)
+    alone = torch.stack([hidden_states(llama, TEXTS, layer) for layer in LAYERS])
+    torch.testing.assert_close(cached.load(), alone, atol=1e-5, rtol=1e-5)
+    assert [part.shape[1] for part in cached.files()] == [5, 5, 5, 5, 3]
+
+
+def test_a_second_call_computes_nothing(llama, tmp_path, counted):
+    first = store(llama, tmp_path)
+    counted.clear()
+    second = store(replace(llama, name="the same weights elsewhere"), tmp_path)
+    assert counted == []
+    assert torch.equal(first.load(), second.load())
+
+
+def test_the_provenance_is_in_every_file(llama, tmp_path):
+    cached = store(llama, tmp_path)
+    for path in cached.folder.glob("*.safetensors"):
+        found = load_tensors(path)[1]["provenance"]
+        assert found["model"] == "mine"
+        assert (found["layers"], found["position"], found["dtype"]) == (LAYERS, "last", "float32")
+        assert found["n_texts"] == len(TEXTS)
+        assert all(len(found[name]) == 64 for name in ("weights", "tokenizer", "texts"))
+
+
+def test_other_texts_layers_weights_or_tokens_are_other_states(llama, tmp_path):
+    cached = store(llama, tmp_path)
+    model = LlamaForCausalLM(llama.model.config).eval()
+    model.load_state_dict(llama.model.state_dict())
+    model.model.norm.weight.data[0] += 1e-4
+    others = [
+        store(llama, tmp_path, texts=TEXTS[::-1]),
+        store(llama, tmp_path, layers=LAYERS[::-1]),
+        store(replace(llama, model=model), tmp_path),
+        store(replace(llama, tokenizer=create_tokenizer(WORDS[::-1], r"\w+|\.")), tmp_path),
+    ]
+    assert len({one.folder for one in [cached, *others]}) == 5
+
+
+def damage_cut(path):
+    with path.open("r+b") as file:
+        file.truncate(300)
+
+
+def damage_flip(path):
+    raw = bytearray(path.read_bytes())
+    raw[-7] ^= 1
+    path.write_bytes(raw)
+
+
+def damage_replace(path):
+    other = path.with_name("000000.safetensors")
+    path.write_bytes(other.read_bytes())
+
+
+def damage_foreign(path):
+    save_file({"states": torch.zeros(2, 5, 128)}, path)
+
+
+@pytest.mark.parametrize("damage", [damage_cut, damage_flip, damage_replace, damage_foreign])
+def test_a_damaged_or_foreign_file_is_found_and_made_anew(llama, tmp_path, counted, damage):
+    cached = store(llama, tmp_path)
+    states = cached.load()
+    damage(cached.folder / "000002.safetensors")
+    with pytest.raises(ValueError, match=r"000002.*damaged.*cache_hidden_states"):
+        cached.load()
+    counted.clear()
+    assert torch.equal(store(llama, tmp_path).load(), states)
+    assert counted == [5]
+
+
+def test_nothing_to_do_is_refused(llama, tmp_path):
+    with pytest.raises(ValueError, match="at least one text"):
+        store(llama, tmp_path, texts=[])
+    with pytest.raises(ValueError, match=r"0\.\.6 .*got 7"):
+        store(llama, tmp_path, layers=[7])
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+import torch
+from tests.test_llama_cache import make, store
+
+torch.set_num_threads(1)
+moves, rename = [], Path.replace
+
+def replace(path, target):
+    moves.append(path)
+    if len(moves) == 3:  # the third file is written, but not yet in its place
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(path, target)
+
+Path.replace = replace
+store(make(), {folder!r})
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process kills itself by a POSIX signal")
+def test_killed_half_way_it_goes_on_and_ends_the_same(llama, tmp_path, counted):
+    code = KILLED.format(folder=str(tmp_path / "killed"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    left = sorted(path.name for path in (tmp_path / "killed").glob("*/*.safetensors"))
+    assert left == ["000000.safetensors", "000001.safetensors"]
+    resumed = store(llama, tmp_path / "killed")
+    assert counted == [5, 5, 3]
+    assert torch.equal(resumed.load(), store(llama, tmp_path / "whole").load())
