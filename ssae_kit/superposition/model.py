@@ -143,7 +143,7 @@ def train(
     if steps < 1:
         raise ValueError(f"`steps` must be at least 1; got {steps}.")
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    losses = []
+    losses = torch.empty(steps, model.n_runs)  # one block: many small ones would split the heap
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * min(1.0, 2 * (1 - step / steps))
@@ -152,14 +152,14 @@ def train(
         optimiser.zero_grad()
         loss.sum().backward()
         optimiser.step()
-        losses.append(loss.detach())
+        losses[step] = loss.detach()
     diverged = (~losses[-1].isfinite()).nonzero().flatten().tolist()
     if diverged:
         raise FloatingPointError(
             f"training diverged in run(s) {diverged}: the loss is not finite. Lower "
             "`learning_rate`, or look for values that are not finite in the inputs."
         )
-    return torch.stack(losses)
+    return losses
 
 
 def _importance(given: float | Tensor, n_runs: int, n_features: int) -> Tensor:
