@@ -4,6 +4,7 @@ from ssae_kit.llama.cache import CachedStates, Provenance, cache_hidden_states
 from ssae_kit.llama.hidden import hidden_states
 from ssae_kit.llama.intervene import Intervention, generate, intervene
 from ssae_kit.llama.load import BUNDLED, DATA, Llama, load
+from ssae_kit.llama.memory import estimate_memory
 
 __all__ = [
     "BUNDLED",
@@ -13,6 +14,7 @@ __all__ = [
     "Llama",
     "Provenance",
     "cache_hidden_states",
+    "estimate_memory",
     "generate",
     "hidden_states",
     "intervene",

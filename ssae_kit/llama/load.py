@@ -1,5 +1,6 @@
 """Load a Llama: the bundled one, a local folder, or a checkpoint on the Hugging Face hub."""
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from ssae_kit.llama.memory import check_memory
 
 BUNDLED = "llama_tiny"
 """Name of the model that comes with the course. `llama_tiny/seed1` is another seed of it."""
@@ -58,7 +61,14 @@ class Llama:
         return module
 
 
-def load(name: str | Path = BUNDLED, *, device: str | None = None) -> Llama:
+def load(
+    name: str | Path = BUNDLED,
+    *,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+    device_map: str | dict[str, Any] | None = None,
+    revision: str | None = None,
+) -> Llama:
     """Load a Llama and its tokenizer.
 
     The network is used only for a name of the form `owner/model`. Weights must be safetensors.
@@ -67,33 +77,44 @@ def load(name: str | Path = BUNDLED, *, device: str | None = None) -> Llama:
         name: The bundled model (`"llama_tiny"`), a folder, or a hub name such as
             `"meta-llama/Llama-3.1-8B"`.
         device: Where to put it; by default a CUDA GPU if there is one, else the CPU.
+        dtype: Type to load it in; by default float32 for the bundled model, else the stored one
+            (bfloat16 for Llama-3.1).
+        device_map: Instead of `device`, spread the model over devices: "auto", or a dictionary as
+            in transformers. Needs the extra `large`.
+        revision: Commit, branch or tag of a model on the hub; by default its main branch.
 
     Returns:
-        The model in evaluation mode: the bundled one in float32, any other in its stored dtype.
+        The model in evaluation mode.
 
     Raises:
         FileNotFoundError: if the name is not bundled, not a folder and not a hub name, or if
             files are missing.
+        MemoryError: if it does not fit; says what would. Checked before the weights are read.
+        ImportError: if `device_map` is given and accelerate is not installed.
         PermissionError: if the model is gated and this account has no access.
         ConnectionError: if a hub name cannot be reached.
         ValueError: if the folder holds another architecture, or weights that are corrupt,
-            incomplete or of other shapes.
+            incomplete or of other shapes; or if both `device` and `device_map` are given.
     """
-    source = _source(str(name))
+    source, place = _source(str(name)), _place(device, device_map)
+    dtype = torch.float32 if dtype is None and _is_bundled(str(name)) else dtype
     try:
-        config = AutoConfig.from_pretrained(source)
+        config = AutoConfig.from_pretrained(source, revision=revision)
         if config.model_type != "llama":
             raise ValueError(
                 f"{name} must be a Llama; its config.json says {config.model_type!r}. "
                 "Choose a Llama checkpoint."
             )
+        check_memory(str(name), config, dtype, place)
         model, report = AutoModelForCausalLM.from_pretrained(
             source,
-            dtype=torch.float32 if _is_bundled(str(name)) else "auto",
+            revision=revision,
+            dtype=dtype or "auto",
+            device_map=device_map,
             use_safetensors=True,
             output_loading_info=True,
         )
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, padding_side="left")
     except (OSError, SafetensorError, RuntimeError) as error:
         raise _explained(error, str(name)) from error
     _check_complete(report, str(name))
@@ -104,8 +125,24 @@ def load(name: str | Path = BUNDLED, *, device: str | None = None) -> Llama:
             f"the tokenizer of {name} must fit its weights ({config.vocab_size} rows); it has "
             f"{len(tokenizer)} tokens. Bring the tokenizer that belongs to this checkpoint."
         )
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Llama(str(name), model.eval().requires_grad_(False).to(device), tokenizer)
+    model = model.eval().requires_grad_(False)
+    return Llama(str(name), model if device_map else model.to(place), tokenizer)
+
+
+def _place(device: str | None, device_map: str | dict[str, Any] | None) -> str:
+    """Return the device to load to, "auto" for all of them together."""
+    if device_map is None:
+        return device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device is not None:
+        raise ValueError(
+            f"give `device` or `device_map`, not both; got {device!r} and {device_map!r}."
+        )
+    if importlib.util.find_spec("accelerate") is None:
+        raise ImportError(
+            "`device_map` needs the library accelerate, which is not installed. "
+            "Install the extra: pip install -e '.[large]'"
+        )
+    return "auto"
 
 
 def _is_bundled(name: str) -> bool:
