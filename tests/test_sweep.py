@@ -58,23 +58,24 @@ def test_a_dask_cluster_gives_the_serial_results_though_a_worker_is_killed_half_
         joblib.parallel_config(backend="dask"),
     ):
         killed = []
-        thread = threading.Thread(target=lambda: killed.append(_kill_after_half(tmp_path)))
-        thread.start()
+        done = threading.Event()
+        killer = threading.Thread(target=lambda: killed.append(_kill_after_half(tmp_path, done)))
+        killer.start()
         results = sweep(tiny, conditions)
-        thread.join()
+        done.set()
+        killer.join()
     assert killed[0] is not None
     assert_same(results, serial)
     done_by = {path.name.rsplit("-", 1)[1] for path in tmp_path.iterdir()}
     assert len(done_by) >= 3  # two workers and the one that took the dead one's place
 
 
-def _kill_after_half(folder):
+def _kill_after_half(folder, done):
     """Kill the process that started the latest study, once half have started."""
-    for _ in range(600):
+    while not done.wait(0.05):
         marks = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
         if len(marks) >= len(CONDITIONS) // 2:
             victim = int(marks[-1].name.rsplit("-", 1)[1])
             os.kill(victim, signal.SIGKILL)
             return victim
-        time.sleep(0.1)
     return None

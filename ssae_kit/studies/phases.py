@@ -1,6 +1,7 @@
 """One cell of a phase diagram: several worlds of the same laws, several restarts each."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ def best_of(
     *,
     seed: int,
     n_restarts: int = 3,
-    level: float = 1.0,
+    level: float | Sequence[float] = 1.0,
     n_latents: int | None = None,
     constrained: bool = True,
     kind: type[Autoencoder] = ShiftAutoencoder,
@@ -53,7 +54,7 @@ def best_of(
         drawn: Worlds of equal sizes.
         seed: Seed of the training.
         n_restarts: Runs per world.
-        level: Sparsity level as a multiple of the true one.
+        level: Sparsity level as a multiple of the true one, for all worlds or one per world.
         n_latents: Length of the code; by default one latent per concept.
         constrained: If false, nothing asks for sparse codes.
         kind: Class of the autoencoder.
@@ -68,10 +69,11 @@ def best_of(
     n_latents = n_latents or train.directions.shape[-2]
     sizes = (len(train.shifts), train.shifts.shape[-1], n_latents)
     model = kind(*sizes, generator=torch.Generator().manual_seed(seed))
+    multiple = torch.as_tensor(level).expand(len(drawn)).repeat_interleave(n_restarts)
     recover(
         train,
         seed=seed,
-        level=train.true_level(n_latents) * level,
+        level=train.true_level(n_latents) * multiple,
         constrained=constrained,
         config=config or QUICK,
         autoencoder=model,
@@ -87,7 +89,7 @@ def cell(
     seeds: Sequence[int],
     methods: Sequence[str] = (),
     n_samples: int = 3000,
-    **options: float,
+    **options: Any,
 ) -> dict[str, Tensor]:
     """Score the SSAE and other methods on worlds of the same laws.
 
@@ -95,7 +97,7 @@ def cell(
         Per method `[seeds, 2]`: code MCC and direction MCC; for "SSAE" of the kept restart.
     """
     drawn = worlds(problem, seeds, n_samples=n_samples)
-    recovery, kept = best_of(drawn, seed=seeds[0], **options)  # type: ignore[arg-type]
+    recovery, kept = best_of(drawn, seed=seeds[0], **options)
     both = torch.stack([recovery.codes.score, recovery.directions.score], 1)
     found = {"SSAE": both[kept], "SSAE, every restart": both}
     for name in methods:
