@@ -46,7 +46,7 @@ def recovery_against_explained(
     fig = go.Figure()
     fig.add_hline(
         y=floor, line={"color": BLACK, "dash": "dash"},
-        annotation_text="random dictionary", annotation_position="bottom left",
+        annotation_text="random dictionary", annotation_position="top left",
     )  # fmt: skip
     for i, (name, (explained, found)) in enumerate(points.items()):
         fig.add_scatter(
@@ -172,6 +172,6 @@ def plane(
 def _band(fig: go.Figure, x: ndarray, low: ndarray, high: ndarray, colour: str) -> None:
     """Shade between two lines, without a legend entry."""
     fig.add_scatter(
-        x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself",
+        x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself", mode="lines",
         fillcolor=colour, opacity=0.15, line={"width": 0}, hoverinfo="skip", showlegend=False,
     )  # fmt: skip

@@ -22,6 +22,9 @@ class FeatureWorld:
     """Probability that a feature is active, above 0 and at most 1."""
     parent: Int[Tensor, " features"]
     """Index of each feature's parent, which must come before it; -1 for none."""
+    weakest: float = 0.5
+    """Smallest value of an active feature, 0 to 1; the largest is 1. From 0 on, it would be left
+    open whether a weak feature is there at all."""
 
     @classmethod
     def flat(
@@ -58,6 +61,7 @@ class FeatureWorld:
         *,
         density: float,
         share: float,
+        weakest: float = 0.5,
         generator: torch.Generator,
     ) -> Self:
         """Build a world of parents, each with children that are active only where it is.
@@ -68,6 +72,7 @@ class FeatureWorld:
             d_model: Width of the activations.
             density: Probability that a parent is active.
             share: Probability of each child, given that its parent is active.
+            weakest: Smallest value of an active feature.
             generator: Source of the directions.
         """
         n_features = n_parents * (1 + n_children)
@@ -79,20 +84,19 @@ class FeatureWorld:
             directions / directions.norm(dim=1, keepdim=True),
             given,
             torch.cat([torch.full((n_parents,), -1), parent]),
+            weakest,
         )
 
     def sample(
         self, n_samples: int, *, generator: torch.Generator
     ) -> Float[Tensor, "samples features"]:
-        """Draw feature values: 0 where silent, else uniform between 0.5 and 1.
-
-        Values that start at 0 would leave open whether a weak feature is there at all.
-        """
+        """Draw feature values: 0 where silent, else uniform between `weakest` and 1."""
         n_features = len(self.density)
         active = torch.rand(n_samples, n_features, generator=generator) < self.density
         for child in (self.parent >= 0).nonzero().flatten().tolist():
             active[:, child] &= active[:, int(self.parent[child])]
-        return active * (0.5 + 0.5 * torch.rand(n_samples, n_features, generator=generator))
+        uniform = torch.rand(n_samples, n_features, generator=generator)
+        return active * (self.weakest + (1 - self.weakest) * uniform)
 
     def activations(
         self, features: Float[Tensor, "samples features"]

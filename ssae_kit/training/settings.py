@@ -109,7 +109,7 @@ class TrainingConfig:
         return self.learning_rate * rate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class History:
     """What happened during training, one row per recorded step."""
 
@@ -125,6 +125,10 @@ class History:
     """Lagrange multiplier, `[run]`; zero where there is no constraint."""
     dead: list[Tensor] = field(default_factory=list)
     """Share of latents that are dead, `[run]`, 0 to 1; zero for a model that counts none."""
+
+    def __repr__(self) -> str:
+        last = f", last at step {self.step[-1]}" if self.step else ""
+        return f"History({len(self.step)} records{last})"
 
     def series(self, name: str) -> Float[Tensor, "records run"]:
         """Return one of the tensors above, stacked over records."""
