@@ -52,8 +52,8 @@ def per_concept(
 
 def phases(
     panels: Mapping[str, Float[ndarray, "rows columns"]],
-    x: Sequence[float],
-    y: Sequence[float],
+    x: Sequence[int | float],
+    y: Sequence[int | float],
     *,
     x_title: str,
     y_title: str,

@@ -32,13 +32,13 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
         size_cell,
         [
             condition
-            for condition in _grid(most=(1, 2, 3, 5, 7), n_concepts=(4, 6, 8, 10), seeds=[SEEDS])
+            for condition in _grid(most=(1, 2, 4, 6, 8), n_concepts=(4, 6, 8), seeds=[SEEDS])
             if condition["most"] <= condition["n_concepts"]
         ],
     ),
     "noise": (
         noise_cell,
-        _grid(noise=(0.0, 0.05, 0.1, 0.2, 0.4), n_samples=(150, 500, 2000, 5000), seeds=[SEEDS]),
+        _grid(noise=(0.0, 0.1, 0.2, 0.4), n_samples=(150, 500, 3000), seeds=[SEEDS]),
     ),
     "coshift": (
         coshift_cell,
@@ -62,7 +62,7 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     ),
     "width": (
         width_cell,
-        _grid(level=(0.25, 0.6, 0.9, 1.2, 2.0), n_latents=(4, 8, 12, 24), seeds=[SEEDS]),
+        _grid(level=(0.25, 0.6, 0.9, 1.2, 2.0), n_latents=(4, 8, 16), seeds=[SEEDS]),
     ),
     "methods": (method_cell, _grid(law=range(len(LAWS)), seeds=[SEEDS])),
     "choices": (judge_choices, _grid(kind=range(5), seed=range(10))),

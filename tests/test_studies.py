@@ -1,0 +1,91 @@
+"""Studies: scoring against the truth, keeping restarts without it, results read back as written."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from ssae_kit.autoencoders import ShiftAutoencoder
+from ssae_kit.storage import save_tensors
+from ssae_kit.studies import best_of, compare, load_study, recover, score, worlds
+from ssae_kit.studies.baselines import METHODS, baseline
+from ssae_kit.studies.catalogue import STUDIES, collect
+from ssae_kit.synthetic import ShiftProblem, stack, supports
+from ssae_kit.training import TrainingConfig
+
+EASY = ShiftProblem(supports.sizes(3, 1), 6)
+BRIEF = TrainingConfig(steps=30, batch_size=32)
+
+
+def test_the_truth_as_autoencoder_scores_one_and_costs_its_own_level():
+    (train, test), _ = worlds(EASY, [0, 1], n_samples=500)
+    model = ShiftAutoencoder(1, 6, 3, generator=torch.Generator())
+    with torch.no_grad():
+        model.decoder.copy_(train.directions.T[None])
+        model.encoder.copy_(torch.linalg.pinv(train.directions).T[None])
+    model.calibrate_(train.shifts)
+    found = score(model, test)
+    assert_close(found.worst, torch.ones(1, 3))
+    assert_close(found.error, torch.zeros(1), atol=1e-9, rtol=0)
+    assert_close(score(model, train).sparsity[0], train.true_level())
+
+
+def test_stacked_worlds_are_scored_each_against_its_own_truth():
+    pairs = worlds(EASY, [0, 1], n_samples=50)
+    both = stack([pair[0] for pair in pairs])
+    right = compare(both.concept_shifts, both.directions, both)
+    assert_close(right[1].score, torch.ones(2))
+    swapped = compare(both.concept_shifts, both.directions.flip(0), both)
+    assert (swapped[1].score < 0.99).all()
+
+
+def test_the_kept_restart_of_each_world_has_its_lowest_error():
+    pairs = worlds(EASY, [0, 1], n_samples=200)
+    found, kept = best_of(pairs, seed=0, n_restarts=3, config=BRIEF)
+    assert found.error.shape == (6,)
+    assert kept[0] in (0, 1, 2)
+    assert kept[1] in (3, 4, 5)
+    assert_close(found.keep(kept).codes.score, found.codes.score[kept])
+
+
+def test_training_is_repeatable():
+    train = worlds(EASY, [0], n_samples=200)[0][0]
+    first, second = (recover(train, seed=3, config=BRIEF)[0] for _ in range(2))
+    assert torch.equal(first.directions, second.directions)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_baseline_scores_every_concept(name):
+    pair = worlds(EASY, [0], n_samples=300, n_test=100)[0]
+    codes, directions = baseline(name, *pair)
+    assert codes.per_concept.shape == directions.per_concept.shape == (1, 3)
+
+
+def test_ica_recovers_independent_concepts_and_pca_does_not():
+    pair = worlds(ShiftProblem(supports.sizes(6, 2), 16), [0])[0]
+    assert baseline("FastICA", *pair)[1].score > 0.98
+    assert baseline("PCA", *pair)[1].score < 0.9
+
+
+def test_a_result_is_read_back_as_a_grid(tmp_path):
+    conditions = [{"x": x, "y": y} for x in (1, 2) for y in (5, 3) if (x, y) != (2, 3)]
+    values = torch.arange(3.0)[:, None, None].expand(-1, 4, 2)
+    metadata = {"conditions": conditions, "command": "make it", "cpu_seconds": 7.0}
+    save_tensors(tmp_path / "shifts_mine.safetensors", {"SSAE": values}, metadata)
+    result = load_study("mine", tmp_path)
+    expected = np.array([[1.0, np.nan], [0.0, 2.0]])  # rows: y 3, 5; columns: x 1, 2
+    np.testing.assert_array_equal(result.grid("SSAE", "y", "x"), expected)
+    assert "make it" in result.note()
+    with pytest.raises(FileNotFoundError, match="shifts_other"):
+        load_study("other", tmp_path)
+
+
+def test_conditions_can_be_written_down_and_results_of_unequal_size_kept():
+    for _, conditions in STUDIES.values():
+        assert json.loads(json.dumps(conditions))
+    collected = collect(
+        [{"a": torch.zeros(2), "b": torch.zeros(1)}, {"a": torch.ones(3), "b": torch.ones(1)}]
+    )
+    assert set(collected) == {"a.0", "a.1", "b"}
