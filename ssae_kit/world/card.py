@@ -179,7 +179,7 @@ def _samples(samples: list[dict[str, str]]) -> str:
 
 _INTRODUCTION = """# The bundled Llama
 
-Three trainings of one `LlamaForCausalLM` ({seeds}), the course's model organism: Llama 3.1's
+One `LlamaForCausalLM` from different seeds ({seeds}), the course's model organism: Llama 3.1's
 architecture (6 blocks, width 128, 8 query and 4 key-value heads, SwiGLU 320, RMSNorm, llama3 RoPE
 scaling, tied embeddings; 1.14 million parameters), trained from scratch by `ssae_kit.world` on a
 bilingual grammar whose concepts are known. Weights are bfloat16; figures are computed in float32.

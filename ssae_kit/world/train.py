@@ -35,7 +35,7 @@ class Recipe:
 
     seed: int = 0
     """Of the initial weights and of every document."""
-    n_steps: int = 4200
+    n_steps: int = 4400
     """Optimiser steps."""
     n_first_steps: int = 2600
     """Steps of the first cycle of the learning rate; the second one takes the rest."""
@@ -43,7 +43,7 @@ class Recipe:
     """Documents per step, about 1,500 tokens."""
     learning_rate: float = 3e-3
     """Highest; reached after 50 steps, kept for half of the first cycle, then lowered linearly.
-    The second cycle begins at half of it and is lowered linearly."""
+    The second cycle begins at 0.7 of it and is lowered linearly."""
     masked_share: float = 0.6
     """Share of the stories that are trained under the gist mask; 0 trains without the mask."""
     n_validation: int = 600
@@ -119,7 +119,7 @@ class Trainer:
         if self.step < n_first:
             factor = min(1.0, (self.step + 1) / 50, 2 * (1 - self.step / n_first))
         else:
-            factor = 0.5 * (1 - (self.step - n_first) / n_second)
+            factor = 0.7 * (1 - (self.step - n_first) / n_second)
         return self.recipe.learning_rate * max(0.02, factor)
 
     def excess(self, documents: list[Document]) -> dict[str, float]:

@@ -1,0 +1,109 @@
+"""The card of the bundled Llama: tied to its weights, recomputed in part, honest about failures."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from ssae_kit.llama import DATA, load
+from ssae_kit.llama.create import create_llama, create_tokenizer, save_llama
+from ssae_kit.world import prompts
+from ssae_kit.world.card import checksum, load_in_float32, make_card, render
+from ssae_kit.world.corpus import vocabulary
+from ssae_kit.world.measure import Figure, agreement_figure, share
+from ssae_kit.world.parse import counterfactual
+from ssae_kit.world.steer import judge, probe_figures
+from ssae_kit.world.text import WORD_PATTERN
+
+FOLDER = DATA / "llama_tiny"
+
+
+@pytest.fixture(scope="module")
+def card():
+    return json.loads((FOLDER / "card.json").read_text("utf-8"))
+
+
+def shipped():
+    return sorted(path.name for path in FOLDER.glob("seed*"))
+
+
+def test_the_card_belongs_to_the_shipped_weights(card):
+    assert shipped()
+    for name in shipped():
+        assert card["models"][name]["checksum"] == checksum(FOLDER / name), name
+
+
+def test_the_readable_card_is_made_from_the_numbers(card):
+    assert (FOLDER / "CARD.md").read_text("utf-8") == render(card)
+
+
+def test_figures_recomputed_from_the_weights_agree_with_the_card(card):
+    llama = load("llama_tiny")
+    told = {row["name"]: row for row in card["models"]["seed0"]["figures"]}
+    for figure in [*probe_figures(llama), agreement_figure(llama)]:
+        # The same documents and weights; another processor may round a near tie differently.
+        assert abs(figure.value - told[figure.name]["value"]) <= 0.01, figure.name
+        assert told[figure.name]["passed"] == (told[figure.name]["value"] >= figure.threshold)
+
+
+def test_the_weights_are_small_and_need_no_code_of_ours():
+    size = sum(path.stat().st_size for path in FOLDER.glob("seed*/*"))
+    assert size <= 8 * 2**20
+    for name in shipped():
+        config = json.loads((FOLDER / name / "config.json").read_text("utf-8"))
+        assert config["architectures"] == ["LlamaForCausalLM"]
+        assert "auto_map" not in config
+
+
+def test_an_interval_holds_its_value_and_narrows_with_more_data():
+    few, many = share("x", [True, False] * 10), share("x", [True, False] * 1000)
+    assert few.low < 0.5 < few.high
+    assert many.high - many.low < few.high - few.low
+    assert share("x", [True] * 5).high == pytest.approx(1.0)
+
+
+def test_a_figure_passes_only_on_the_right_side_of_its_threshold():
+    assert Figure("a", 0.9, 0, 1, 1, 0.85).passed
+    assert not Figure("a", 0.8, 0, 1, 1, 0.85).passed
+    assert Figure("a", 0.01, 0, 1, 1, 0.03, True).passed
+    assert Figure("a", 0.01, 0, 1, 1).passed is None
+
+
+def test_a_perfect_continuation_is_a_strict_flip_and_an_unchanged_one_is_not():
+    texts, values = prompts(7, torch.Generator().manual_seed(0))
+    concepts = ("language", "gender", "number", "tense", "sentiment", "formality", "size")
+    flipped = [
+        counterfactual(text, concept, 1 - int(values[i, i]))
+        for i, (text, concept) in enumerate(zip(texts, concepts, strict=True))
+    ]
+    perfect, same = judge(texts, values, flipped), judge(texts, values, list(texts))
+    assert all(perfect.strict())
+    assert not any(same.strict())
+    assert not any(any(words) for words in [*perfect.others, *same.others])
+    assert all(all(kept) for kept in perfect.keeps_character)
+    broken = judge(texts, values, [text.replace(".", " the.") for text in flipped])
+    assert not any(broken.strict())
+
+
+def test_a_tokenizer_of_another_world_is_refused(tmp_path):
+    words = [word for word in vocabulary() if word != "paris"]
+    save_llama(create_llama(900, 0), create_tokenizer(words, WORD_PATTERN), tmp_path / "model")
+    with pytest.raises(ValueError, match="paris"):
+        load_in_float32(tmp_path / "model")
+
+
+def test_a_card_without_seeds_is_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(FileNotFoundError, match="train --seed 0"):
+        make_card(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_checksum_sees_a_changed_weight(tmp_path):
+    folder = tmp_path / "seed0"
+    shutil.copytree(FOLDER / "seed0", folder)
+    before = checksum(folder)
+    data = bytearray((folder / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(bytes(data))
+    assert checksum(folder) != before
