@@ -3,6 +3,7 @@
 from ssae_kit.autoencoders.base import FORMAT, Autoencoder, LossTerms, load
 from ssae_kit.autoencoders.jumprelu import JumpReluSAE
 from ssae_kit.autoencoders.layernorm_shift import LayerNormShiftAutoencoder
+from ssae_kit.autoencoders.saelens import load_saelens, save_saelens
 from ssae_kit.autoencoders.shift import ShiftAutoencoder
 from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder, TiedSAE
 from ssae_kit.autoencoders.topk import BatchTopKSAE, MatryoshkaSAE, TopKSAE
@@ -22,4 +23,6 @@ __all__ = [
     "TiedSAE",
     "TopKSAE",
     "load",
+    "load_saelens",
+    "save_saelens",
 ]

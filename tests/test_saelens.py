@@ -1,0 +1,133 @@
+"""SAELens reads what we write, we read what SAELens writes, and the outputs agree."""
+
+import json
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from ssae_kit.autoencoders import (
+    BatchTopKSAE,
+    GatedSAE,
+    JumpReluSAE,
+    MatryoshkaSAE,
+    ReluSAE,
+    ShiftAutoencoder,
+    TiedSAE,
+    TopKSAE,
+)
+from ssae_kit.autoencoders.saelens import load_saelens, save_saelens
+from ssae_kit.training import Penalty, TrainingConfig, fit
+
+EXTRAS = {TopKSAE: {"k": 3}, BatchTopKSAE: {"k": 3}, MatryoshkaSAE: {"k": 3, "prefixes": [5]}}
+KINDS = [ReluSAE, TiedSAE, GatedSAE, JumpReluSAE, TopKSAE, BatchTopKSAE, MatryoshkaSAE]
+NEEDS_SAELENS = "needs SAELens: pip install 'ssae-kit[bench]'"
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+INPUTS = torch.randn(64, 6, generator=seeded(1)) * 3 + 2
+
+
+def trained(kind):
+    autoencoder = kind(2, 6, 10, generator=seeded(), **EXTRAS.get(kind, {}))
+    config = TrainingConfig(steps=30, batch_size=32)
+    fit(autoencoder, INPUTS, Penalty(0.01), config, generator=seeded(2))
+    return autoencoder
+
+
+@torch.no_grad()
+def ours(autoencoder, run=0):
+    codes = autoencoder.encode(INPUTS)
+    return codes[run] * autoencoder.scale[run], autoencoder.decode(codes)[run]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_saelens_reads_ours_and_computes_the_same(kind, tmp_path):
+    sae_lens = pytest.importorskip("sae_lens", reason=NEEDS_SAELENS)
+    autoencoder = trained(kind)
+    save_saelens(autoencoder, tmp_path, run=1)
+    theirs = sae_lens.SAE.load_from_disk(tmp_path)
+    with torch.no_grad():
+        codes = theirs.encode(INPUTS)
+        codes = codes.to_dense() if codes.is_sparse else codes
+        found = codes, theirs.decode(codes)
+    # Float32 sums in another order: a few units in the sixth digit.
+    assert_close(found, ours(autoencoder, run=1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["Standard", "TopK", "Gated", "JumpReLU"])
+@pytest.mark.parametrize("centred", [True, False])
+def test_we_read_theirs_and_compute_the_same(name, centred, tmp_path):
+    sae_lens = pytest.importorskip("sae_lens", reason=NEEDS_SAELENS)
+    module = __import__(f"sae_lens.saes.{name.lower()}_sae", fromlist=["x"])
+    config = getattr(module, f"{name}SAEConfig")
+    extra = {"k": 3, "rescale_acts_by_decoder_norm": True} if name == "TopK" else {}
+    theirs = getattr(module, f"{name}SAE")(
+        config(d_in=6, d_sae=10, apply_b_dec_to_input=centred, **extra)
+    )
+    assert isinstance(theirs, sae_lens.SAE)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=seeded(3)))
+        if name == "JumpReLU":
+            theirs.threshold.abs_()
+        theirs.fold_W_dec_norm()
+        theirs.save_model(tmp_path)
+        codes = theirs.encode(INPUTS)
+        codes = codes.to_dense() if codes.is_sparse else codes
+        wanted = codes, theirs.decode(codes)
+    assert_close(ours(load_saelens(tmp_path)), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_round_trip_through_their_format_changes_nothing(kind, tmp_path):
+    autoencoder = trained(kind)
+    save_saelens(autoencoder, tmp_path)
+    assert_close(ours(load_saelens(tmp_path)), ours(autoencoder), rtol=1e-4, atol=1e-4)
+
+
+def test_decoders_that_are_not_unit_norm_are_rescaled(tmp_path):
+    autoencoder = trained(ReluSAE)
+    with torch.no_grad():
+        autoencoder.decoder.mul_(3)  # as a foreign training may leave it
+    save_saelens(autoencoder, tmp_path)
+    loaded = load_saelens(tmp_path)
+    assert_close(loaded.directions.norm(dim=-1), torch.ones(1, 10))
+    assert_close(ours(loaded)[1], ours(autoencoder)[1], rtol=1e-4, atol=1e-4)
+
+
+def change_config(folder, **changes):
+    path = folder / "cfg.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_what_cannot_be_exchanged_says_why(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"cfg\.json is missing"):
+        load_saelens(tmp_path)
+    save_saelens(trained(ReluSAE), tmp_path)
+    change_config(tmp_path, architecture="temporal")
+    with pytest.raises(ValueError, match="got 'temporal'"):
+        load_saelens(tmp_path)
+    change_config(tmp_path, architecture="standard", normalize_activations="layer_norm")
+    with pytest.raises(ValueError, match='`normalize_activations` must be "none"'):
+        load_saelens(tmp_path)
+    (tmp_path / "sae_weights.safetensors").write_bytes(b"short")
+    with pytest.raises(ValueError, match="does not hold a complete SAELens autoencoder"):
+        load_saelens(tmp_path)
+
+
+def test_topk_with_long_directions_is_refused(tmp_path):
+    topk = trained(TopKSAE)
+    with torch.no_grad():
+        topk.decoder.mul_(3)
+    save_saelens(topk, tmp_path)
+    with pytest.raises(ValueError, match="must have unit decoder directions"):
+        load_saelens(tmp_path)
+
+
+def test_a_shift_autoencoder_has_no_counterpart(tmp_path):
+    with pytest.raises((TypeError, AttributeError), match="ShiftAutoencoder"):
+        save_saelens(ShiftAutoencoder(1, 6, 10, generator=seeded()), tmp_path)
