@@ -20,7 +20,7 @@ def test_each_condition_has_a_panel_with_a_point_per_world_and_concept():
 def test_a_cell_without_value_is_blank():
     values = np.array([[0.5, np.nan]])
     fig = figures.phases({"m": values}, [1, 2], [3], x_title="x", y_title="y", title="t")
-    assert fig.data[0].text.tolist() == [["0.5", ""]]
+    assert fig.data[0].text.tolist() == [["0.50", ""]]
     assert titles(fig) == ["x", "y"]
     figures.add_boundary(fig, [0.0, 1.0], [0.0, 0.0], 0)
     assert fig.data[1].mode == "lines"

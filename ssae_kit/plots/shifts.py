@@ -8,7 +8,17 @@ from jaxtyping import Float
 from numpy import ndarray
 from plotly.subplots import make_subplots
 
-from ssae_kit.plots.show import BLACK, BLUE, COLOURS, DASHES, GREEN, MARKERS, TEMPLATE, VERMILLION
+from ssae_kit.plots.show import (
+    BLACK,
+    BLUE,
+    COLOURS,
+    DASHES,
+    GREEN,
+    MARKERS,
+    PURPLE,
+    TEMPLATE,
+    VERMILLION,
+)
 
 Score = Float[ndarray, "run concepts"]
 """One score, 0 to 1, per run and concept."""
@@ -45,7 +55,7 @@ def per_concept(
     return fig.update_layout(
         template=TEMPLATE, height=110 + 180 * rows, width=820,
         title="Recovery of each concept; dashed: random rotations",
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        legend={"orientation": "h", "yref": "container", "y": 0.99, "x": 1, "xanchor": "right"},
         margin={"t": 110},
     )  # fmt: skip
 
@@ -72,7 +82,7 @@ def phases(
     fig = make_subplots(1, len(panels), subplot_titles=list(panels), shared_yaxes=True)
     across = list(range(len(x)))
     for i, values in enumerate(panels.values()):
-        text = np.where(np.isnan(values), "", np.round(np.nan_to_num(values), 2).astype(str))
+        text = np.where(np.isnan(values), "", np.char.mod("%.2f", np.nan_to_num(values)))
         fig.add_heatmap(
             x=across, y=list(range(len(y))), z=values, text=text, texttemplate="%{text}",
             coloraxis="coloraxis", row=1, col=i + 1,
@@ -108,7 +118,7 @@ def transition(
     """
     fig = go.Figure()
     for i, (name, values) in enumerate(measured.items()):
-        colour = (BLUE, GREEN, BLACK)[i % 3]
+        colour = (BLUE, GREEN, BLACK, PURPLE)[i % 4]
         fig.add_scatter(
             x=np.repeat(shares, values.shape[1]), y=values.ravel(), mode="markers", name=name,
             marker={"color": colour, "symbol": MARKERS[i], "size": 8, "opacity": 0.6},
@@ -120,7 +130,7 @@ def transition(
     for i, (name, share) in enumerate(boundaries.items()):
         fig.add_vline(
             x=share, line={"color": VERMILLION, "dash": "dash"}, annotation_text=name,
-            annotation_position="bottom left" if i % 2 else "bottom right",
+            annotation_position="bottom right" if i % 2 else "bottom left",
         )  # fmt: skip
     fig.update_xaxes(title="share of pairs in which both concepts shift")
     fig.update_yaxes(title="direction MCC (unitless)", range=[0.4, 1.03])
