@@ -80,19 +80,23 @@ def test_independent_gaussians_are_never_turned():
     assert turn_boundary(0.0) == pytest.approx(1.0)
 
 
-def test_unequal_lengths_lower_the_boundary_towards_a_third():
-    shares = []
-    for length in (1.0, 0.5, 0.1):
-        crossed = [p for p in torch.arange(0.3, 0.5, 0.01).tolist() if _turn_pays(p, length)]
-        shares.append(min(crossed))
-    assert shares == sorted(shares, reverse=True)
-    assert shares[0] == pytest.approx(math.sqrt(2) - 1, abs=0.011)
-    assert shares[-1] < 0.37
+@pytest.mark.parametrize(
+    ("free_signs", "expected"),
+    [(False, {1.0: 0.414, 0.5: 0.402, 0.1: 0.354}), (True, {1.0: 0.414, 0.5: 0.618})],
+)
+def test_unequal_lengths_lower_the_boundary_of_turning_for_one_sign_and_raise_it_for_free_ones(
+    free_signs, expected
+):
+    shares = [number / 100 for number in range(30, 100, 2)]
+    for length, boundary in expected.items():
+        crossed = min(share for share in shares if _turn_pays(share, length, free_signs))
+        # Shares go in steps of 0.02 and angles in steps of 3 degrees.
+        assert crossed == pytest.approx(boundary, abs=0.03)
 
 
-def _turn_pays(joint_share, length):
+def _turn_pays(joint_share, length, free_signs):
     """Whether some right-angled basis beats the truth, the second concept being shorter."""
-    concept_shifts = of_equal_size(joint_share, True) * torch.tensor([1.0, length])
+    concept_shifts = of_equal_size(joint_share, free_signs) * torch.tensor([1.0, length])
     turned = two_directions(ANGLES[1:30], ANGLES[1:30] + math.pi / 2)
     return bool((mean_l1(concept_shifts, turned) < mean_l1(concept_shifts, torch.eye(2))).any())
 

@@ -31,6 +31,8 @@ AUTHOR_STEPS = 12_000
 PUBLISHED_STEPS = 3000 * 20_000 // 32
 """Updates of the published schedule until its level is reached: 3000 passes, batches of 32."""
 
+Result = dict[str, Any]
+
 
 def run() -> dict[str, Any]:
     """Measure everything; see the module's text."""
@@ -41,31 +43,36 @@ def run() -> dict[str, Any]:
     batch = [ours(data, 32, seed) for seed in range(REPEATS)]
     single = [ours(data, 1, 100 + seed) for seed in range(REPEATS)]
     theirs = [authors(data, 200 + seed) for seed in range(REPEATS)]
-    batch_arrival, single_arrival = _arrival(batch, 32), _arrival(single, 1)
-    authors_arrival = _arrival(theirs, 1)
-    authors_per_update = statistics.median(r["whole"] for r in theirs) / AUTHOR_STEPS
+    return {**_times(batch, single, theirs), **_shares(batch, theirs)} | {
+        "ssae.settings": {"repeats": REPEATS, "author_steps": AUTHOR_STEPS, "target": TARGET}
+    }
+
+
+def _times(batch: list[Result], single: list[Result], theirs: list[Result]) -> Result:
+    ours_32, ours_1, others = _arrival(batch, 32), _arrival(single, 1), _arrival(theirs, 1)
+    whole_32 = _spread([r["whole"] / 32 for r in batch])
+    whole_1 = _spread([r["whole"] for r in single])
+    per_update = statistics.median(r["whole"] for r in theirs) / AUTHOR_STEPS
     return {
-        "ssae.cpu_s_per_run_batch_32": batch_arrival,
-        "ssae.cpu_s_per_run_single": single_arrival,
-        "ssae.cpu_s_per_run_authors": authors_arrival,
-        "ssae.cpu_s_whole_training_batch_32": _spread([r["whole"] / 32 for r in batch]),
-        "ssae.cpu_s_whole_training_single": _spread([r["whole"] for r in single]),
-        "ssae.cpu_s_per_run_ratio_authors": authors_arrival["median"] / batch_arrival["median"],
-        "ssae.cpu_s_per_run_ratio_authors_single": (
-            authors_arrival["median"] / single_arrival["median"]
-        ),
-        "ssae.batch_gain_32": (
-            statistics.median(r["whole"] for r in single)
-            / statistics.median(r["whole"] / 32 for r in batch)
-        ),
-        "ssae.share_of_runs_at_target": statistics.mean(
-            share for r in batch for share in r["arrived"]
-        ),
-        "ssae.share_of_author_runs_at_target": statistics.mean(
-            share for r in theirs for share in r["arrived"]
-        ),
-        "ssae.authors_published_schedule_cpu_s_estimate": authors_per_update * PUBLISHED_STEPS,
-        "ssae.settings": {"repeats": REPEATS, "author_steps": AUTHOR_STEPS, "target": TARGET},
+        "ssae.cpu_s_per_run_batch_32": ours_32,
+        "ssae.cpu_s_per_run_single": ours_1,
+        "ssae.cpu_s_per_run_authors": others,
+        "ssae.cpu_s_whole_training_batch_32": whole_32,
+        "ssae.cpu_s_whole_training_single": whole_1,
+        "ssae.cpu_s_per_run_ratio_authors": others["median"] / ours_32["median"],
+        "ssae.cpu_s_per_run_ratio_authors_single": others["median"] / ours_1["median"],
+        "ssae.batch_gain_32": whole_1["median"] / whole_32["median"],
+        "ssae.authors_published_schedule_cpu_s_estimate": per_update * PUBLISHED_STEPS,
+    }
+
+
+def _shares(batch: list[Result], theirs: list[Result]) -> Result:
+    at_target = {"": batch, "author_": theirs}
+    return {
+        f"ssae.share_of_{name}runs_at_target": statistics.mean(
+            share for r in results for share in r["arrived"]
+        )
+        for name, results in at_target.items()
     }
 
 
