@@ -95,7 +95,7 @@ def generate(
     generator: torch.Generator,
     intervention: Intervention | None = None,
     temperature: float = 1.0,
-    batch_size: int = 128,
+    batch_size: int = 256,
 ) -> list[str]:
     """Continue each prompt, with or without an intervention.
 

@@ -13,7 +13,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from ssae_kit.llama.memory import check_memory
 
 BUNDLED = "llama_tiny"
-"""Name of the model that comes with the course. `llama_tiny/seed1` is another seed of it."""
+"""Name of the model that comes with the course; `llama_tiny/seed1` names one seed of it."""
+
+DEFAULT_SEED = "seed1"
+"""The seed that `llama_tiny` alone stands for."""
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 
@@ -153,10 +156,10 @@ def _source(name: str) -> str:
     """Return the folder or hub name to load from."""
     if _is_bundled(name):
         _, _, seed = name.partition("/")
-        folder = DATA / BUNDLED / (seed or "seed0")
+        folder = DATA / BUNDLED / (seed or DEFAULT_SEED)
         if not folder.is_dir():
             raise FileNotFoundError(
-                f"the bundled model is expected at data/{BUNDLED}/{seed or 'seed0'} beside the "
+                f"the bundled model is expected at data/{BUNDLED}/{folder.name} beside the "
                 "package. Install the kit from its repository with `pip install -e .`, or make "
                 "the model with `python -m ssae_kit.world train`."
             )

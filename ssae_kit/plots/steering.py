@@ -32,11 +32,11 @@ def level_sweep(
     fig.add_scatter(
         x=levels, y=error.min(1), mode="lines", name="best restart", line={"color": BLACK}
     )
-    fig.add_vline(
-        x=levels[chosen], line={"color": VERMILLION, "dash": "dash"},
-        annotation_text=f"chosen: {levels[chosen]:.3f}", annotation_position="top right",
+    fig.add_scatter(
+        x=[levels[chosen]] * 2, y=[0, float(error.max())], mode="lines",
+        name=f"chosen: {levels[chosen]:.3f}", line={"color": VERMILLION, "dash": "dash"},
     )  # fmt: skip
-    fig.update_xaxes(type="log", title="sparsity level: mean |code| allowed (unitless)", dtick="D1")
+    fig.update_xaxes(type="log", title="sparsity level: mean |code| allowed (unitless)", dtick="D2")
     fig.update_yaxes(title="unexplained share of the shifts", rangemode="tozero")
     return fig.update_layout(template=TEMPLATE, title="Reconstruction error has an elbow")
 
@@ -58,10 +58,10 @@ def recovery(
     """
     fig = go.Figure()
     low, high = np.quantile(floor, [0.025, 0.975])
-    fig.add_hrect(y0=low, y1=high, fillcolor="#DDDDDD", line_width=0, layer="below")
-    fig.add_annotation(
-        x=1, xref="paper", y=(low + high) / 2, text="random rotations, 95%", showarrow=False,
-        xanchor="right", font={"size": 12},
+    ends = [-0.5, len(concepts) - 0.5]
+    fig.add_scatter(
+        x=[*ends, *ends[::-1]], y=[low, low, high, high], fill="toself", fillcolor="#DDDDDD",
+        mode="none", name="random rotations, 95%",
     )  # fmt: skip
     width = 0.8 / len(scores)
     for i, (method, values) in enumerate(scores.items()):
@@ -71,7 +71,10 @@ def recovery(
             x=(centre + width * spread[:, None]).ravel(), y=values.ravel(), mode="markers",
             name=method, marker={"color": COLOURS[(i + 1) % 5], "symbol": MARKERS[i % 5], "size": 8},
         )  # fmt: skip
-    fig.update_xaxes(tickvals=list(range(len(concepts))), ticktext=list(concepts), title="concept")
+    fig.update_xaxes(
+        tickvals=list(range(len(concepts))), ticktext=list(concepts), title="concept",
+        range=ends, showgrid=False, zeroline=False,
+    )  # fmt: skip
     fig.update_yaxes(range=[0, 1.05], title=quantity)
     title = "Recovery of each concept, one point per seed"
     return fig.update_layout(template=TEMPLATE, title=title, legend={"orientation": "h", "y": -0.3})
@@ -114,9 +117,12 @@ def effect_against_side_effect(points: Mapping[str, tuple[Rate, Rate]]) -> go.Fi
     """
     fig = go.Figure()
     for i, (method, (effect, side)) in enumerate(points.items()):
+        symbol = MARKERS[i % 5] + (
+            "" if i < 5 else "-open"
+        )  # a second round of five stays distinct
         fig.add_scatter(
             x=[effect[0]], y=[side[0]], mode="markers", name=method,
-            marker={"color": COLOURS[i % 5], "symbol": MARKERS[i % 5], "size": 12},
+            marker={"color": COLOURS[i % 5], "symbol": symbol, "size": 12},
             error_x={"array": [effect[2] - effect[0]], "arrayminus": [effect[0] - effect[1]]},
             error_y={"array": [side[2] - side[0]], "arrayminus": [side[0] - side[1]]},
         )  # fmt: skip
@@ -127,7 +133,7 @@ def effect_against_side_effect(points: Mapping[str, tuple[Rate, Rate]]) -> go.Fi
 
 
 def change_matrix(rates: Float[ndarray, "targets concepts"], concepts: Sequence[str]) -> go.Figure:
-    """Draw which concepts changed when each was steered; off the diagonal should be blank.
+    """Draw which concepts changed when each was steered; off the diagonal should stay dark.
 
     Args:
         rates: Row: the concept steered. Column: share of that concept's words that changed.
@@ -141,7 +147,6 @@ def change_matrix(rates: Float[ndarray, "targets concepts"], concepts: Sequence[
             zmin=0,
             zmax=1,
             colorscale="Cividis",
-            reversescale=True,
             text=np.vectorize("{:.2f}".format)(rates),
             texttemplate="%{text}",
             colorbar={"title": "share changed"},
