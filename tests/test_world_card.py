@@ -39,8 +39,9 @@ def test_the_readable_card_is_made_from_the_numbers(card):
 
 
 def test_figures_recomputed_from_the_weights_agree_with_the_card(card):
-    llama = load("llama_tiny")
-    told = {row["name"]: row for row in card["models"]["seed0"]["figures"]}
+    name = shipped()[0]
+    llama = load(f"llama_tiny/{name}")
+    told = {row["name"]: row for row in card["models"][name]["figures"]}
     for figure in [*probe_figures(llama), agreement_figure(llama)]:
         # The same documents and weights; another processor may round a near tie differently.
         assert abs(figure.value - told[figure.name]["value"]) <= 0.01, figure.name
@@ -64,10 +65,10 @@ def test_an_interval_holds_its_value_and_narrows_with_more_data():
 
 
 def test_a_figure_passes_only_on_the_right_side_of_its_threshold():
-    assert Figure("a", 0.9, 0, 1, 1, 0.85).passed
-    assert not Figure("a", 0.8, 0, 1, 1, 0.85).passed
-    assert Figure("a", 0.01, 0, 1, 1, 0.03, True).passed
-    assert Figure("a", 0.01, 0, 1, 1).passed is None
+    assert Figure("a", 0.9, 0.0, 1.0, 1, 0.85).passed
+    assert not Figure("a", 0.8, 0.0, 1.0, 1, 0.85).passed
+    assert Figure("a", 0.01, 0.0, 1.0, 1, 0.03, True).passed
+    assert Figure("a", 0.01, 0.0, 1.0, 1).passed is None
 
 
 def test_a_perfect_continuation_is_a_strict_flip_and_an_unchanged_one_is_not():
@@ -100,8 +101,8 @@ def test_a_card_without_seeds_is_refused_and_nothing_is_written(tmp_path):
 
 
 def test_the_checksum_sees_a_changed_weight(tmp_path):
-    folder = tmp_path / "seed0"
-    shutil.copytree(FOLDER / "seed0", folder)
+    folder = tmp_path / "seed"
+    shutil.copytree(FOLDER / shipped()[0], folder)
     before = checksum(folder)
     data = bytearray((folder / "model.safetensors").read_bytes())
     data[-1] ^= 1

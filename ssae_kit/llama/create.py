@@ -112,10 +112,21 @@ def create_llama(n_tokens: int, seed: int) -> LlamaForCausalLM:
         return LlamaForCausalLM(config)
 
 
-def save_llama(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save_llama(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    notes: dict[str, str] | None = None,
+) -> None:
     """Write a checkpoint in bfloat16 that plain transformers loads; the model is not changed.
 
     The folder appears whole or not at all.
+
+    Args:
+        model: The weights.
+        tokenizer: What belongs to them.
+        folder: Where to write; must not exist.
+        notes: Texts to put beside the weights, by file name.
 
     Raises:
         FileExistsError: if the folder exists.
@@ -139,6 +150,9 @@ def save_llama(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, fold
         )
         half.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
+        for name, text in (notes or {}).items():
+            (temporary / name).write_text(text, "utf-8")
+        (temporary / "model.safetensors").chmod(0o644)
         temporary.chmod(0o755)
         os.rename(temporary, folder)
     finally:

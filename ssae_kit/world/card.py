@@ -19,7 +19,7 @@ from ssae_kit.world.measure import (
 )
 from ssae_kit.world.steer import MIDDLE, probe_figures, steering_figures
 
-REBUILD = "python -m ssae_kit.world train --seed {seed}"
+REBUILD = "python -m ssae_kit.world train --seed {seed} --steps {n_steps}"
 CONTROL_COMMANDS = {
     "no mask": (
         "python -m ssae_kit.world train --seed 0 --no-mask --out build/no_mask && "
@@ -60,7 +60,7 @@ def measure(folder: Path, report: Callable[[str], None] = lambda _: None) -> dic
         report: Told what is being measured.
 
     Returns:
-        "figures" (dicts of `Figure`), "samples", "checksum"; ready for JSON.
+        "figures" (dicts of `Figure`), "samples", "checksum", "recipe", "tokens"; ready for JSON.
     """
     llama = load_in_float32(folder)
     figures: list[Figure] = []
@@ -76,7 +76,14 @@ def measure(folder: Path, report: Callable[[str], None] = lambda _: None) -> dic
     report("steering")
     steering, samples = steering_figures(llama)
     rows = [{**asdict(figure), "passed": figure.passed} for figure in figures + steering]
-    return {"figures": rows, "samples": samples, "checksum": checksum(folder)}
+    training = json.loads((folder / "training.json").read_text("utf-8"))
+    return {
+        "figures": rows,
+        "samples": samples,
+        "checksum": checksum(folder),
+        "recipe": training["recipe"],
+        "tokens": training["tokens"],
+    }
 
 
 def make_card(data: Path, report: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -95,7 +102,7 @@ def make_card(data: Path, report: Callable[[str], None] = lambda _: None) -> dic
     if not folders:
         raise FileNotFoundError(
             f"{data} must hold at least one trained seed; it holds none. "
-            f"Make one with `{REBUILD.format(seed=0)}`."
+            "Make one with `python -m ssae_kit.world train --seed 0`."
         )
     models = {}
     for folder in folders:
@@ -128,16 +135,30 @@ def render(card: dict[str, Any]) -> str:
         parts.append(
             f"- **{name}**: " + (f"fails {'; '.join(failed)}." if failed else "passes all.")
         )
+    parts.append(_SAMPLE_RULE.format(name=seeds[0].capitalize()))
     parts.append(_samples(models[seeds[0]]["samples"]))
     parts.append(_LIMITS)
+    parts += [f"- {gap}" for gap in _missing(models, len(seeds))]
+    parts.append("")
     parts.append("## Rebuild\n")
     for name in seeds:
-        command = REBUILD.format(seed=name.removeprefix("seed"))
-        parts.append(f"- {name}: `{command}`; checksum `{models[name]['checksum']}`")
+        recipe = models[name]["recipe"]
+        command = REBUILD.format(seed=recipe["seed"], n_steps=recipe["n_steps"])
+        tokens = f"{models[name]['tokens'] / 1e6:.1f} million tokens"
+        parts.append(f"- {name}: `{command}` ({tokens}); SHA-256 `{models[name]['checksum']}`")
     for name, command in CONTROL_COMMANDS.items():
         parts.append(f"- control, {name}: `{command}`")
     parts.append("- this card: `python -m ssae_kit.world card`")
     return "\n".join(parts) + "\n"
+
+
+def _missing(models: dict[str, Any], n_seeds: int) -> list[str]:
+    """What the card should hold and does not."""
+    gaps = [f"{n_seeds} of three seeds trained so far."] if n_seeds < 3 else []
+    gaps += [
+        f'The control "{name}" is not measured.' for name in CONTROL_COMMANDS if name not in models
+    ]
+    return gaps
 
 
 def _table(models: dict[str, Any]) -> str:
@@ -170,7 +191,7 @@ def _cell(row: dict[str, Any] | None) -> str:
 
 
 def _samples(samples: list[dict[str, str]]) -> str:
-    lines = [_SAMPLE_RULE]
+    lines = []
     for sample in samples:
         lines += [f"**{sample['concept']}**. {sample['prompt']}\n", f"- before: {sample['before']}"]
         lines.append(f"- after: {sample['after']}\n")
@@ -202,7 +223,7 @@ flip: every word that expresses the concept has the new value and every sentence
 _SAMPLE_RULE = """
 ## Samples
 
-Seed 0, the first test prompt of each concept, whatever came out.
+{name}, the first test prompt of each concept, whatever came out.
 """
 _LIMITS = """
 ## Limits
@@ -212,4 +233,11 @@ _LIMITS = """
 - Entities, names and dragons are few and memorised; two-hop answers that training never showed are
   reported separately.
 - Documents were at most seven sentences long; longer texts are outside of what it saw.
+- Colour is not carried from one sentence to the next: each sentence names any of the four, at a
+  loss of about ln 4 where a story that keeps its colour costs 0.25. This is most of the stories'
+  loss above the floor. Colour can therefore not be steered.
+- Probes read an untrained model well above chance, language even perfectly: random layers mix the
+  words of the prompt into its last token. A probe alone is no evidence that a model uses a concept.
+- The shipped run of seed 1 was resumed at step 2,400 after its code had been reorganised; the
+  rebuild command below has not been run from start to end.
 """

@@ -144,21 +144,32 @@ def answer_figures(llama: Llama, n: int = 400) -> list[Figure]:
     return [*figures, share("two-hop, answer never trained", right), agreement_figure(llama, n)]
 
 
+@torch.no_grad()
 def agreement_figure(llama: Llama, n: int = 400) -> Figure:
-    """How often the most likely verb agrees with the subject across distractors."""
+    """How often the most likely verb agrees with the subject across distractors.
+
+    Only verbs compete: after one distractor, another preposition may follow just as well.
+    """
     documents = draw_family("agreement", n, 20_002, held_out=True)
-    numbers: dict[str, int] = {}
-    for verb in families.VERBS:
-        for language in (0, 1):
-            for number in (0, 1):
-                state = State(language, number=number, tense=1)
-                numbers[inflect(verb, SLOTS["leave"], state)] = number
-    given = greedy_answers(llama, documents, word_index(llama))
-    right = [
-        numbers.get(answer[0]) == numbers[document.answer]
-        for answer, document in zip(given, documents, strict=True)
-    ]
+    index, numbers = word_index(llama), _verb_numbers()
+    forms = list(numbers)
+    columns = torch.tensor([index[form] for form in forms])
+    right = []
+    for document in documents:
+        ids = torch.tensor([[0, *(index[word] for word in document.words[: document.n_prompt])]])
+        best = forms[int(llama.model(input_ids=ids).logits[0, -1, columns].argmax())]
+        right.append(numbers[best] == numbers[document.answer])
     return share("agreement, characters never put together", right, 0.97)
+
+
+def _verb_numbers() -> dict[str, int]:
+    """Form → number, for the present-tense verbs of the agreement family in both languages."""
+    return {
+        inflect(verb, SLOTS["leave"], State(language, number=number, tense=1)): number
+        for verb in families.VERBS
+        for language in (0, 1)
+        for number in (0, 1)
+    }
 
 
 def control_figure(llama: Llama, n: int = 300) -> Figure:

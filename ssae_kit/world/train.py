@@ -1,5 +1,6 @@
 """Train the bundled Llama from scratch on the world's corpus."""
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -201,6 +202,9 @@ def train(
             excess = trainer.excess(documents)
             last = Report(trainer.step, excess, trainer.tokens, time.monotonic() - start)
             report(last)
-    save_llama(trainer.model, create_tokenizer(trainer.words, WORD_PATTERN), folder)
+    tokenizer = create_tokenizer(trainer.words, WORD_PATTERN)
+    told = {"recipe": asdict(recipe), "tokens": trainer.tokens, "excess": last.excess}
+    notes = {"training.json": json.dumps(told, indent=1) + "\n"}
+    save_llama(trainer.model, tokenizer, folder, notes)
     checkpoint.unlink(missing_ok=True)
     return last
