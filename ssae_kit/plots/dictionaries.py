@@ -115,14 +115,10 @@ def fires_with_children(
         fig.add_bar(
             x=list(rates), y=[pair[side].mean() for pair in rates.values()], name=label,
             marker={"color": colour, "pattern": {"shape": ("", "/")[side]}},
-            error_y={
-                "array": [np.ptp(pair[side]) / 2 for pair in rates.values()], "color": "#999999",
-            },
+            error_y=_range([pair[side] for pair in rates.values()]),
         )  # fmt: skip
     fig.update_xaxes(title="dictionary")
-    fig.update_yaxes(
-        title="parent's latent fires (share of the parent's activity)", range=[0, 1.05]
-    )
+    fig.update_yaxes(title="parent's latent fires (share of cases)", range=[0, 1.05])
     title = "Absorption: does the general latent still fire? (bars: range over seeds)"
     return fig.update_layout(template=TEMPLATE, title=title, height=440)
 
@@ -140,7 +136,7 @@ def splitting(
     for i, (name, values) in enumerate(counts.items()):
         fig.add_scatter(
             x=list(widths), y=values.mean(1), mode="lines+markers", name=name,
-            error_y={"array": np.ptp(values, axis=1) / 2},
+            error_y=_range(list(values)),
             line={"color": COLOURS[(i + 1) % 5], "dash": DASHES[i % 5]},
             marker={"symbol": MARKERS[i % 5], "size": 9},
         )  # fmt: skip
@@ -194,3 +190,12 @@ def clamping(
     fig.update_yaxes(title=y, range=[-0.03, 1.05])
     title = "Clamping one latent (bars: 95% intervals)"
     return fig.update_layout(template=TEMPLATE, title=title)
+
+
+def _range(values: Sequence[ndarray]) -> dict[str, object]:
+    """Error bars from the lowest to the highest value about each mean."""
+    return {
+        "array": [float(v.max() - v.mean()) for v in values],
+        "arrayminus": [float(v.mean() - v.min()) for v in values],
+        "color": "#999999",
+    }

@@ -1,7 +1,6 @@
 """Worlds for dictionary learning: sparse features, flat or in a hierarchy, along known directions."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -29,7 +28,7 @@ class FeatureWorld:
     @classmethod
     def flat(
         cls, n_features: int, d_model: int, n_active: float, *, generator: torch.Generator
-    ) -> Self:
+    ) -> "FeatureWorld":
         """Build a world of independent features along random directions.
 
         Args:
@@ -63,7 +62,7 @@ class FeatureWorld:
         share: float,
         weakest: float = 0.5,
         generator: torch.Generator,
-    ) -> Self:
+    ) -> "FeatureWorld":
         """Build a world of parents, each with children that are active only where it is.
 
         Args:
