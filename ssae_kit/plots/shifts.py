@@ -55,7 +55,10 @@ def per_concept(
     return fig.update_layout(
         template=TEMPLATE, height=110 + 180 * rows, width=820,
         title="Recovery of each concept; dashed: random rotations",
-        legend={"orientation": "h", "yref": "container", "y": 0.99, "x": 1, "xanchor": "right"},
+        legend={
+            "orientation": "h", "yref": "container", "y": 0.98, "yanchor": "top",
+            "x": 1, "xanchor": "right",
+        },
         margin={"t": 110},
     )  # fmt: skip
 
