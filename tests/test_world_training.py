@@ -155,3 +155,10 @@ def test_the_batched_step_is_torchs_muon_up_to_its_precision():
         moved.append(weight.detach() - start)
     # torch iterates in bfloat16, with 8 bits of mantissa.
     torch.testing.assert_close(moved[0], moved[1], rtol=0.1, atol=5e-4)
+
+
+def test_an_impossible_recipe_is_refused():
+    with pytest.raises(ValueError, match="n_steps"):
+        Recipe(n_steps=-1)
+    with pytest.raises(ValueError, match="masked_share"):
+        Recipe(masked_share=1.5)

@@ -40,6 +40,23 @@ def create_tokenizer(
     vocabulary = {word: i for i, word in enumerate([*SPECIAL_TOKENS, *words])}
     if len(vocabulary) != len(SPECIAL_TOKENS) + len(words):
         raise ValueError("`words` must all differ, also from the special tokens. Remove doubles.")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=_word_tokenizer(vocabulary, word_pattern, no_space_before),
+        bos_token=SPECIAL_TOKENS[0],
+        eos_token=SPECIAL_TOKENS[1],
+        pad_token=SPECIAL_TOKENS[2],
+        unk_token=SPECIAL_TOKENS[3],
+        additional_special_tokens=list(SPECIAL_TOKENS[4:]),
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+        model_max_length=256,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def _word_tokenizer(
+    vocabulary: dict[str, int], word_pattern: str, no_space_before: Sequence[str]
+) -> Tokenizer:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL_TOKENS[3]))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Replace("’", "'"), normalizers.Lowercase()]
@@ -54,18 +71,7 @@ def create_tokenizer(
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{SPECIAL_TOKENS[0]} $A", special_tokens=[(SPECIAL_TOKENS[0], 0)]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=SPECIAL_TOKENS[0],
-        eos_token=SPECIAL_TOKENS[1],
-        pad_token=SPECIAL_TOKENS[2],
-        unk_token=SPECIAL_TOKENS[3],
-        additional_special_tokens=list(SPECIAL_TOKENS[4:]),
-        clean_up_tokenization_spaces=False,
-        padding_side="left",
-        model_max_length=256,
-        model_input_names=["input_ids", "attention_mask"],
-    )
+    return tokenizer
 
 
 def _spacing_decoder(no_space_before: Sequence[str]) -> Any:

@@ -52,6 +52,13 @@ class Recipe:
     report_every: int = 200
     """Steps between two reports of the loss per family, which are also the checkpoints."""
 
+    def __post_init__(self) -> None:
+        if self.n_steps < 0 or not 0 <= self.masked_share <= 1:
+            raise ValueError(
+                "`n_steps` must be 0 or more and `masked_share` lie in 0..1; got "
+                f"{self.n_steps} and {self.masked_share}. Correct the recipe."
+            )
+
 
 @dataclass
 class Report:
