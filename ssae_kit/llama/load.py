@@ -1,6 +1,8 @@
 """Load a Llama: the bundled one, a local folder, or a checkpoint on the Hugging Face hub."""
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from ssae_kit.llama.memory import check_memory
 
@@ -109,14 +112,15 @@ def load(
                 "Choose a Llama checkpoint."
             )
         check_memory(str(name), config, dtype, place)
-        model, report = AutoModelForCausalLM.from_pretrained(
-            source,
-            revision=revision,
-            dtype=dtype or "auto",
-            device_map=device_map,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        with _bars_hidden(_is_bundled(str(name))):
+            model, report = AutoModelForCausalLM.from_pretrained(
+                source,
+                revision=revision,
+                dtype=dtype or "auto",
+                device_map=device_map,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, padding_side="left")
     except (OSError, SafetensorError, RuntimeError) as error:
         raise _explained(error, str(name)) from error
@@ -130,6 +134,19 @@ def load(
         )
     model = model.eval().requires_grad_(False)
     return Llama(str(name), model if device_map else model.to(place), tokenizer)
+
+
+@contextmanager
+def _bars_hidden(are_hidden: bool) -> Iterator[None]:
+    """Hide the progress bar of a model so small that the bar would be gone before it is read."""
+    were_shown = logging.is_progress_bar_enabled()
+    if are_hidden:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were_shown:
+            logging.enable_progress_bar()
 
 
 def _place(device: str | None, device_map: str | dict[str, Any] | None) -> str:
