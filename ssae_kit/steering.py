@@ -93,7 +93,8 @@ def random_directions(
 ) -> Float[Tensor, "concepts d_model"]:
     """Return random directions of the same lengths: what a push of that size does by itself."""
     random = torch.randn(directions.shape, generator=generator)
-    return random * (directions.norm(dim=1) / random.norm(dim=1))[:, None]
+    lengths: Tensor = directions.norm(dim=1) / random.norm(dim=1)
+    return random * lengths[:, None]
 
 
 def steering_vectors(

@@ -36,7 +36,10 @@ def level_sweep(
         x=[levels[chosen]] * 2, y=[0, float(error.max())], mode="lines",
         name=f"chosen: {levels[chosen]:.3f}", line={"color": VERMILLION, "dash": "dash"},
     )  # fmt: skip
-    fig.update_xaxes(type="log", title="sparsity level: mean |code| allowed (unitless)", dtick="D2")
+    fig.update_xaxes(
+        type="log", title="sparsity level: mean |code| allowed (unitless)",
+        tickvals=levels, ticktext=[f"{level:.2f}" for level in levels],
+    )  # fmt: skip
     fig.update_yaxes(title="unexplained share of the shifts", rangemode="tozero")
     return fig.update_layout(template=TEMPLATE, title="Reconstruction error has an elbow")
 
