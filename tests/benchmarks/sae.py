@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from typing import Any
 
 import torch
@@ -85,7 +86,8 @@ def topk_saelens(inputs: torch.Tensor, seed: int) -> tuple[float, torch.Tensor]:
 
 
 def topk_sparsify(inputs: torch.Tensor, seed: int) -> tuple[float, torch.Tensor]:
-    from sparsify import SparseCoder, SparseCoderConfig
+    with redirect_stdout(sys.stderr):  # it prints a notice on import, and ours is to print JSON
+        from sparsify import SparseCoder, SparseCoderConfig
 
     torch.manual_seed(seed)
     coder = SparseCoder(D_MODEL, SparseCoderConfig(num_latents=FEATURES, k=K))
