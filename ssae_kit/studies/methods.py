@@ -60,10 +60,14 @@ def elbow_levels(
     seed: int,
     config: TrainingConfig | None = None,
 ) -> Float[Tensor, " sets"]:
-    """Sparsity level of each set, chosen without labels (see `choose_level`)."""
+    """Sparsity level of each set, chosen without labels (see `choose_level`).
+
+    Ten levels, a fifth apart, with one start each: a slack level mixes concepts, so a fine sweep
+    is worth more than restarts.
+    """
     chosen = [
         choose_level(
-            shifts, n_latents, generator=_seeded(seed), n_levels=7, n_restarts=2, config=config
+            shifts, n_latents, generator=_seeded(seed), n_levels=10, n_restarts=1, config=config
         ).level
         for shifts in sets
     ]
