@@ -15,13 +15,13 @@ Peak memory is the process's, in a process of its own for each of them.
 """
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -185,16 +185,24 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}
 
 
+def own_peak_megabytes() -> float:
+    """Peak memory of this process. (ru_maxrss would be the parent's: it survives an exec.)"""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
 def peak_megabytes(name: str) -> float:
     """Peak memory of one training in a process of its own."""
     code = (
-        "import torch, json, resource; torch.set_num_threads(1);"
+        "import torch; torch.set_num_threads(1);"
         "from tests.benchmarks import sae; sae.STEPS = 200;"
         f"sae.TOPK[{name!r}](sae.topk_data()[0], 0);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(sae.own_peak_megabytes())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return int(done.stdout.split()[-1]) / 1024
+    return float(done.stdout.split()[-1])
 
 
 def run() -> dict[str, Any]:
@@ -230,5 +238,5 @@ def run() -> dict[str, Any]:
         medians = {name: statistics.median(values) for name, values in mcc99.items()}
         result["sae.cpu_s_to_mcc99_ratio_saelens"] = medians["saelens"] / medians["ours"]
     result["sae.repeats"] = REPEATS
-    result["sae.peak_megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    result["sae.peak_megabytes"] = own_peak_megabytes()
     return json.loads(json.dumps(result))
