@@ -147,9 +147,13 @@ def splitting(
 
 
 def activation_histogram(
-    values: Float[ndarray, " tokens"], chosen: Float[ndarray, " tokens"], *, latent: int, label: str
+    values: Float[ndarray, " others"],
+    chosen: Float[ndarray, " labelled"],
+    *,
+    latent: int,
+    label: str,
 ) -> go.Figure:
-    """Draw the non-zero codes of one latent, those of its label's tokens beside the rest.
+    """Draw the non-zero codes of one latent, on texts with its label and on the others.
 
     Args:
         values: Codes where the label does not hold, zeros left out.
@@ -158,11 +162,13 @@ def activation_histogram(
         label: What the label says.
     """
     fig = go.Figure()
-    fig.add_histogram(x=chosen, name=label, marker={"color": BLUE}, nbinsx=40)
+    longest = max([1e-9, *map(float, values), *map(float, chosen)])
+    bins = {"start": 0.0, "end": 1.01 * longest, "size": longest / 40}
+    fig.add_histogram(x=chosen, name=label, marker={"color": BLUE}, xbins=bins)
     other = {"color": COLOURS[2], "pattern": {"shape": "/"}}
-    fig.add_histogram(x=values, name="other tokens", marker=other, nbinsx=40)
+    fig.add_histogram(x=values, name="other texts", marker=other, xbins=bins)
     fig.update_xaxes(title="code where it fires (unitless)")
-    fig.update_yaxes(title="tokens (count)", type="log")
+    fig.update_yaxes(title="texts (count, logarithmic)", type="log", dtick=1)
     title = f"Latent {latent}: when it fires, and how strongly"
     return fig.update_layout(template=TEMPLATE, title=title, barmode="overlay")
 
