@@ -75,7 +75,7 @@ class TopKSAE(SparseAutoencoder):
         """Decode codes given as values and indices: only their directions are read.
 
         With 3 of 128 latents in use this does 1/40 of the dense product's multiplications,
-        forwards and backwards (benchmark `sae`).
+        forwards and backwards.
         """
         n_runs, batch, k = values.shape
         table = self.decoder.mT.reshape(-1, self.d_model)

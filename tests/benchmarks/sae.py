@@ -7,7 +7,7 @@ Both comparisons run in one process, one thread, peers and ours in turn, and cou
   nothing is tuned for anybody. `matmuls` are the five bare products of that training.
 - SAELens' documented synthetic example (16 orthogonal features in 32 dimensions, each active one
   time in four, 16 latents, L1 0.05, learning rate 3e-4, batches of 1,024): theirs is left as
-  documented, ours is the ReLU autoencoder with learning rate and L1 weight tuned on another world.
+  documented, ours is the ReLU autoencoder with a learning rate and an L1 weight of our choice.
   Both stop the clock when direction MCC first reaches .99, checked every 50 steps; the time of the
   checks is not counted.
 
