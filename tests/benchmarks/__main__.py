@@ -10,6 +10,7 @@ import json
 from importlib import import_module
 
 MODULES = {
+    "extract": "tests.benchmarks.extract",
     "sae": "tests.benchmarks.sae",
     "ssae": "tests.benchmarks.ssae",
     "toy": "tests.benchmarks.toy",
