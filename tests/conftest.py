@@ -1,7 +1,11 @@
 """What every test shares: shape checks, and which files are not tests."""
 
 import pytest
+import torch
 from jaxtyping import install_import_hook
+
+# The tests' tensors are small: a second thread costs more than it brings.
+torch.set_num_threads(1)
 
 # Every annotated shape and type of the package is checked while the tests run. The option
 # --jaxtyping-packages cannot do it here: pytest has imported ssae_kit.nbtest by then.
