@@ -17,7 +17,7 @@ def test_both_commands_are_one_line_each():
     start, test = blocks("")
     assert start.count("\n") == test.count("\n") == 1
     assert "jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in start
-    assert test.rstrip().endswith(".venv/bin/pytest")
+    assert test.rstrip().endswith(".venv/bin/pytest -n 2")
 
 
 def test_ci_runs_the_test_command_as_printed_and_nothing_else():

@@ -112,6 +112,9 @@ class Notebook(IPyNbFile):
         kernel = option.nbval_kernel_name or named
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TQDM_DISABLE", "1")  # inherited by the kernel
+            # Kernels of several workers would wait for each other's threads; and with one thread
+            # the outputs do not depend on the number of cores.
+            patch.setenv("OMP_NUM_THREADS", "1")
             if option.nb_write:
                 patch.setenv("SSAE_STATIC", "1")  # figures as PNG: GitHub draws no plotly
             # nbclient issue 312: the echo of an Output widget makes about 2 cells in 100 sleep
