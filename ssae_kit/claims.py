@@ -1,12 +1,14 @@
 """Claims that a notebook makes before it runs, and the table of what became of them.
 
 A claim passes when its value meets the threshold *and* its control, if it has one, does not: a
-measure that a control also meets has shown nothing. `claims` displays the table and emits it for
-programs as `application/vnd.ssae-claims+json`.
+measure that a control also meets has shown nothing. `Register` holds the claims as they were
+written down, `Register.settle` displays the table of verdicts and emits it for programs as
+`application/vnd.ssae-claims+json`.
 """
 
 import html
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -104,6 +106,87 @@ class Claim:
         )
 
 
+class Register:
+    """Claims of one notebook, each with its threshold and its control, before anything ran.
+
+    A cell that ends in the register displays it as a table.
+    """
+
+    def __init__(self, notebook: str, table: str) -> None:
+        """Read the claims.
+
+        Args:
+            notebook: Two digits, such as "06"; the ids of the claims begin with them.
+            table: One claim a line, ``key | claim | metric | >= 0.9 | control``. The control is
+                left empty where there is none.
+
+        Raises:
+            ValueError: if a line does not have these five parts, a key is no name or comes twice,
+                or there is no line.
+        """
+        self.notebook = notebook
+        self.rows: dict[str, tuple[str, str, Literal[">=", "<="], float, str]] = {}
+        for line in filter(str.strip, table.splitlines()):
+            parts = [part.strip() for part in line.split("|")]
+            bound = re.fullmatch(r"(>=|<=) *(-?[\d.]+)", parts[3]) if len(parts) == 5 else None
+            if bound is None or not parts[0].isidentifier() or parts[0] in self.rows:
+                raise ValueError(
+                    "a claim must read `key | claim | metric | >= 0.9 | control` with a key of "
+                    f"its own; got {line.strip()!r}."
+                )
+            side: Literal[">=", "<="] = ">=" if bound[1] == ">=" else "<="
+            self.rows[parts[0]] = (parts[1], parts[2], side, float(bound[2]), parts[4])
+        if not self.rows:
+            raise ValueError("`table` must hold at least one claim; it holds none.")
+
+    def settle(self, **found: tuple[float, float] | float) -> None:
+        """Display what became of the claims.
+
+        Args:
+            found: For each key, the value and the control's value; the value alone where the claim
+                has no control.
+
+        Raises:
+            ValueError: if a claim is left out, unknown, or its control is.
+        """
+        if found.keys() != self.rows.keys():
+            raise ValueError(
+                "every claim made must be settled, and no other; left out: "
+                f"{sorted(self.rows.keys() - found.keys())}, unknown: "
+                f"{sorted(found.keys() - self.rows.keys())}."
+            )
+        claims([self._settled(key, found[key]) for key in self.rows])
+
+    def _settled(self, key: str, found: tuple[float, float] | float) -> "Claim":
+        claim, metric, direction, threshold, control = self.rows[key]
+        value, other = found if isinstance(found, tuple) else (found, None)
+        return Claim(
+            id=f"{self.notebook}.{key}",
+            claim=claim,
+            metric=metric,
+            direction=direction,
+            threshold=threshold,
+            value=float(value),
+            control=control,
+            control_value=None if other is None else float(other),
+        )
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
+            (f"{self.notebook}.{key}", claim, f"{metric} {side} {bound:g}", control or "none")
+            for key, (claim, metric, side, bound, control) in self.rows.items()
+        ]
+
+    def __repr__(self) -> str:
+        head = f"{len(self.rows)} claims, not settled yet"
+        blocks = [f"{i}: {c}\n  Needed: {n}\n  Control: {o}" for i, c, n, o in self._cells()]
+        return "\n".join([head, *blocks])
+
+    def _repr_html_(self) -> str:
+        head = ("Id", "Claim", "Needed", "Control that must fail")
+        return html_table(f"{len(self.rows)} claims, not settled yet", head, self._cells())
+
+
 def claims(rows: Sequence[Claim]) -> None:
     """Display the table of claims, passed and failed alike.
 
@@ -139,11 +222,16 @@ def as_text(rows: Sequence[Claim]) -> str:
 
 def as_html(rows: Sequence[Claim]) -> str:
     """Table as HTML; the verdict is a word, so it needs no colour."""
+    return html_table(summary(rows), HEAD, [claim.cells() for claim in rows])
 
-    def row(tag: str, cells: Sequence[str]) -> str:
+
+def html_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Texts as an HTML table, escaped."""
+
+    def line(tag: str, cells: Sequence[str]) -> str:
         style = 'style="text-align:left"'
         return "<tr>" + "".join(f"<{tag} {style}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
 
-    body = "".join(row("td", claim.cells()) for claim in rows)
-    caption = f'<caption style="text-align:left">{summary(rows)}</caption>'
-    return f"<table>{caption}<thead>{row('th', HEAD)}</thead><tbody>{body}</tbody></table>"
+    title = f'<caption style="text-align:left">{html.escape(caption)}</caption>'
+    body = "".join(line("td", cells) for cells in rows)
+    return f"<table>{title}<thead>{line('th', head)}</thead><tbody>{body}</tbody></table>"

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from ssae_kit.claims import MIME, Claim, as_html, as_text, claims
+from ssae_kit.claims import MIME, Claim, Register, as_html, as_text, claims
 
 
 def claim(**changes):
@@ -113,3 +113,47 @@ def test_no_claim_or_two_of_one_name_are_refused():
     for rows in ([], [claim(), claim()]):
         with pytest.raises(ValueError, match="`id` each of its own"):
             claims(rows)
+
+
+TABLE = """
+codes | one code moves with one concept | MCC | >= 0.95 | shuffled pairs
+side  | and the rest stays | share of words | <= 0.05 |
+"""
+
+
+def test_claims_are_settled_as_they_were_registered(displayed):
+    Register("06", TABLE).settle(side=0.01, codes=(0.97, 0.31))
+    codes, side = displayed[0][MIME]
+    assert (codes["id"], codes["threshold"], codes["passed"]) == ("06.codes", ">= 0.95", True)
+    assert codes["control"] == "shuffled pairs: 0.31"
+    assert (side["id"], side["threshold"], side["control"]) == ("06.side", "<= 0.05", "")
+
+
+def test_a_register_shows_thresholds_and_controls_before_any_value():
+    register = Register("06", TABLE.replace("one code", "a < b"))
+    for text in (repr(register), register._repr_html_()):
+        assert "2 claims, not settled yet" in text
+        assert "shuffled pairs" in text
+    assert "MCC &gt;= 0.95" in register._repr_html_()
+    assert "a &lt; b" in register._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "line", ["codes | MCC | >= 0.9 |", "codes | c | MCC | 0.9 | x", "a b | c | m | >= 1 | x", ""]
+)
+def test_a_line_that_is_no_claim_is_refused(line):
+    with pytest.raises(ValueError, match="claim"):
+        Register("06", line)
+    with pytest.raises(ValueError, match="key of its own"):
+        Register("06", TABLE + TABLE)
+
+
+@pytest.mark.parametrize("found", [{"codes": (1.0, 0.0)}, {"codes": 1.0, "side": 0.0, "new": 0.0}])
+def test_a_claim_left_out_or_made_up_afterwards_is_refused(found):
+    with pytest.raises(ValueError, match="every claim made must be settled"):
+        Register("06", TABLE).settle(**found)
+
+
+def test_a_control_left_out_at_the_end_is_refused():
+    with pytest.raises(ValueError, match="a control needs both"):
+        Register("06", TABLE).settle(codes=0.97, side=0.01)
