@@ -78,7 +78,10 @@ def rotation(
             x=angles, y=values, mode="lines", name=name,
             line={"color": COLOURS[(i + 1) % 5], "dash": DASHES[i % 5], "width": 3},
         )  # fmt: skip
-    fig.add_vline(x=marked, line={"color": BLACK, "dash": "dot"}, annotation_text=f"{marked:g}°")
+    fig.add_vline(
+        x=marked, line={"color": BLACK, "dash": "dot"}, annotation_text=f"{marked:g}°",
+        annotation_position="bottom right",
+    )  # fmt: skip
     fig.update_xaxes(title="rotation of the solution (degrees)", dtick=45)
     fig.update_yaxes(title="value (unitless)", rangemode="tozero")
     title = "Rotating codes and directions together"

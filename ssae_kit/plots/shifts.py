@@ -92,7 +92,7 @@ def phases(
         )  # fmt: skip
     fig.update_xaxes(tickvals=across, ticktext=[f"{v:g}" for v in x], title=x_title)
     fig.update_yaxes(tickvals=list(range(len(y))), ticktext=[f"{v:g}" for v in y])
-    fig.update_yaxes(title=y_title, col=1)
+    fig.update_yaxes(title={"text": y_title, "standoff": 20}, col=1)
     return fig.update_layout(
         template=TEMPLATE, title=title, width=140 + 260 * len(panels), height=380,
         coloraxis={"colorscale": "Cividis", "cmin": 0.4, "cmax": 1, "colorbar": {"title": "MCC"}},
@@ -177,7 +177,10 @@ def widths(
             line={"color": COLOURS[i + 1], "dash": DASHES[i]}, marker={"symbol": MARKERS[i], "size": 9},
             error_y={"array": values.max(1) - mean, "arrayminus": mean - values.min(1)},
         )  # fmt: skip
-    fig.add_vline(x=true, line={"color": BLACK, "dash": "dash"}, annotation_text=f"{true} concepts")
+    fig.add_vline(
+        x=true, line={"color": BLACK, "dash": "dash"}, annotation_text=f"{true} concepts",
+        annotation_position="bottom right",
+    )  # fmt: skip
     fig.update_xaxes(title="latents (count)")
     fig.update_yaxes(title="MCC (unitless)", range=[0.4, 1.03])
     title = "Seeds disagree about spare latents, not about concepts"
