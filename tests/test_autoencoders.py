@@ -14,7 +14,9 @@ from ssae_kit.autoencoders import (
     ShiftAutoencoder,
     TiedSAE,
     TopKSAE,
+    clamp,
     load,
+    reconstruct,
 )
 
 EXTRAS = {TopKSAE: {"k": 3}, BatchTopKSAE: {"k": 3}, MatryoshkaSAE: {"k": 3, "prefixes": [4]}}
@@ -345,3 +347,37 @@ def test_inputs_that_do_not_vary_say_so(kind):
 def test_shifts_that_are_all_zero_say_so():
     with pytest.raises(ValueError, match="every input is zero"):
         build(ShiftAutoencoder).calibrate_(torch.zeros(20, 6))
+
+
+def test_clamping_keeps_the_error_and_the_other_codes():
+    sae = ReluSAE(1, 6, 4, generator=seeded())
+    with torch.no_grad():
+        sae.decoder.copy_(torch.eye(6)[None, :, :4])  # orthogonal: a push touches one code only
+        sae.encoder.copy_(sae.decoder.mT)
+    states = some_inputs().abs().view(5, 10, 6)
+    clamped = clamp(sae, states, 2, 7.0)
+    before, after = (sae.encode(x.view(-1, 6))[0] for x in (states, clamped))
+    assert_close(after[:, 2], torch.full((50,), 7.0))
+    assert_close(after[:, [0, 1, 3]], before[:, [0, 1, 3]])
+    assert_close(clamped - reconstruct(sae, clamped), states - reconstruct(sae, states))
+
+
+def test_a_latent_clamped_to_its_own_code_leaves_the_state_as_it_was():
+    sae = trained_a_little(TopKSAE).select(0)
+    state = some_inputs()[:1]
+    own = float(sae.encode(state).detach()[0, 0, 3])
+    assert torch.equal(clamp(sae, state, 3, own), state)
+
+
+def test_the_control_of_clamping_moves_as_far_another_way():
+    sae = trained_a_little(TopKSAE).select(0)
+    states = some_inputs().view(5, 10, 6)
+    along = torch.tensor([[1], [2], [4], [5], [6]])
+    moved, control = clamp(sae, states, 3, 2.0), clamp(sae, states, 3, 2.0, along=along)
+    assert_close((moved - states).norm(dim=-1), (control - states).norm(dim=-1))
+    assert not torch.allclose(moved, control)
+
+
+def test_replacing_states_needs_a_single_run():
+    with pytest.raises(ValueError, match=r"one run.*select"):
+        reconstruct(trained_a_little(ReluSAE), some_inputs())

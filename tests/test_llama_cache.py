@@ -43,8 +43,8 @@ def counted(monkeypatch):
     return calls
 
 
-def store(llama, folder, texts=TEXTS, layers=LAYERS):
-    return cache_hidden_states(llama, texts, layers, folder, texts_per_file=5)
+def store(llama, folder, texts=TEXTS, layers=LAYERS, part="block"):
+    return cache_hidden_states(llama, texts, layers, folder, part=part, texts_per_file=5)
 
 
 def test_cached_states_are_the_states(llama, tmp_path):
@@ -80,10 +80,12 @@ def test_other_texts_layers_weights_or_tokens_are_other_states(llama, tmp_path):
     others = [
         store(llama, tmp_path, texts=TEXTS[::-1]),
         store(llama, tmp_path, layers=LAYERS[::-1]),
+        store(llama, tmp_path, layers=[1], part="block"),
+        store(llama, tmp_path, layers=[1], part="mlp"),
         store(replace(llama, model=model), tmp_path),
         store(replace(llama, tokenizer=create_tokenizer(WORDS[::-1], r"\w+|\.")), tmp_path),
     ]
-    assert len({one.folder for one in [cached, *others]}) == 5
+    assert len({one.folder for one in [cached, *others]}) == 7
 
 
 def damage_cut(path):

@@ -231,3 +231,35 @@ def test_scores_refuse_what_they_cannot_compare():
         metrics.mcc_seeds(torch.ones(1, 2, 3))
     with pytest.raises(ValueError, match="at least 1; got 0"):
         metrics.rotation_floor(0, generator=seeded())
+
+
+# --- in a language model --------------------------------------------------------------------
+
+
+def test_loss_recovered_by_hand():
+    clean, ablated = torch.tensor([1.0, 1.0]), torch.tensor([3.0, 3.0])
+    found = metrics.loss_recovered(clean, torch.tensor([1.5, 4.0]), ablated)
+    assert_close(found, torch.tensor([0.75, -0.5]))
+    with pytest.raises(ValueError, match="nothing to recover"):
+        metrics.loss_recovered(clean, clean, clean)
+
+
+def test_handovers_by_hand():
+    # Two texts, "a b c" and "b a b". Latent 0 fires on a and promotes b; latent 1 fires on b and
+    # promotes c; latent 2 fires on c and promotes a token that never occurs.
+    ids, text = torch.tensor([0, 1, 2, 1, 0, 1]), torch.tensor([0, 0, 0, 1, 1, 1])
+    codes = torch.nn.functional.one_hot(ids).float()
+    found = metrics.handovers(codes, ids, text, torch.tensor([1, 2, 9]))
+    assert found.successor.tolist() == [1, 2, -1]
+    assert_close(found.said, torch.tensor([1.0, 0.5, 0.0]))  # b comes after a, and before c once
+    assert_close(found.follows, torch.tensor([1.0, 0.5, 0.0]))
+    assert_close(found.by_chance, torch.tensor([3 / 6, 1 / 6, 0.0]))
+
+
+def test_no_baton_is_handed_from_one_text_to_the_next():
+    ids, text = torch.tensor([0, 1]), torch.tensor([0, 1])
+    codes = torch.eye(2)
+    assert metrics.handovers(codes, ids, text, torch.tensor([1, 0])).follows.tolist() == [0, 0]
+    # With shape checks on, as in these tests, the type checker speaks first.
+    with pytest.raises((ValueError, jaxtyping.TypeCheckError), match=r"ids"):
+        metrics.handovers(codes, ids[:1], text, torch.tensor([1, 0]))

@@ -12,6 +12,10 @@ GRID = RNG.random((4, 3))
 FIGURES = {
     "cosines": lambda: dictionaries.cosines(GRID, GRID),
     "architectures": lambda: dictionaries.architectures({"ReLU": {"F1": RUNS}}, {"F1": 0.1}),
+    "pareto": lambda: dictionaries.pareto({"ReLU": GRID}, {"ReLU": GRID}),
+    "clamping": lambda: dictionaries.clamping(
+        [0.0, 1.0], {"French": [(0.1, 0.0, 0.2)] * 2}, "rate"
+    ),
     "dead": lambda: dictionaries.dead_over_training([1, 2, 3, 4], {"no cure": GRID}),
     "rates": lambda: dictionaries.firing_rates({"no cure": RUNS}),
     "absorption": lambda: dictionaries.fires_with_children({"ReLU": (RUNS, RUNS)}),

@@ -3,6 +3,7 @@
 from ssae_kit.autoencoders.base import FORMAT, Autoencoder, LossTerms, load
 from ssae_kit.autoencoders.jumprelu import JumpReluSAE
 from ssae_kit.autoencoders.layernorm_shift import LayerNormShiftAutoencoder
+from ssae_kit.autoencoders.replace import clamp, reconstruct
 from ssae_kit.autoencoders.saelens import load_saelens, save_saelens
 from ssae_kit.autoencoders.shift import ShiftAutoencoder
 from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder, TiedSAE
@@ -22,7 +23,9 @@ __all__ = [
     "SparseAutoencoder",
     "TiedSAE",
     "TopKSAE",
+    "clamp",
     "load",
     "load_saelens",
+    "reconstruct",
     "save_saelens",
 ]

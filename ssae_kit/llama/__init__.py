@@ -1,10 +1,12 @@
 """Llama: load one, read its hidden states, steer it. The only room that uses transformers."""
 
 from ssae_kit.llama.cache import CachedStates, Provenance, cache_hidden_states
+from ssae_kit.llama.create import untrained
 from ssae_kit.llama.hidden import hidden_states
-from ssae_kit.llama.intervene import Intervention, generate, intervene
+from ssae_kit.llama.intervene import Intervention, edit, generate, intervene
 from ssae_kit.llama.load import BUNDLED, DATA, Llama, load
 from ssae_kit.llama.memory import estimate_memory
+from ssae_kit.llama.tokens import TokenStates, direct_logits, text_losses, token_states
 
 __all__ = [
     "BUNDLED",
@@ -13,10 +15,16 @@ __all__ = [
     "Intervention",
     "Llama",
     "Provenance",
+    "TokenStates",
     "cache_hidden_states",
+    "direct_logits",
+    "edit",
     "estimate_memory",
     "generate",
     "hidden_states",
     "intervene",
     "load",
+    "text_losses",
+    "token_states",
+    "untrained",
 ]

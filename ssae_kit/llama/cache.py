@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ssae_kit.llama.hidden import hidden_states
-from ssae_kit.llama.load import Llama
+from ssae_kit.llama.load import Llama, Part
 from ssae_kit.storage import load_tensors, save_tensors
 
 FORMAT = "ssae_kit.hidden_states/1"
@@ -37,6 +37,8 @@ class Provenance:
     """SHA-256 of the tokenizer."""
     layers: tuple[int, ...]
     """0 is the embedding, l the output of block l."""
+    part: str
+    """"block" for the residual stream after the block, "mlp" for what its MLP adds to it."""
     position: str
     """Token whose state is kept: "last"."""
     dtype: str
@@ -97,6 +99,7 @@ def cache_hidden_states(
     layers: Sequence[int],
     folder: str | Path,
     *,
+    part: Part = "block",
     texts_per_file: int = 512,
     tokens_per_batch: int = 8192,
     progress: bool = False,
@@ -112,6 +115,7 @@ def cache_hidden_states(
         layers: 0 is the embedding, l the output of block l; all in one pass.
         folder: The cache. Each set of states gets a folder of its own inside, named by its
             fingerprint, so one cache serves many models and texts.
+        part: "block" for the residual stream after block l, "mlp" for what its MLP adds to it.
         texts_per_file: Texts between two writes, at least 1. More is faster and takes more memory.
         tokens_per_batch: See `hidden_states`.
         progress: Show a progress bar.
@@ -128,25 +132,29 @@ def cache_hidden_states(
             "at least one text, one layer and one text per file are required; got "
             f"{len(texts)}, {len(layers)} and {texts_per_file}."
         )
-    provenance = describe(llama, texts, layers, texts_per_file)
+    provenance = describe(llama, texts, layers, texts_per_file, part)
     inside = Path(folder) / provenance.fingerprint
     for number in tqdm(range(_n_files(provenance)), disable=not progress, unit="file"):
         path = _path(inside, number)
         if _read(path, provenance, number) is not None:
             continue
-        part = texts[number * texts_per_file :][:texts_per_file]
-        states = hidden_states(llama, part, layers, tokens_per_batch=tokens_per_batch)
+        some = texts[number * texts_per_file :][:texts_per_file]
+        states = hidden_states(llama, some, layers, part=part, tokens_per_batch=tokens_per_batch)
         facts = {"provenance": asdict(provenance), "number": number, "sha256": _digest(states)}
         save_tensors(path, {"states": states}, facts)
     return CachedStates(inside, provenance)
 
 
 def describe(
-    llama: Llama, texts: Sequence[str], layers: Sequence[int], texts_per_file: int = 512
+    llama: Llama,
+    texts: Sequence[str],
+    layers: Sequence[int],
+    texts_per_file: int = 512,
+    part: Part = "block",
 ) -> Provenance:
     """Return the provenance that these states would have; computes no state."""
     for layer in layers:
-        llama.check_layer(layer)
+        llama.module(layer, part)
     written = hashlib.sha256()
     for text in texts:
         written.update(json.dumps(text).encode() + b"\n")
@@ -157,6 +165,7 @@ def describe(
         weights=hash_weights(llama),
         tokenizer=hashlib.sha256(tokenizer.encode()).hexdigest(),
         layers=tuple(layers),
+        part=part,
         position="last",
         dtype=str(llama.model.dtype).removeprefix("torch."),
         n_texts=len(texts),

@@ -11,6 +11,8 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from ssae_kit.llama.load import Llama
+
 SPECIAL_TOKENS = (
     "<|begin_of_text|>",
     "<|end_of_text|>",
@@ -116,6 +118,22 @@ def create_llama(n_tokens: int, seed: int) -> LlamaForCausalLM:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LlamaForCausalLM(config)
+
+
+def untrained(llama: Llama, seed: int) -> Llama:
+    """Return a Llama of the same shape and tokenizer with fresh weights, on the CPU in float32.
+
+    The control for what training put there: tokens and architecture are the same.
+
+    Args:
+        llama: The model to copy the shape of.
+        seed: Of the initial weights. The global generator is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(llama.model.config).float()
+    name = f"{llama.name}, untrained"
+    return Llama(name, model.eval().requires_grad_(False), llama.tokenizer)
 
 
 def save_llama(

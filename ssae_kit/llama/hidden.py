@@ -1,6 +1,6 @@
 """Hidden states of texts at one or several layers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ssae_kit.llama.load import Llama
+from ssae_kit.llama.load import Llama, Part
 
 
 class _Reached(Exception):  # noqa: N818
@@ -22,6 +22,7 @@ def hidden_states(
     texts: Sequence[str],
     layer: int | Sequence[int],
     *,
+    part: Part = "block",
     tokens_per_batch: int = 8192,
     progress: bool = False,
 ) -> Float[Tensor, "*layers texts d_model"]:
@@ -35,6 +36,7 @@ def hidden_states(
         llama: The model.
         texts: One or more texts, none empty.
         layer: 0 is the embedding, l the output of block l; a sequence asks for several at once.
+        part: "block" for the residual stream after block l, "mlp" for what its MLP adds to it.
         tokens_per_batch: Bound on the memory used: texts times the longest one's tokens.
         progress: Show a progress bar.
 
@@ -43,20 +45,20 @@ def hidden_states(
         in the order of the layers.
 
     Raises:
-        ValueError: if the layer does not exist, a text is empty, or a state is not finite.
+        ValueError: if the layer or part does not exist, a text is empty, or a state is not finite.
     """
     layers = [layer] if isinstance(layer, int) else list(layer)
     if not layers:
         raise ValueError("at least one layer is required; got none.")
     for one in layers:
-        llama.check_layer(one)
+        llama.module(one, part)
     rows = [token_ids(llama, text, i) for i, text in enumerate(texts)]
     if not rows:
         raise ValueError("at least one text is required; got none.")
     states = torch.empty(len(layers), len(rows), llama.d_model)
     with tqdm(total=len(rows), disable=not progress, unit="text") as bar:
-        for batch in _batches([len(row) for row in rows], tokens_per_batch):
-            states[:, batch] = _last_states(llama, [rows[i] for i in batch], layers)
+        for batch in batches([len(row) for row in rows], tokens_per_batch):
+            states[:, batch] = _last_states(llama, [rows[i] for i in batch], layers, part)
             bar.update(len(batch))
     _check_finite(llama, texts, layers, states)
     return states[0] if isinstance(layer, int) else states
@@ -85,7 +87,7 @@ def token_ids(llama: Llama, text: str, index: int = 0) -> list[int]:
     return ids
 
 
-def _batches(lengths: list[int], tokens_per_batch: int) -> Iterator[list[int]]:
+def batches(lengths: list[int], tokens_per_batch: int) -> Iterator[list[int]]:
     """Group texts of similar length, longest first, so that memory runs out early or never."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     while order:
@@ -94,30 +96,61 @@ def _batches(lengths: list[int], tokens_per_batch: int) -> Iterator[list[int]]:
         order = order[size:]
 
 
-def _last_states(llama: Llama, rows: list[list[int]], layers: list[int]) -> Tensor:
-    """Hidden states at the last token of one batch, `[layers, rows, d_model]`."""
-    longest = max(len(row) for row in rows)
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
+def _last_states(
+    llama: Llama, rows: list[list[int]], layers: list[int], part: Part
+) -> Float[Tensor, "layers rows d_model"]:
+    last = torch.tensor([len(row) - 1 for row in rows])
+
+    def at_last(hidden: Tensor) -> Tensor:
+        return hidden[torch.arange(len(rows), device=hidden.device), last.to(hidden.device)]
+
+    return torch.stack(outputs(llama, rows, layers, part, at_last))
+
+
+def padded(rows: list[list[int]]) -> Tensor:
+    """Token ids of several texts, padded on the right with id 0, `[rows, longest]`."""
+    ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.long)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row)
-    last = torch.tensor([len(row) - 1 for row in rows])
+    return ids
+
+
+@torch.no_grad()
+def outputs(
+    llama: Llama,
+    rows: list[list[int]],
+    layers: list[int],
+    part: Part,
+    take: Callable[[Tensor], Tensor],
+) -> list[Tensor]:
+    """Run one batch up to the highest layer; return what `take` keeps of each layer's output.
+
+    Args:
+        llama: The model.
+        rows: Token ids of each text.
+        layers: Layers wanted, in any order.
+        part: Of which module.
+        take: Picks from `[rows, longest, d_model]` what is worth keeping, on the model's device.
+
+    Returns:
+        Float32 on the CPU, in the order of the layers.
+    """
     kept: dict[int, Tensor] = {}
 
     def keep(layer: int, _module: Any, _inputs: Any, output: Any) -> None:
-        hidden = output[0] if isinstance(output, tuple) else output
-        every = torch.arange(len(rows), device=hidden.device)
-        kept[layer] = hidden[every, last.to(hidden.device)].float().cpu()
+        kept[layer] = take(output[0] if isinstance(output, tuple) else output).float().cpu()
         if layer == max(layers):
             raise _Reached
 
     handles = [
-        llama.module(layer).register_forward_hook(partial(keep, layer)) for layer in set(layers)
+        llama.module(layer, part).register_forward_hook(partial(keep, layer))
+        for layer in set(layers)
     ]
     try:
-        llama.model.model(ids.to(llama.device), use_cache=False)
+        llama.model.model(padded(rows).to(llama.device), use_cache=False)
     except _Reached:
         pass
     finally:
         for handle in handles:
             handle.remove()
-    return torch.stack([kept[layer] for layer in layers])
+    return [kept[layer] for layer in layers]

@@ -1,6 +1,6 @@
-"""The one intervention: add a vector to a layer's output, and generate under it."""
+"""The one hook that intervenes: edit a layer's output, add a vector to it, generate under it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ssae_kit.llama.hidden import token_ids
-from ssae_kit.llama.load import Llama
+from ssae_kit.llama.load import Llama, Part
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,60 @@ class Intervention:
 
 
 @contextmanager
-def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
-    """Apply the intervention to every forward pass inside the `with` block.
+def edit(
+    llama: Llama,
+    layer: int,
+    change: Callable[[Float[Tensor, "texts tokens d_model"]], Tensor],
+    *,
+    part: Part = "block",
+    from_token: int = 0,
+) -> Iterator[None]:
+    """Replace a layer's output by `change(output)` in every forward pass inside the `with` block.
 
     The hook is removed when the block ends, also by an exception or an interrupt.
+
+    Args:
+        llama: The model.
+        layer: 0 is the embedding, l the output of block l.
+        change: Returns what replaces the output, of the same shape. While text is generated, it
+            sees the whole prompt once and then one token at a time.
+        part: "block" for the residual stream after block l, "mlp" for what its MLP adds to it.
+        from_token: Positions before this one stay as they are.
+
+    Raises:
+        ValueError: if the layer or part does not exist, or `change` returns another shape.
+        RuntimeError: if no pass ran inside the block.
+    """
+    n_passes = 0
+
+    def replace(_module: Any, _inputs: Any, output: Any) -> Any:
+        nonlocal n_passes
+        n_passes += 1
+        hidden = output[0] if isinstance(output, tuple) else output
+        edited = change(hidden[:, from_token:])
+        if edited.shape != hidden[:, from_token:].shape:
+            raise ValueError(
+                f"`change` must return the shape it is given, {list(hidden[:, from_token:].shape)}; "
+                f"it returned {list(edited.shape)}."
+            )
+        new = torch.cat([hidden[:, :from_token], edited.to(hidden.dtype)], dim=1)
+        return (new, *output[1:]) if isinstance(output, tuple) else new
+
+    handle = llama.module(layer, part).register_forward_hook(replace)
+    try:
+        yield
+    finally:
+        handle.remove()
+    if not n_passes:
+        raise RuntimeError(
+            f"the edit at layer {layer} of {llama.name} changed nothing: no pass ran. Run the "
+            "model on a prompt inside the block."
+        )
+
+
+@contextmanager
+def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
+    """Apply the intervention to every forward pass inside the `with` block.
 
     Raises:
         ValueError: if the layer does not exist or the vectors do not fit the batch.
@@ -57,27 +107,23 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
     wanted = vectors.abs().sum() > 0
     changed = 0
 
-    def add(_module: Any, _inputs: Any, output: Any) -> Any:
+    def add(hidden: Tensor) -> Tensor:
         nonlocal changed
-        hidden = output[0] if isinstance(output, tuple) else output
         if hidden.shape[0] != len(vectors) or hidden.shape[-1] != vectors.shape[-1]:
             raise ValueError(
                 f"`vectors` must be [{hidden.shape[0]}, {hidden.shape[-1]}] for this batch; got "
                 f"{list(intervention.vectors.shape)}."
             )
         if intervention.at == "last" and hidden.shape[1] == 1:
-            return output  # a new token: the nudge was given at the prompt
+            return hidden  # a new token: the nudge was given at the prompt
         new = hidden.clone()
         where = slice(-1, None) if intervention.at == "last" else slice(None)
         new[:, where] += vectors
         changed += int(not torch.equal(new, hidden))
-        return (new, *output[1:]) if isinstance(output, tuple) else new
+        return new
 
-    handle = llama.module(intervention.layer).register_forward_hook(add)
-    try:
+    with edit(llama, intervention.layer, add):
         yield
-    finally:
-        handle.remove()
     if wanted and not changed:
         raise RuntimeError(
             f"the intervention at layer {intervention.layer} of {llama.name} changed nothing. "

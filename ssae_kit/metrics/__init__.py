@@ -12,6 +12,7 @@ from ssae_kit.metrics.codes import (
     firing,
     l0,
     label_mcc,
+    loss_recovered,
     unexplained_variance,
 )
 from ssae_kit.metrics.dictionaries import mmcs, uniqueness
@@ -22,14 +23,18 @@ from ssae_kit.metrics.matching import (
     mcc_seeds,
     rotation_floor,
 )
+from ssae_kit.metrics.sequences import Handovers, handovers
 
 __all__ = [
     "Firing",
+    "Handovers",
     "Matching",
     "dead_share",
     "firing",
+    "handovers",
     "l0",
     "label_mcc",
+    "loss_recovered",
     "mcc_codes",
     "mcc_directions",
     "mcc_seeds",

@@ -31,6 +31,34 @@ def unexplained_variance(
     return missed / total
 
 
+def loss_recovered(
+    clean: Float[Tensor, "*run"], spliced: Float[Tensor, "*run"], ablated: Float[Tensor, "*run"]
+) -> Float[Tensor, "*run"]:
+    """Share of the loss that ablating a layer costs which its reconstruction wins back; 1 is best.
+
+    Args:
+        clean: Loss of the language model as it is, in nats per token.
+        spliced: Its loss with the reconstruction in the layer's place.
+        ablated: Its loss with the layer replaced by its mean, or by zero. Say which: zero is often
+            the worse replacement, and then flatters the reconstruction.
+
+    Returns:
+        Unitless; 0 is as good as the ablation, below 0 is worse.
+
+    Raises:
+        ValueError: if the ablation does not cost anything.
+
+    Source: Bricken et al. 2023, "Towards Monosemanticity" (there with zero).
+    """
+    if not (ablated > clean).all():
+        raise ValueError(
+            "ablating the layer must cost something, or there is nothing to recover; the loss went "
+            f"from {float(clean.max()):.4f} to {float(ablated.min()):.4f}. Choose another layer."
+        )
+    share: Tensor = (ablated - spliced) / (ablated - clean)
+    return share
+
+
 def l0(codes: Float[Tensor, "*run samples latents"]) -> Float[Tensor, "*run"]:
     """Mean number of latents that fire per sample; smaller is sparser.
 

@@ -58,6 +58,31 @@ def architectures(
     return fig.update_layout(template=TEMPLATE, title=title)
 
 
+def pareto(
+    l0: Mapping[str, Float[ndarray, "settings runs"]],
+    missed: Mapping[str, Float[ndarray, "settings runs"]],
+) -> go.Figure:
+    """Draw variance missed against the number of latents that fire; lower left is better.
+
+    Args:
+        l0: Per architecture, latents that fire per input, a row per setting, a column per seed.
+        missed: Variance missed in the same runs.
+    """
+    fig = go.Figure()
+    for i, name in enumerate(l0):
+        x, y = l0[name], missed[name]
+        fig.add_scatter(
+            x=x.mean(1), y=y.mean(1), mode="lines+markers", name=name,
+            error_x=_range(list(x)), error_y=_range(list(y)),
+            line={"color": COLOURS[i % 5], "dash": DASHES[i % 5]},
+            marker={"symbol": MARKERS[i % 5] + ("" if i < 5 else "-open"), "size": 10},
+        )  # fmt: skip
+    fig.update_xaxes(title="L0 (latents that fire per input, count)", rangemode="tozero")
+    fig.update_yaxes(title="variance missed (share)", rangemode="tozero")
+    title = "Sparser or more exact? (points: settings; bars: range over seeds)"
+    return fig.update_layout(template=TEMPLATE, title=title, height=460)
+
+
 def dead_over_training(
     steps: Sequence[int], curves: Mapping[str, Float[ndarray, "records runs"]]
 ) -> go.Figure:

@@ -10,12 +10,19 @@ from numpy import ndarray
 from ssae_kit.plots.show import BLACK, BLUE, COLOURS, DASHES, MARKERS, TEMPLATE
 
 
-def sorted_matches(curves: Mapping[str, Float[ndarray, "pairs latents"]]) -> go.Figure:
+def sorted_matches(
+    curves: Mapping[str, Float[ndarray, "pairs latents"]],
+    *,
+    measure: str = "|cosine|",
+    title: str = "Do two seeds find the same directions?",
+) -> go.Figure:
     """Draw the similarity of matched latents, best first; one line per condition.
 
     Args:
-        curves: Per condition, the absolute cosine of every matched latent, one row per pair of
+        curves: Per condition, the similarity of every matched latent, 0 to 1, one row per pair of
             seeds. The line is the mean over pairs, the band their range.
+        measure: What kind of similarity.
+        title: What the figure asks.
     """
     fig = go.Figure()
     for i, (name, values) in enumerate(curves.items()):
@@ -27,10 +34,11 @@ def sorted_matches(curves: Mapping[str, Float[ndarray, "pairs latents"]]) -> go.
             line={"color": COLOURS[(i + 1) % 5], "dash": DASHES[i % 5], "width": 3},
         )  # fmt: skip
     fig.update_xaxes(title="latents, best matched first (rank)")
-    fig.update_yaxes(title="|cosine| with its partner", range=[0, 1.05])
-    title = "Do two seeds find the same directions? Band: all pairs of seeds"
+    fig.update_yaxes(title=f"{measure} with its partner", range=[0, 1.05])
     return fig.update_layout(
-        template=TEMPLATE, title=title, legend={"orientation": "h", "y": -0.25}
+        template=TEMPLATE,
+        title=f"{title} Band: all pairs of seeds",
+        legend={"orientation": "h", "y": -0.25},
     )
 
 

@@ -1,0 +1,61 @@
+"""Latents along a text: which one follows which?"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ssae_kit.metrics.vectors import check_finite
+
+
+@dataclass(frozen=True)
+class Handovers:
+    """For each latent: the token it promotes, and the latent that fires on that token."""
+
+    successor: Int[Tensor, " latents"]
+    """The latent with the highest mean code on the promoted token; -1 if that never occurs."""
+    said: Float[Tensor, " latents"]
+    """Share of the latent's firings after which the promoted token comes, 0 to 1."""
+    follows: Float[Tensor, " latents"]
+    """Share of the latent's firings right after which the successor fires, 0 to 1."""
+    by_chance: Float[Tensor, " latents"]
+    """Share of all tokens on which the successor fires, 0 to 1."""
+
+
+def handovers(
+    codes: Float[Tensor, "tokens latents"],
+    ids: Int[Tensor, " tokens"],
+    text: Int[Tensor, " tokens"],
+    promoted: Int[Tensor, " latents"],
+) -> Handovers:
+    """Follow the baton: latent, the token it promotes, the latent that fires on that token.
+
+    Args:
+        codes: A latent fires where its code is not 0. One that never fires scores 0.
+        ids: Token at each position.
+        text: Number of the text it belongs to; nothing is handed over between texts.
+        promoted: Token whose logit each latent raises most.
+
+    Raises:
+        ValueError: if the lengths differ or a code is not finite.
+
+    Source: Bricken et al. 2023, "Towards Monosemanticity", finite state automata.
+    """
+    n_tokens, n_latents = codes.shape
+    if not len(ids) == len(text) == n_tokens or len(promoted) != n_latents:
+        raise ValueError(
+            f"`codes` must have one row per token and one column per promoted token; got "
+            f"{list(codes.shape)} for {len(ids)} tokens, {len(text)} texts and {len(promoted)}."
+        )
+    check_finite("codes", codes)
+    is_promoted = (ids[:, None] == promoted).to(codes.dtype)
+    seen = is_promoted.sum(0)
+    successor = (is_promoted.mT @ codes).argmax(1).masked_fill(seen == 0, -1)
+    fires = (codes != 0).to(codes.dtype)
+    successor_fires = fires[:, successor.clamp_min(0)] * (seen > 0)
+    goes_on = (text[1:] == text[:-1]).to(codes.dtype)[:, None]
+    before = fires[:-1] * goes_on
+    n_fires = before.sum(0).clamp_min(1)
+    said = (before * is_promoted[1:]).sum(0) / n_fires
+    follows = (before * successor_fires[1:]).sum(0) / n_fires
+    return Handovers(successor, said, follows, successor_fires.mean(0))

@@ -1,0 +1,116 @@
+"""Every token of a text: states, losses, edits, direct logits; and a Llama without training."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from ssae_kit.llama import Llama, direct_logits, edit, hidden_states, text_losses, token_states
+from ssae_kit.llama.create import create_tokenizer, untrained
+
+TEXTS = ["the king saw a hat .", "the queen found", "the small king found a large book ."]
+
+
+@pytest.fixture(scope="module")
+def llama():
+    words = sorted({word for text in TEXTS for word in text.split()})
+    tokenizer = create_tokenizer(words, r"\w+|\.")
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=2, initializer_range=0.3,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config).eval().requires_grad_(False)
+    return Llama("tiny", model, tokenizer)
+
+
+def ids_of(llama, text):
+    return torch.tensor([llama.tokenizer(text)["input_ids"]])
+
+
+@pytest.mark.parametrize("part", ["block", "mlp"])
+def test_the_last_token_of_each_text_has_the_state_that_hidden_states_gives(llama, part):
+    found = token_states(llama, TEXTS, 2, part=part, tokens_per_batch=12)
+    last = [int((found.text == i).nonzero().max()) for i in range(len(TEXTS))]
+    assert_close(found.states[last], hidden_states(llama, TEXTS, 2, part=part))
+    assert found.ids.tolist() == [i for t in TEXTS for i in llama.tokenizer(t)["input_ids"][1:]]
+
+
+def test_the_mlp_is_what_it_adds_to_the_residual_stream(llama):
+    with edit(llama, 2, torch.zeros_like, part="mlp"):
+        without = hidden_states(llama, TEXTS, 2)
+    with_it, mlp = hidden_states(llama, TEXTS, 2), hidden_states(llama, TEXTS, 2, part="mlp")
+    assert_close(with_it - without, mlp)
+
+
+@pytest.mark.parametrize(("layer", "part"), [(0, "mlp"), (1, "attention"), (4, "mlp")])
+def test_a_part_that_does_not_exist_is_refused(llama, layer, part):
+    with pytest.raises(Exception, match=r"part|layer"):
+        hidden_states(llama, TEXTS, layer, part=part)
+
+
+def test_text_losses_are_those_of_transformers_without_the_first_word(llama):
+    found = text_losses(llama, TEXTS, tokens_per_batch=12)
+    for text, loss in zip(TEXTS, found, strict=True):
+        ids = ids_of(llama, text)
+        labels = ids.clone()
+        labels[:, :2] = -100
+        assert_close(loss, llama.model(ids, labels=labels).loss)
+    with pytest.raises(ValueError, match=r"at least 3 tokens; texts\[0\] has 2"):
+        text_losses(llama, ["the"])
+
+
+def test_an_edit_that_changes_nothing_costs_nothing_and_zeros_cost_something(llama):
+    plain = text_losses(llama, TEXTS)
+    for part in ("block", "mlp"):
+        with edit(llama, 3, lambda hidden: hidden, part=part, from_token=1):
+            assert torch.equal(text_losses(llama, TEXTS), plain)
+        with edit(llama, 3, torch.zeros_like, part=part, from_token=1):
+            assert not torch.allclose(text_losses(llama, TEXTS), plain)
+    assert torch.equal(text_losses(llama, TEXTS), plain)  # the hook is gone
+
+
+def test_an_edit_starts_at_the_token_it_is_told(llama):
+    ids = ids_of(llama, TEXTS[0])
+    plain = llama.model(ids).logits
+    with edit(llama, 3, torch.zeros_like, from_token=4):
+        edited = llama.model(ids).logits
+    assert torch.equal(plain[:, :4], edited[:, :4])
+    assert edited[:, 4:].abs().max() == 0  # the norm and the unembedding of nothing
+
+
+def test_an_edit_of_another_shape_or_without_a_pass_is_an_error(llama):
+    ids = ids_of(llama, TEXTS[0])
+    with (
+        pytest.raises(ValueError, match="must return the shape"),
+        edit(llama, 1, lambda h: h[:1, :2]),
+    ):
+        llama.model(ids)
+    with (
+        pytest.raises(RuntimeError, match="changed nothing: no pass ran"),
+        edit(llama, 1, torch.neg),
+    ):
+        pass
+
+
+def test_direct_logits_are_what_the_last_layer_adds_to_the_logits_up_to_its_size(llama):
+    directions = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    found = direct_logits(llama, directions)
+    ids = ids_of(llama, TEXTS[0])
+    for direction, logits in zip(directions, found, strict=True):
+        with edit(llama, 3, lambda hidden, d=direction: d.expand_as(hidden)):
+            alone = llama.model(ids).logits[0, -1]
+        size = direction.square().mean().add(llama.model.config.rms_norm_eps).sqrt()
+        assert_close(logits / size, alone)
+
+
+def test_an_untrained_llama_has_the_shape_and_other_weights(llama):
+    before = torch.random.get_rng_state()
+    one, same, other = untrained(llama, 1), untrained(llama, 1), untrained(llama, 2)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    states = [hidden_states(m, TEXTS, 2) for m in (llama, one, same, other)]
+    assert all(s.shape == states[0].shape for s in states)
+    assert torch.equal(states[1], states[2])
+    assert not torch.allclose(states[1], states[3])
+    assert not torch.allclose(states[0], states[1])
