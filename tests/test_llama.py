@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ssae_kit.llama import Intervention, generate, hidden_states, intervene, load
+from ssae_kit.llama import Intervention, Llama, generate, hidden_states, intervene, load
 from ssae_kit.llama.load import _explained
 
 WORDS = ["the", "king", "queen", "saw", "found", "a", "small", "large", "hat", "book", ".", ","]
@@ -186,6 +186,24 @@ def test_one_nudge_touches_only_the_last_token_of_the_prompt(llama):
             steered = llama.model(ids).logits
         assert torch.equal(plain[:, untouched], steered[:, untouched])
         assert not torch.equal(plain[:, -1], steered[:, -1])
+
+
+class Scattered(Llama):
+    """A model over several devices: the first weights are elsewhere than the layer steered."""
+
+    @property
+    def device(self):
+        return torch.device("meta")
+
+
+def test_the_vector_goes_to_the_device_and_type_of_the_layer_not_of_the_model(llama):
+    scattered = Scattered(llama.name, llama.model, llama.tokenizer)
+    ids = torch.tensor([llama.tokenizer(TEXTS[0])["input_ids"]])
+    vector = torch.randn(1, 16, generator=seeded())
+    with intervene(llama, Intervention(1, vector)):
+        expected = llama.model(ids).logits
+    with intervene(scattered, Intervention(1, vector.double())):
+        assert torch.equal(scattered.model(ids).logits, expected)
 
 
 def test_the_hook_is_gone_after_an_exception_and_after_an_interrupt(llama):

@@ -4,18 +4,28 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from ssae_kit import steering
-from ssae_kit.autoencoders import ShiftAutoencoder
+from ssae_kit.autoencoders import ReluSAE, ShiftAutoencoder
 from ssae_kit.pairs import ConceptPairs
 from ssae_kit.steering import (
     Expressed,
+    clamp_of,
+    class_mean_directions,
+    concepts_in_turn,
     difference_of_means,
+    directions,
     latent_directions,
+    mean_interval,
+    principal_directions,
+    probe_directions,
     random_directions,
     rate_interval,
     read_concepts,
+    rescaled,
     score_steering,
+    shift_vectors,
+    spans_about,
     steering_vectors,
+    value_means,
 )
 
 
@@ -72,16 +82,111 @@ def test_random_directions_keep_lengths_and_nothing_else():
     assert torch.nn.functional.cosine_similarity(random, directions).abs().max() < 0.2  # 4.5 sd
 
 
-def test_steering_pushes_towards_the_other_value():
+def test_rescaled_directions_point_as_before_and_are_as_long_as_the_reference():
+    found = rescaled(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 10.0]]))
+    torch.testing.assert_close(found, torch.tensor([[6.0, 8.0]]))
+
+
+def test_value_means_steer_a_concept_of_three_values():
+    values = torch.tensor([0, 1, 2, 2])
+    states = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
+    means = value_means(states, values, 3)
+    torch.testing.assert_close(means, torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]]))
+    with pytest.raises(ValueError, match=r"value\(s\) \[3\]"):
+        value_means(states, values, 4)
+
+
+def labelled(n_texts=600, seed=0):
+    """States that are exact sums of three concept directions, and the values."""
+    _, _, truth = planted(seed=seed)
+    values = torch.randint(0, 2, (n_texts, 3), generator=seeded(seed + 1))
+    return values.float() @ truth, values, truth
+
+
+@pytest.mark.parametrize("method", [class_mean_directions, probe_directions])
+def test_supervised_directions_of_states_point_along_the_planted_ones(method):
+    truth = 4 * torch.eye(3, 8)
+    values = torch.randint(0, 2, (2000, 3), generator=seeded(2))
+    found = method(values.float() @ truth, values)
+    cosine = torch.nn.functional.cosine_similarity(found, truth)
+    assert cosine.min() > 0.99  # values are independent up to 1 / sqrt(2000) = 0.02
+    permuted = method(values.float() @ truth, values[torch.randperm(2000, generator=seeded(3))])
+    assert torch.nn.functional.cosine_similarity(permuted, truth).abs().max() < 0.95
+
+
+def test_methods_that_need_both_values_name_the_column_without():
+    values = torch.tensor([[0, 1], [1, 1]])
+    with pytest.raises(ValueError, match=r"value\(s\) \[0\]"):
+        class_mean_directions(torch.eye(2), values)
+    with pytest.raises(ValueError, match=r"column 1 has \[1\] only"):
+        probe_directions(torch.eye(2), values)
+    with pytest.raises(ValueError, match=r"column\(s\) \[1\] have one only"):
+        clamp_of(ReluSAE(1, 2, 4, generator=seeded()), torch.eye(2), values)
+
+
+def test_singular_vectors_find_orthogonal_concepts_of_unequal_strength():
+    truth = torch.diag(torch.tensor([3.0, 2.0, 1.0]))
+    changes = torch.randint(-1, 2, (3000, 3), generator=seeded()).float()
+    found, matching = principal_directions(changes @ truth, changes)
+    assert torch.nn.functional.cosine_similarity(found, truth).min() > 0.99
+    assert matching.score.item() > 0.99
+    with pytest.raises(ValueError, match="at least as many"):
+        principal_directions(changes[:, :2], changes)
+
+
+def clamped():
+    """An autoencoder whose latents 2 and 0 read the two concepts of these states exactly."""
+    sae = ReluSAE(1, 3, 3, generator=seeded())
+    with torch.no_grad():
+        sae.decoder.copy_(torch.eye(3)[None])
+        sae.encoder.copy_(torch.eye(3)[None])
+        sae.scale.fill_(2.0)
+    values = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+    states = torch.tensor([[1.0, -5.0, 2.0], [7.0, -5.0, 2.0], [1.0, -5.0, 6.0], [7.0, -5.0, 6.0]])
+    return clamp_of(sae, states, values), states, values
+
+
+def test_a_clamp_sets_the_best_latents_and_keeps_the_error():
+    clamp, states, values = clamped()
+    assert clamp.latent.tolist() == [2, 0]
+    torch.testing.assert_close(clamp.levels, torch.tensor([[1.0, 3.0], [0.5, 3.5]]))
+    steered = torch.tensor([[True, False]] * 4)
+    pushed = states + clamp.vectors(states, values, steered, 1.0)
+    # Latent 2 takes the other value's level; the second coordinate, below 0, was never reconstructed.
+    torch.testing.assert_close(pushed, states[[2, 3, 0, 1]])
+    off = states[:1] + torch.tensor([[0.0, 0.0, 0.4]])  # not at the typical level
+    pushed = off + clamp.vectors(off, values[:1], steered[:1], 2.0)
+    torch.testing.assert_close(pushed, torch.tensor([[1.0, -5.0, 10.0]]))  # 2 + 2 * (6 - 2)
+
+
+def test_a_clamp_needs_one_run():
+    with pytest.raises(ValueError, match="one run is required; got 2"):
+        clamp_of(ReluSAE(2, 2, 4, generator=seeded()), torch.eye(2), torch.eye(2).long())
+
+
+def test_every_set_of_concepts_takes_its_turn():
+    assert concepts_in_turn(4, 3).int().argmax(1).tolist() == [0, 1, 2, 0]
+    pairs = concepts_in_turn(3, 3, 2)
+    assert pairs.sum(1).tolist() == [2, 2, 2]
+    assert pairs.sum(0).tolist() == [2, 2, 2]
+    with pytest.raises(ValueError, match=r"1\.\.3 .*got 4"):
+        concepts_in_turn(2, 3, 4)
+
+
+def test_steering_pushes_towards_the_other_value_and_adds_up():
     directions = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    values = torch.tensor([[0, 1], [0, 1]])
-    vectors = steering_vectors(directions, values, torch.tensor([0, 1]), 2.0)
-    torch.testing.assert_close(vectors, torch.tensor([[2.0, 0.0], [0.0, -2.0]]))
+    values = torch.tensor([[0, 1], [0, 1], [0, 1]])
+    steered = torch.tensor([[True, False], [False, True], [True, True]])
+    vectors = steering_vectors(directions, values, steered, 2.0)
+    torch.testing.assert_close(vectors, torch.tensor([[2.0, 0.0], [0.0, -2.0], [2.0, -2.0]]))
+    each = steering_vectors(directions, values, steered, torch.tensor([[0.0], [1.0], [3.0]]))
+    torch.testing.assert_close(each, torch.tensor([[0.0, 0.0], [0.0, -1.0], [3.0, -3.0]]))
 
 
 @dataclass
 class Word:
     values: dict
+    word: str = ""
 
 
 @dataclass
@@ -95,12 +200,16 @@ class Sentence:
 class Reading:
     sentences: list
 
+    @property
+    def words(self):
+        return [word for sentence in self.sentences for word in sentence.words]
+
 
 def letters(text):
     """A toy parser: a/A say concept "a" is 0/1, b/B concept "b"; "?" is ill-formed; "." ends."""
     sentences = []
     for part in text.replace(".", ".|").split("|"):
-        words = [Word({c.lower(): int(c.isupper())}) for c in part if c.lower() in "ab"]
+        words = [Word({c.lower(): int(c.isupper())}, c.lower()) for c in part if c.lower() in "ab"]
         if part:
             sentences.append(Sentence(words, "?" not in part, part.endswith(".")))
     return Reading(sentences)
@@ -114,18 +223,52 @@ def test_reading_counts_words_of_complete_sentences_only():
         equal_nan=True,
     )
     torch.testing.assert_close(
+        expressed.onset,
+        torch.tensor([[0.0, 0.0], [math.nan, math.nan], [0.0, 1.0]]),
+        equal_nan=True,
+    )
+    torch.testing.assert_close(
         expressed.ill_formed, torch.tensor([0.5, math.nan, 0.0]), equal_nan=True
     )
 
 
+def expressed(share, ill_formed=(0.0, 0.0)):
+    share = torch.tensor(share)
+    return Expressed(share, share.round(), torch.ones_like(share), torch.tensor(ill_formed))
+
+
 def test_scores_separate_the_target_from_the_rest():
-    share = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, math.nan]])
-    expressed = Expressed(share, torch.ones(2, 3), torch.tensor([0.0, 0.5]))
+    said = expressed([[1.0, 0.0, 0.5], [0.0, 1.0, math.nan]], (0.0, 0.5))
     values = torch.tensor([[0, 0, 0], [1, 1, 1]])
-    score = score_steering(expressed, values, torch.tensor([0, 0]))
+    score = score_steering(said, values, torch.tensor([[True, False, False]] * 2))
     assert score.target.tolist() == [1.0, 1.0]
+    assert score.onset.tolist() == [1.0, 1.0]
     assert score.elsewhere.tolist() == [0.25, 0.0]
     assert score.strict.tolist() == [True, False]
+    assert score.rows(torch.tensor([1])).strict.tolist() == [False]
+    torch.testing.assert_close(score.per_concept[0], torch.tensor([1.0, 0.0, 0.5]))
+
+
+def test_strict_asks_every_steered_concept_and_counts_silence_as_failure():
+    said = expressed([[1.0, 0.5, 0.0], [1.0, math.nan, 0.0]])
+    both = torch.tensor([[True, True, False]] * 2)
+    score = score_steering(said, torch.zeros(2, 3, dtype=torch.int64), both)
+    assert score.target.tolist() == [0.75, 1.0]
+    assert score.strict.tolist() == [False, False]
+
+
+def test_spans_hold_the_words_about_the_concepts_wherever_they_stand():
+    assert spans_about("aAb.B", letters, {"b"}) == [(2, 3), (4, 5)]
+    assert spans_about("aAb.B", letters, ()) == []
+
+
+def test_the_interval_of_a_mean_is_its_standard_error_and_stays_above_zero():
+    mean, low, high = mean_interval(torch.tensor([1.0, 3.0, math.nan]))
+    assert (mean, low) == (2.0, pytest.approx(2.0 - 1.96))  # sd sqrt(2), over sqrt(2) texts
+    assert high == pytest.approx(2.0 + 1.96)
+    assert mean_interval(torch.tensor([0.0, 1.0]))[1] == 0.0
+    with pytest.raises(ValueError, match="two texts"):
+        mean_interval(torch.tensor([1.0]))
 
 
 def test_wilson_interval_of_8_in_10_matches_the_textbook_and_never_collapses():
@@ -142,6 +285,6 @@ def test_shift_vectors_are_target_minus_source(monkeypatch):
     def lengths(_llama, texts, _layer, progress=False):
         return torch.tensor([[float(len(text))] for text in texts])
 
-    monkeypatch.setattr(steering, "hidden_states", lengths)
+    monkeypatch.setattr(directions, "hidden_states", lengths)
     pairs = ConceptPairs(("a", "aa", "a"), ("aaa", "a", "a"))
-    assert steering.shift_vectors.__wrapped__(None, pairs, 0).flatten().tolist() == [2.0, -1.0, 0.0]
+    assert shift_vectors.__wrapped__(None, pairs, 0).flatten().tolist() == [2.0, -1.0, 0.0]

@@ -103,7 +103,7 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
         RuntimeError: if the hidden state did not change, or no pass ran: a silent no-op would
             look like a direction without effect.
     """
-    vectors = intervention.vectors.to(llama.device, llama.model.dtype)[:, None]
+    vectors = intervention.vectors[:, None]
     wanted = vectors.abs().sum() > 0
     changed = 0
 
@@ -116,9 +116,9 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
             )
         if intervention.at == "last" and hidden.shape[1] == 1:
             return hidden  # a new token: the nudge was given at the prompt
-        new = hidden.clone()
+        new = hidden.clone()  # of this layer: a model may lie on several devices
         where = slice(-1, None) if intervention.at == "last" else slice(None)
-        new[:, where] += vectors
+        new[:, where] += vectors.to(hidden.device, hidden.dtype)
         changed += int(not torch.equal(new, hidden))
         return new
 

@@ -83,56 +83,101 @@ def recovery(
     return fig.update_layout(template=TEMPLATE, title=title, legend={"orientation": "h", "y": -0.3})
 
 
-def strength_curves(
-    strengths: Sequence[float], curves: Mapping[str, Mapping[str, Sequence[Rate]]]
-) -> go.Figure:
+Curves = Mapping[str, Mapping[str, Sequence[Rate]]]
+"""Panel, then quantity, then one rate with its 95% interval per place on the horizontal axis."""
+
+
+def strength_curves(strengths: Sequence[float] | Sequence[int], curves: Curves) -> go.Figure:
     """Draw rates against steering strength, one panel per method.
 
     Args:
         strengths: In typical shifts; 0 is unsteered.
         curves: Method, then quantity, then one rate with its 95% interval per strength.
     """
+    fig = _rate_panels(strengths, curves, "strength (typical shifts)")
+    return fig.update_layout(title="Effect and side effects against strength")
+
+
+def layer_curves(layers: Sequence[int], curves: Curves) -> go.Figure:
+    """Draw rates against the layer that was steered, one panel per method.
+
+    Args:
+        layers: 0 is the embedding, l the output of block l.
+        curves: Method, then quantity, then one rate with its 95% interval per layer.
+    """
+    fig = _rate_panels(layers, curves, "layer steered")
+    fig.update_xaxes(tickvals=list(layers))
+    return fig.update_layout(title="Effect and side effects against layer")
+
+
+def _rate_panels(
+    places: Sequence[float] | Sequence[int], curves: Curves, place_title: str
+) -> go.Figure:
     from plotly.subplots import make_subplots
 
     fig = make_subplots(1, len(curves), subplot_titles=list(curves), shared_yaxes=True)
     for column, quantities in enumerate(curves.values(), 1):
         for i, (quantity, rates) in enumerate(quantities.items()):
-            mean, low, high = (np.array([rate[j] for rate in rates]) for j in range(3))
+            mean, error = _bars(rates)
             fig.add_scatter(
-                x=list(strengths), y=mean, row=1, col=column, name=quantity,
-                error_y={"array": high - mean, "arrayminus": mean - low, "thickness": 1},
+                x=list(places), y=mean, row=1, col=column, name=quantity, error_y=error,
                 line={"color": COLOURS[(i + 1) % 5], "dash": DASHES[i % 5]},
                 marker={"symbol": MARKERS[i % 5], "size": 7}, mode="lines+markers",
                 showlegend=column == 1, legendgroup=quantity,
             )  # fmt: skip
-    fig.update_xaxes(title="strength (typical shifts)")
+    fig.update_xaxes(title=place_title)
     fig.update_yaxes(range=[-0.02, 1.05])
     fig.update_yaxes(title="rate, with 95% interval", col=1)
-    title = "Effect and side effects against strength"
-    return fig.update_layout(template=TEMPLATE, title=title, legend={"orientation": "h", "y": -0.3})
+    return fig.update_layout(template=TEMPLATE, legend={"orientation": "h", "y": -0.3})
 
 
-def effect_against_side_effect(points: Mapping[str, tuple[Rate, Rate]]) -> go.Figure:
-    """Draw each method's effect against its side effect. The lower right corner is best.
+def pareto(
+    points: Mapping[str, tuple[Rate, Rate, Rate | None]],
+    paths: Mapping[str, Sequence[tuple[float, float]]],
+) -> go.Figure:
+    """Draw each method's effect against two side effects. The lower right corner is best.
 
     Args:
-        points: Per method, the effect and the side effect, each with its 95% interval.
+        points: Per method, the effect, the share of other words that changed, and the divergence
+            in nats per token or None; each with its 95% interval.
+        paths: Per method, effect and share of other words at each strength tried; drawn as a
+            line in the left panel.
     """
-    fig = go.Figure()
-    for i, (method, (effect, side)) in enumerate(points.items()):
-        symbol = MARKERS[i % 5] + (
-            "" if i < 5 else "-open"
-        )  # a second round of five stays distinct
-        fig.add_scatter(
-            x=[effect[0]], y=[side[0]], mode="markers", name=method,
-            marker={"color": COLOURS[i % 5], "symbol": symbol, "size": 12},
-            error_x={"array": [effect[2] - effect[0]], "arrayminus": [effect[0] - effect[1]]},
-            error_y={"array": [side[2] - side[0]], "arrayminus": [side[0] - side[1]]},
-        )  # fmt: skip
-    fig.update_xaxes(range=[-0.03, 1.03], title="effect: share of the target's words that changed")
-    fig.update_yaxes(rangemode="tozero", title="side effect: share changed elsewhere")
-    title = "Effect against side effect, with 95% intervals"
-    return fig.update_layout(template=TEMPLATE, title=title)
+    from plotly.subplots import make_subplots
+
+    sides = ("share of other words that changed", "off-target KL (nats per token)")
+    fig = make_subplots(1, 2, horizontal_spacing=0.14)
+    for i, (method, (effect, *others)) in enumerate(points.items()):
+        colour, symbol = COLOURS[i % 5], MARKERS[i % 5] + ("", "-open", "-open-dot")[i // 5 % 3]
+        across = _bars([effect])[1]
+        for column, side in enumerate(others, 1):
+            if side is None:
+                continue
+            fig.add_scatter(
+                x=[effect[0]], y=[side[0]], row=1, col=column, mode="markers", name=method,
+                marker={"color": colour, "symbol": symbol, "size": 11},
+                error_x=across, error_y=_bars([side])[1],
+                showlegend=column == 1, legendgroup=method,
+            )  # fmt: skip
+        if method in paths:
+            x, y = zip(*paths[method], strict=True)
+            line = {"color": colour, "dash": DASHES[i % 5], "width": 1}
+            fig.add_scatter(
+                x=x, y=y, row=1, col=1, mode="lines", line=line, opacity=0.6,
+                showlegend=False, legendgroup=method, hoverinfo="skip",
+            )  # fmt: skip
+    fig.update_xaxes(range=[-0.04, 1.04], title="effect: share of target words changed")
+    for column, side_title in enumerate(sides, 1):
+        fig.update_yaxes(rangemode="tozero", title=side_title, col=column)
+    title = "Effect against side effects, with 95% intervals"
+    legend = {"orientation": "h", "y": -0.25}
+    return fig.update_layout(template=TEMPLATE, title=title, legend=legend, width=860, height=520)
+
+
+def _bars(rates: Sequence[Rate]) -> tuple[Float[ndarray, " rates"], dict[str, object]]:
+    """Means, and the error bars that reach the ends of their intervals."""
+    mean, low, high = np.array(rates, dtype=float).T
+    return mean, {"array": high - mean, "arrayminus": mean - low, "thickness": 1}
 
 
 def change_matrix(rates: Float[ndarray, "targets concepts"], concepts: Sequence[str]) -> go.Figure:
@@ -142,20 +187,27 @@ def change_matrix(rates: Float[ndarray, "targets concepts"], concepts: Sequence[
         rates: Row: the concept steered. Column: share of that concept's words that changed.
         concepts: Names of rows and columns.
     """
-    fig = go.Figure(
-        go.Heatmap(
-            z=rates,
-            x=list(concepts),
-            y=list(concepts),
-            zmin=0,
-            zmax=1,
-            colorscale="Cividis",
-            text=np.vectorize("{:.2f}".format)(rates),
-            texttemplate="%{text}",
-            colorbar={"title": "share changed"},
-        )
-    )
+    fig = rate_map(rates, concepts, concepts)
     fig.update_xaxes(title="concept read in the text")
-    fig.update_yaxes(title="concept steered", autorange="reversed")
-    title = "What changed when one concept was steered"
-    return fig.update_layout(template=TEMPLATE, title=title, height=480)
+    fig.update_yaxes(title="concept steered")
+    return fig.update_layout(title="What changed when one concept was steered")
+
+
+def rate_map(
+    rates: Float[ndarray, "rows columns"], rows: Sequence[str], columns: Sequence[str]
+) -> go.Figure:
+    """Draw shares of changed words as a labelled map, 0 dark to 1 bright.
+
+    Args:
+        rates: 0 to 1; NaN is left blank.
+        rows: Their names, first on top.
+        columns: Their names.
+    """
+    label = np.where(np.isnan(rates), "", np.vectorize("{:.2f}".format)(rates))
+    heat = go.Heatmap(
+        z=rates, x=list(columns), y=list(rows), zmin=0, zmax=1, colorscale="Cividis",
+        text=label, texttemplate="%{text}", colorbar={"title": "share changed"},
+    )  # fmt: skip
+    fig = go.Figure(heat)
+    fig.update_yaxes(autorange="reversed")
+    return fig.update_layout(template=TEMPLATE, height=480)

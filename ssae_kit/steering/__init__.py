@@ -1,0 +1,54 @@
+"""Steering: one direction per concept, and a score of what changed and what should not have.
+
+A direction is a row of `[concepts, d_model]` in the units of the hidden state. Its length is one
+typical shift of the concept: adding it once should turn the concept from value 0 to value 1,
+subtracting it the other way.
+"""
+
+from ssae_kit.steering.clamp import LatentClamp, clamp_of
+from ssae_kit.steering.directions import (
+    class_mean_directions,
+    difference_of_means,
+    latent_directions,
+    principal_directions,
+    probe_directions,
+    random_directions,
+    rescaled,
+    shift_vectors,
+    value_means,
+)
+from ssae_kit.steering.divergence import Prompted, off_target_kl, spans_about
+from ssae_kit.steering.push import concepts_in_turn, steering_vectors
+from ssae_kit.steering.score import (
+    Expressed,
+    SteeringScore,
+    mean_interval,
+    rate_interval,
+    read_concepts,
+    score_steering,
+)
+
+__all__ = [
+    "Expressed",
+    "LatentClamp",
+    "Prompted",
+    "SteeringScore",
+    "clamp_of",
+    "class_mean_directions",
+    "concepts_in_turn",
+    "difference_of_means",
+    "latent_directions",
+    "mean_interval",
+    "off_target_kl",
+    "principal_directions",
+    "probe_directions",
+    "random_directions",
+    "rate_interval",
+    "read_concepts",
+    "rescaled",
+    "score_steering",
+    "shift_vectors",
+    "spans_about",
+    "steering_vectors",
+    "value_means",
+]

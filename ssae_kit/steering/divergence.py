@@ -1,0 +1,122 @@
+"""How far steering moves the model's predictions where they say nothing about the target."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ssae_kit.llama import Intervention, Llama
+from ssae_kit.llama.predict import next_token_log_probs
+
+Span = tuple[int, int]
+"""First character of a word, and the one after its last."""
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """A way to steer a batch of texts: by a vector, by other prompts, or by both."""
+
+    prompts: Sequence[str]
+    """One per text."""
+    intervention: Intervention | None = None
+    """One vector per text."""
+
+    def rows(self, start: int, stop: int) -> "Prompted":
+        """Return the same for a slice of the texts."""
+        part = self.intervention and self.intervention.rows(start, stop)
+        return Prompted(self.prompts[start:stop], part)
+
+
+def spans_about(text: str, read: Callable[[str], Any], concepts: Collection[str]) -> list[Span]:
+    """Return where the words stand that express one of the concepts.
+
+    Args:
+        text: Any text.
+        read: A parser such as `ssae_kit.world.read`: its result has `words`, each with its `word`
+            in lower case and its `values`, concept to value.
+        concepts: The concepts of interest.
+    """
+    lower, place, spans = text.lower(), 0, []
+    for word in read(text).words:
+        start = lower.find(word.word, place)
+        if start < 0:
+            continue
+        place = start + len(word.word)
+        if any(concept in word.values for concept in concepts):
+            spans.append((start, place))
+    return spans
+
+
+def off_target_kl(
+    llama: Llama,
+    prompts: Sequence[str],
+    continuations: Sequence[str],
+    spans: Sequence[Sequence[Span]],
+    ways: Sequence[Prompted],
+    *,
+    batch_size: int = 32,
+) -> Float[Tensor, "ways texts"]:
+    """Return how far each way of steering moves predictions that are not about the target.
+
+    The unsteered and the steered model read the same continuation. At every token that is no part
+    of a word about the target, KL(unsteered || steered) compares what the two expect there.
+
+    Args:
+        llama: The model.
+        prompts: The unsteered prompts.
+        continuations: What the unsteered model wrote after each.
+        spans: Words about the target in each continuation, as by `spans_about`.
+        ways: Ways to steer the same texts.
+        batch_size: Texts per pass; memory grows with it, the continuations and the vocabulary.
+
+    Returns:
+        Mean over those tokens, in nats per token; 0 is no side effect. NaN if a text has none.
+
+    Raises:
+        ValueError: if a continuation is empty, or lengths differ.
+    """
+    if not len(prompts) == len(continuations) == len(spans):
+        raise ValueError(
+            "prompts, continuations and spans must be as many; got "
+            f"{len(prompts)}, {len(continuations)} and {len(spans)}."
+        )
+    parts = []
+    for start in range(0, len(prompts), batch_size):
+        stop = min(start + batch_size, len(prompts))
+        ids, counts = _tokens_off_target(llama, continuations[start:stop], spans[start:stop])
+        plain = next_token_log_probs(llama, prompts[start:stop], ids)
+        rows = [_mean_kl(llama, way.rows(start, stop), ids, plain, counts) for way in ways]
+        parts.append(torch.stack(rows))
+    return torch.cat(parts, dim=1)
+
+
+def _mean_kl(llama: Llama, way: Prompted, ids: Tensor, plain: Tensor, counts: Tensor) -> Tensor:
+    """KL from plain to steered predictions, mean over the places that count, per text."""
+    steered = next_token_log_probs(llama, way.prompts, ids, way.intervention)
+    kl = (plain.exp() * (plain - steered)).sum(-1).cpu()
+    return kl.masked_fill(~counts, float("nan")).nanmean(1)
+
+
+def _tokens_off_target(
+    llama: Llama, continuations: Sequence[str], spans: Sequence[Sequence[Span]]
+) -> tuple[Int[Tensor, "texts tokens"], Bool[Tensor, "texts tokens"]]:
+    """Token ids, padded on the right, and which of them belong to no word about the target."""
+    if not all(text.strip() for text in continuations):
+        raise ValueError("every continuation must hold at least one word; one is empty.")
+    found = llama.tokenizer(
+        [f" {text}" for text in continuations],
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+    )
+    longest = max(len(row) for row in found["input_ids"])
+    ids = torch.zeros(len(continuations), longest, dtype=torch.int64)
+    counts = torch.zeros(len(continuations), longest, dtype=torch.bool)
+    for i, row in enumerate(found["input_ids"]):
+        ids[i, : len(row)] = torch.tensor(row)
+        for t, (start, stop) in enumerate(found["offset_mapping"][i]):
+            # The space put in front shifts every character by one.
+            counts[i, t] = not any(a < stop - 1 and start - 1 < b for a, b in spans[i])
+    return ids, counts

@@ -1,0 +1,47 @@
+"""From directions to what is added to each text."""
+
+from itertools import combinations, cycle, islice
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+def concepts_in_turn(
+    n_texts: int, n_concepts: int, n_together: int = 1
+) -> Bool[Tensor, "texts concepts"]:
+    """Return which concepts to steer in each text: every set of that size takes its turn.
+
+    Args:
+        n_texts: Number of texts.
+        n_concepts: Number of concepts.
+        n_together: Concepts steered at once in a text, 1 to `n_concepts`.
+
+    Raises:
+        ValueError: if `n_together` is out of range.
+    """
+    if not 1 <= n_together <= n_concepts:
+        raise ValueError(
+            f"`n_together` must lie in 1..{n_concepts} (the number of concepts); got {n_together}."
+        )
+    sets = islice(cycle(combinations(range(n_concepts), n_together)), n_texts)
+    chosen = torch.tensor(list(sets), dtype=torch.int64).view(n_texts, n_together)
+    return torch.zeros(n_texts, n_concepts, dtype=torch.bool).scatter(1, chosen, True)
+
+
+def steering_vectors(
+    directions: Float[Tensor, "concepts d_model"],
+    values: Int[Tensor, "texts concepts"],
+    steered: Bool[Tensor, "texts concepts"],
+    strength: float | Float[Tensor, "texts 1"],
+) -> Float[Tensor, "texts d_model"]:
+    """Return the vector that turns each text's steered concepts to their other values.
+
+    Args:
+        directions: One per concept, from value 0 to value 1.
+        values: Concept values of each text, 0 or 1.
+        steered: Which concepts to turn in each text; the directions of several add up.
+        strength: 1 adds one typical shift; 0 adds nothing. One number, or one per text.
+    """
+    sign = (1 - 2 * values) * steered
+    return strength * (sign.to(directions.dtype) @ directions)

@@ -1,0 +1,163 @@
+"""What steering did: the words of a continuation, read and compared with the prompt's values."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Expressed:
+    """What texts say about each concept, as read by a parser."""
+
+    share: Float[Tensor, "texts concepts"]
+    """Of the words that express a concept, the share that express value 1; NaN if there are none."""
+    onset: Float[Tensor, "texts concepts"]
+    """Value that the first of these words expresses, 0 or 1; NaN if there are none."""
+    n_words: Float[Tensor, "texts concepts"]
+    """Number of those words."""
+    ill_formed: Float[Tensor, " texts"]
+    """Share of sentences that are not well-formed; NaN if the text has none."""
+
+
+def read_concepts(
+    texts: Sequence[str],
+    read: Callable[[str], Any],
+    concepts: Sequence[str],
+    *,
+    n_sentences: int,
+) -> Expressed:
+    """Read the first complete sentences of each text.
+
+    Args:
+        texts: Continuations, any strings.
+        read: A parser such as `ssae_kit.world.read`: its result has `sentences`, each of which knows
+            its `words` (with `values`, concept to value), `is_well_formed` and `is_complete`.
+        concepts: Binary concepts, in the order of the columns wanted.
+        n_sentences: Sentences read; an unfinished one at the end is left out.
+    """
+    ones = torch.zeros(len(texts), len(concepts))
+    n_words = torch.zeros(len(texts), len(concepts))
+    onset = torch.full((len(texts), len(concepts)), float("nan"))
+    ill_formed = torch.full((len(texts),), float("nan"))
+    for i, text in enumerate(texts):
+        complete = [s for s in read(text).sentences if s.is_complete][:n_sentences]
+        if complete:
+            ill_formed[i] = sum(not s.is_well_formed for s in complete) / len(complete)
+        for word in (word for sentence in complete for word in sentence.words):
+            for j, concept in enumerate(concepts):
+                if concept in word.values:
+                    if n_words[i, j] == 0:
+                        onset[i, j] = word.values[concept]
+                    n_words[i, j] += 1
+                    ones[i, j] += word.values[concept]
+    return Expressed(ones / n_words, onset, n_words, ill_formed)
+
+
+@dataclass(frozen=True)
+class SteeringScore:
+    """What steering did, per text. Report effect and side effects together, never one alone."""
+
+    changed: Float[Tensor, "texts concepts"]
+    """Share of a concept's words that express another value than the prompt's; NaN if none do."""
+    onset_changed: Float[Tensor, "texts concepts"]
+    """Whether the first of these words does, 0 or 1; NaN if there is none."""
+    steered: Bool[Tensor, "texts concepts"]
+    """The concepts that were to change."""
+    ill_formed: Float[Tensor, " texts"]
+    """Share of sentences that are not well-formed."""
+
+    @property
+    def target(self) -> Float[Tensor, " texts"]:
+        """Share of a steered concept's words that changed, mean over these: the effect. 1 is best."""
+        return _mean_where(self.changed, self.steered)
+
+    @property
+    def onset(self) -> Float[Tensor, " texts"]:
+        """The same for the first word that expresses a steered concept. 1 is best."""
+        return _mean_where(self.onset_changed, self.steered)
+
+    @property
+    def elsewhere(self) -> Float[Tensor, " texts"]:
+        """Mean share of changed words over the other concepts: the side effect. 0 is best."""
+        return _mean_where(self.changed, ~self.steered)
+
+    @property
+    def strict(self) -> Bool[Tensor, " texts"]:
+        """Whether every word of every steered concept changed and every sentence is well-formed."""
+        return ((self.changed == 1) | ~self.steered).all(1) & (self.ill_formed == 0)
+
+    @property
+    def per_concept(self) -> Float[Tensor, "steered concepts"]:
+        """Mean share of changed words of each concept, over the texts in which each was steered."""
+        rows = [self.changed[column].nanmean(0) for column in self.steered.unbind(1)]
+        return torch.stack(rows)
+
+    def rows(self, chosen: Int[Tensor, " chosen"] | slice) -> "SteeringScore":
+        """Return the score of some of the texts."""
+        parts = (self.changed, self.onset_changed, self.steered, self.ill_formed)
+        return SteeringScore(*(part[chosen] for part in parts))
+
+
+def score_steering(
+    expressed: Expressed,
+    values: Int[Tensor, "texts concepts"],
+    steered: Bool[Tensor, "texts concepts"],
+) -> SteeringScore:
+    """Compare what continuations express with the values of their prompts.
+
+    Args:
+        expressed: What the continuations say.
+        values: Concept values of the prompts, 0 or 1.
+        steered: The concepts that were to change in each.
+    """
+    changed, onset = ((said - values).abs() for said in (expressed.share, expressed.onset))
+    return SteeringScore(changed, onset, steered, expressed.ill_formed)
+
+
+def rate_interval(rates: Float[Tensor, " texts"] | Bool[Tensor, " texts"]) -> tuple[float, ...]:
+    """Return the mean of per-text rates and its 95% interval: (mean, low, high), each 0 to 1.
+
+    The interval is Wilson's, with the number of texts as sample size. For rates between 0 and 1
+    it is wider than needed; for rates of exactly 0 or 1 it does not collapse. NaN rates are left
+    out.
+
+    Raises:
+        ValueError: if no text has a rate.
+
+    Source: Wilson 1927.
+    """
+    known = rates.float()[~rates.float().isnan()]
+    n, z = len(known), 1.96
+    if n == 0:
+        raise ValueError("no text says anything about this concept, so there is no rate.")
+    mean = float(known.mean())
+    centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (mean * (1 - mean) / n + z * z / (4 * n * n)) ** 0.5
+    return mean, max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mean_interval(amounts: Float[Tensor, " texts"]) -> tuple[float, ...]:
+    """Return the mean of per-text amounts that cannot be negative, and its 95% interval.
+
+    The interval is 1.96 standard errors to either side, cut at 0. NaN amounts are left out.
+
+    Returns:
+        (mean, low, high), in the unit of the amounts.
+
+    Raises:
+        ValueError: if fewer than two texts have an amount.
+    """
+    known = amounts[~amounts.isnan()]
+    if len(known) < 2:
+        raise ValueError(f"an interval needs at least two texts with an amount; got {len(known)}.")
+    mean = float(known.mean())
+    half = 1.96 * float(known.std()) / len(known) ** 0.5
+    return mean, max(0.0, mean - half), mean + half
+
+
+def _mean_where(rates: Tensor, chosen: Tensor) -> Tensor:
+    return rates.masked_fill(~chosen, float("nan")).nanmean(1)
