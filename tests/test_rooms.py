@@ -36,6 +36,7 @@ LIBRARIES = {
     "nbval": {"nbtest", "exercises"},
     "plotly": {"plots", "labs"},
     "kaleido": {"plots"},
+    "anywidget": {"labs"},
     "ipywidgets": {"labs"},
     "IPython": {"plots", "claims", "labs", "exercises"},
 }

@@ -1,5 +1,6 @@
 """Train on shifts whose truth is known, and score what came back, concept by concept."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +50,7 @@ def recover(
     constrained: bool = True,
     config: TrainingConfig | None = None,
     autoencoder: Autoencoder | None = None,
+    on_record: Callable[[History], None] | None = None,
 ) -> tuple[Autoencoder, History]:
     """Train shift autoencoders on data of known truth, all runs at once.
 
@@ -61,6 +63,7 @@ def recover(
         constrained: If false, nothing asks for sparse codes.
         config: How long and how fast.
         autoencoder: Trained in place of a new `ShiftAutoencoder`.
+        on_record: See `training.fit`.
 
     Returns:
         The trained autoencoder and its history.
@@ -73,7 +76,8 @@ def recover(
     )
     rule = Constraint(level) if constrained else Penalty()
     batches = _seeded(seed + 1_000_000)
-    return autoencoder, fit(autoencoder, data.shifts, rule, config, generator=batches)
+    history = fit(autoencoder, data.shifts, rule, config, generator=batches, on_record=on_record)
+    return autoencoder, history
 
 
 def score(autoencoder: Autoencoder, data: ShiftData) -> Recovery:

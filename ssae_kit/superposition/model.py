@@ -120,6 +120,7 @@ def train(
     steps: int = 1500,
     learning_rate: float = 1e-2,
     generator: torch.Generator,
+    on_step: Callable[[int, Tensor], None] | None = None,
 ) -> Float[Tensor, "steps run"]:
     """Train a toy model in place, all runs at once, with Adam.
 
@@ -132,6 +133,8 @@ def train(
         steps: Updates, at least 1.
         learning_rate: Adam's step size before it falls.
         generator: Source of the batches; keep it apart from the one of the initial weights.
+        on_step: Called after every update with the number of updates made and the losses so far,
+            `[updates made, run]`; what it raises ends the training. A live plot hangs here.
 
     Returns:
         The loss of every batch, before its update.
@@ -153,6 +156,8 @@ def train(
         loss.sum().backward()
         optimiser.step()
         losses[step] = loss.detach()
+        if on_step is not None:
+            on_step(step + 1, losses[: step + 1])
     diverged = (~losses[-1].isfinite()).nonzero().flatten().tolist()
     if diverged:
         raise FloatingPointError(

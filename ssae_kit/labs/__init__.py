@@ -1,0 +1,23 @@
+"""Labs: live widgets that compute anew while you watch. A lab is only the view.
+
+Every lab has named `controls`, one figure, and `words` that say what is seen. Put it last in a cell
+to show it. `start` and `wait` run it without a browser; `export` gives the view without the widget;
+`close` stops everything.
+"""
+
+from ssae_kit.labs.base import Export, Lab
+from ssae_kit.labs.shift import ShiftLab
+from ssae_kit.labs.shift_run import ShiftOutcome, ShiftSettings
+from ssae_kit.labs.superposition import SuperpositionLab
+from ssae_kit.labs.superposition_run import SuperpositionOutcome, SuperpositionSettings
+
+__all__ = [
+    "Export",
+    "Lab",
+    "ShiftLab",
+    "ShiftOutcome",
+    "ShiftSettings",
+    "SuperpositionLab",
+    "SuperpositionOutcome",
+    "SuperpositionSettings",
+]

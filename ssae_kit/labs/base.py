@@ -1,0 +1,303 @@
+"""What all labs share: compute on a thread, show progress, cancel, explain errors, export.
+
+A lab is only a view. Its computation is a function of frozen settings that the rest of the kit
+provides; its figure is a function of the outcome. Between them stands this class.
+"""
+
+import functools
+import os
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets as widgets
+import plotly.graph_objects as go
+
+from ssae_kit.labs.parts import Words, button, heading, row
+from ssae_kit.plots.show import STATIC, show
+
+REDRAW_EVERY = 0.3
+"""Seconds between two drawings while a computation runs; more where drawing is slow."""
+Report = Callable[[float, Callable[[], Any] | None], None]
+"""Called by a computation with its share done (0 to 1) and a function that measures what there is
+so far, which is called only when it is time to draw."""
+
+
+class Cancelled(Exception):  # noqa: N818  (not an error)
+    """Raised inside a computation whose settings are out of date."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """A view without its widget."""
+
+    settings: dict[str, Any]
+    """What the controls said; JSON can hold it."""
+    code: str
+    """A code cell that computes and shows the same."""
+
+
+class _Job:
+    """One computation: its settings, its thread, and whether it should stop."""
+
+    def __init__(self, settings: Any, before: "_Job | None") -> None:
+        self.settings, self.before = settings, before
+        self.cancelled = threading.Event()
+        self.thread: threading.Thread | None = None
+        self.next_drawing = time.monotonic() + REDRAW_EVERY
+
+
+class Lab(ABC):
+    """Base of every lab. A subclass brings controls, `settings`, `compute`, `figure`, `words`, `code`.
+
+    A change of a control cancels the running computation and starts another on a thread, so the
+    kernel stays free. The first one starts when a browser shows the lab; without one (in a test,
+    or in a script) call `start`. When the lab is no longer shown, its computation stops.
+
+    Args:
+        controls: Named controls; a change of any of them starts a computation.
+        rows: What stands above the figure, in order; holds the controls.
+    """
+
+    title: str
+    """A question."""
+    sentence: str
+    """What stands in the lab's place where nothing can run."""
+
+    def __init__(self, controls: dict[str, Any], rows: list[Any]) -> None:
+        self.controls = controls
+        self.words_shown = Words()
+        self.result: Any = None
+        """Outcome of the last finished computation; None before."""
+        self.error = ""
+        """What went wrong in the last one, as a sentence; empty if nothing did."""
+        self._job: _Job | None = None
+        self._lock = threading.RLock()
+        self._quiet = False
+        self.fig = go.FigureWidget(self.blank())
+        self._progress = widgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
+        self._progress.add_class("ssae-progress")
+        self._status = widgets.Label("Not started.")
+        self._code = widgets.Textarea(
+            rows=12, disabled=False, layout={"width": "820px", "display": "none"},
+            description="code", style={"description_width": "40px"},
+        )  # fmt: skip
+        stop = button("Stop", "Stop the running computation", self.stop)
+        again = button("Run again", "Start the computation again", self.start)
+        code = button("Show code", "Show a code cell that makes this view", self._show_code)
+        foot = row(self._progress, self._status, stop, again, code)
+        self.view = widgets.VBox(
+            [heading(self.title, "title"), *rows, foot, self.words_shown, self.fig, self._code]
+        )
+        self.view.add_class("ssae-lab")
+        for name, control in controls.items():
+            control.observe(functools.partial(self._changed, name), "value")
+        self.words_shown.observe(self._shown, "views")
+
+    @abstractmethod
+    def settings(self) -> Any:
+        """Return what the controls say, frozen; a ValueError explains what does not fit."""
+
+    @abstractmethod
+    def compute(self, settings: Any, report: Report) -> Any:
+        """Compute the outcome, calling `report` several times a second."""
+
+    @abstractmethod
+    def blank(self) -> go.Figure:
+        """Return the figure before anything is computed, with as many traces as later."""
+
+    @abstractmethod
+    def figure(self, result: Any) -> go.Figure:
+        """Return the figure of an outcome."""
+
+    @abstractmethod
+    def words(self, settings: Any, result: Any) -> str:
+        """Say what can be seen; one line per paragraph."""
+
+    @abstractmethod
+    def code(self, settings: Any) -> str:
+        """Return a code cell that computes and shows the same without the widget."""
+
+    def start(self) -> None:
+        """Cancel what is running and compute anew with the settings as they are; returns at once."""
+        with self._lock:
+            before = self._cancel()
+            try:
+                settings = self.settings()
+            except Exception as error:
+                self._fail(error)
+                return
+            self.error = ""
+            self._tell("Computing…", 0.0)
+            job = self._job = _Job(settings, before)
+            job.thread = threading.Thread(target=self._work, args=(job,), daemon=True)
+            job.thread.start()
+
+    def stop(self) -> None:
+        """Stop the running computation; what is shown stays."""
+        with self._lock:
+            if self.busy:
+                self._tell("Stopped.", self._progress.value)
+            self._cancel()
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Wait until nothing runs any more.
+
+        Raises:
+            TimeoutError: if that takes longer than `timeout` seconds.
+        """
+        job = self._job
+        if job is not None and job.thread is not None:
+            job.thread.join(timeout)
+            if job.thread.is_alive():
+                raise TimeoutError(f"the computation still runs after {timeout} seconds.")
+
+    def close(self) -> None:
+        """Stop the computation and take the lab off every page. It cannot be used afterwards."""
+        self.stop()
+        self.wait()
+        for widget in [*_descendants(self.view), self.view]:
+            widget.close()
+
+    def export(self) -> Export:
+        """Return the settings, and a code cell that makes this view without the widget."""
+        settings = self.settings()
+        return Export(dict(vars(settings)), self.code(settings))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a computation runs that has not been cancelled."""
+        job = self._job
+        if job is None or job.thread is None or job.cancelled.is_set():
+            return False
+        return job.thread.is_alive()
+
+    def set(self, **changes: Any) -> None:
+        """Set several controls at once, by name, and compute once."""
+        self._quietly(**changes)
+        self.start()
+
+    def _quietly(self, **changes: Any) -> None:
+        """Set several controls without computing."""
+        self._quiet = True
+        try:
+            for name, value in [*changes.items()] * 2:  # twice: one may widen another's bounds
+                self.controls[name].value = value
+        finally:
+            self._quiet = False
+
+    def _ipython_display_(self) -> None:
+        """Show the live lab; in a static reading its picture and a sentence."""
+        from IPython.display import display
+
+        if os.environ.get(STATIC) == "1":
+            self.start()
+            self.wait()
+            show(go.Figure(self.fig), self.sentence)
+            return
+        bundle = dict(self.view._repr_mimebundle_())
+        display({**bundle, "text/plain": self.sentence}, raw=True)
+
+    def adapt(self, name: str, old: Any) -> None:  # noqa: B027  (a choice, not a duty)
+        """Adapt other controls after `name` left its `old` value; by default nothing."""
+
+    def _changed(self, name: str, change: Any) -> None:
+        quiet, self._quiet = self._quiet, True
+        try:
+            self.adapt(name, change["old"])
+        finally:
+            self._quiet = quiet
+        if not quiet:
+            self.start()
+
+    def _shown(self, change: Any) -> None:
+        """A view appeared or vanished."""
+        if change["new"] <= 0:
+            self.stop()
+        elif self.result is None and not self.busy:
+            self.start()
+
+    def _cancel(self) -> _Job | None:
+        if self._job is not None:
+            self._job.cancelled.set()
+        return self._job
+
+    def _work(self, job: _Job) -> None:
+        """Run on the thread: wait for the cancelled job to end, compute, draw."""
+        if job.before is not None and job.before.thread is not None:
+            job.before.thread.join()
+        job.before = None
+        try:
+            result = self.compute(job.settings, lambda *given: self._report(job, *given))
+            with self._lock:
+                if not job.cancelled.is_set():
+                    self.result = result
+                    self._draw(job.settings, result)
+                    self._tell("Done.", 1.0)
+        except Cancelled:
+            return
+        except Exception as error:
+            with self._lock:
+                if not job.cancelled.is_set():
+                    self._fail(error)
+
+    def _report(self, job: _Job, share: float, measure: Callable[[], Any] | None = None) -> None:
+        if job.cancelled.is_set():
+            raise Cancelled
+        begun = time.monotonic()
+        if begun < job.next_drawing:
+            time.sleep(0)  # let the kernel's own thread in
+            return
+        partial = measure() if measure is not None else None
+        with self._lock:
+            if job.cancelled.is_set():
+                raise Cancelled
+            self._tell(f"Computing… {share:.0%}", share)
+            if partial is not None:
+                self._draw(job.settings, partial)
+        now = time.monotonic()
+        job.next_drawing = now + max(REDRAW_EVERY, 4 * (now - begun))
+
+    def _draw(self, settings: Any, result: Any) -> None:
+        update(self.fig, self.figure(result))
+        self.words_shown.text = self.words(settings, result)
+
+    def _tell(self, text: str, share: float) -> None:
+        self._status.value, self._progress.value = text, share
+
+    def _fail(self, error: Exception) -> None:
+        self.error = f"This did not work: {error}"
+        self.words_shown.text = self.error
+        self._tell("Stopped by an error.", self._progress.value)
+
+    def _show_code(self) -> None:
+        try:
+            self._code.value = self.export().code
+        except ValueError as error:
+            self._code.value = f"# {error}"
+        self._code.layout.display = "flex"
+
+
+def update(shown: Any, fig: go.Figure) -> None:
+    """Give a shown figure the data and layout of another one with the same traces, in one message."""
+    if len(shown.data) != len(fig.data):
+        raise ValueError(f"needs a figure of {len(shown.data)} traces; got {len(fig.data)}.")
+    layout = fig.layout.to_plotly_json()
+    layout.pop("template", None)
+    with shown.batch_update():
+        for old, new in zip(shown.data, fig.data, strict=True):
+            fresh = new.to_plotly_json()
+            fresh.pop("type")
+            old.update(fresh, overwrite=True)
+        shown.update_layout(layout, overwrite=True)
+
+
+def _descendants(widget: Any) -> list[Any]:
+    """Return all widgets inside a container, innermost first."""
+    found = []
+    for child in getattr(widget, "children", ()):
+        found += [*_descendants(child), child]
+    return found

@@ -1,0 +1,115 @@
+"""Pieces that every lab is built from: labelled controls, and the read-out that is read aloud."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import anywidget
+import ipywidgets as widgets
+import traitlets
+
+_ESM = """
+function render({ model, el }) {
+  const region = document.createElement("div");
+  region.setAttribute("role", "status");
+  region.setAttribute("aria-live", "polite");
+  region.className = "ssae-words";
+  el.append(region);
+  const write = () => region.replaceChildren(...model.get("text").split("\\n").map((line) => {
+    const p = document.createElement("p");
+    p.textContent = line;
+    return p;
+  }));
+  model.on("change:text", write);
+  write();
+  // ipywidgets gives a slider's handle no name: take it from the label beside it.
+  const name = () => {
+    for (const handle of document.querySelectorAll(".ssae-lab .noUi-handle:not([aria-label])")) {
+      const label = handle.closest(".widget-slider")?.querySelector(".widget-label");
+      if (label) handle.setAttribute("aria-label", label.textContent);
+    }
+  };
+  const timers = [100, 500, 1500, 4000].map((wait) => setTimeout(name, wait));
+  const count = (by) => { model.set("views", model.get("views") + by); model.save_changes(); };
+  count(1);
+  return () => { timers.forEach(clearTimeout); model.off("change:text", write); count(-1); };
+}
+export default { render };
+"""
+
+_CSS = """
+.ssae-lab { max-width: 900px; font-family: "Open Sans", Arial, sans-serif; color: #000;
+  background: #fff; border: 1px solid #bbb; border-radius: 6px; padding: 12px 14px; }
+.ssae-lab .ssae-title { font-size: 17px; font-weight: 600; margin: 0 0 6px 0; }
+.ssae-lab .ssae-group { font-size: 13px; font-weight: 600; margin: 6px 0 0 0; color: #000; }
+.ssae-lab .ssae-words p { font-size: 14px; line-height: 1.45; margin: 0 0 6px 0; color: #000; }
+.ssae-lab .widget-label { color: #000; }
+.ssae-lab .widget-readout { min-width: 40px; width: 40px; }
+.ssae-lab .widget-button { color: #000; background: #f2f2f2; border: 1px solid #767676;
+  border-radius: 4px; width: auto; }
+.ssae-lab .widget-button:focus-visible, .ssae-lab select:focus-visible,
+.ssae-lab .noUi-handle:focus-visible { outline: 3px solid #0072B2; outline-offset: 1px; }
+.ssae-lab textarea { font-family: monospace; font-size: 13px; }
+"""
+
+
+class Words(anywidget.AnyWidget):  # type: ignore[misc]
+    """Text that a screen reader speaks when it changes, and a count of the views on screen.
+
+    Lines are paragraphs. `views` is kept by the browser: it is 0 as long as nobody sees the lab,
+    and goes back to 0 when its output is cleared or its cell deleted.
+    """
+
+    _esm = _ESM
+    _css = _CSS
+    text = traitlets.Unicode("").tag(sync=True)
+    views = traitlets.Int(0).tag(sync=True)
+
+
+WIDE = {"description_width": "106px"}
+
+
+def whole(label: str, value: int, low: int, high: int, hint: str, step: int = 1) -> Any:
+    """Return a slider of whole numbers that reports once the hand lets go."""
+    return widgets.IntSlider(
+        value=value, min=low, max=high, step=step, description=label, tooltip=hint,
+        continuous_update=False, style=WIDE, layout={"width": "254px"},
+    )  # fmt: skip
+
+
+def real(label: str, value: float, low: float, high: float, step: float, hint: str) -> Any:
+    """Return a slider of real numbers that reports once the hand lets go."""
+    return widgets.FloatSlider(
+        value=value, min=low, max=high, step=step, description=label, tooltip=hint,
+        continuous_update=False, style=WIDE, layout={"width": "254px"}, readout_format=".2f",
+    )  # fmt: skip
+
+
+def choice(label: str, options: Sequence[str], hint: str, width: str = "254px") -> Any:
+    """Return a drop-down list; the first option is chosen."""
+    return widgets.Dropdown(
+        options=list(options), description=label, tooltip=hint, style=WIDE, layout={"width": width}
+    )
+
+
+def button(label: str, hint: str, action: Callable[[], None]) -> Any:
+    """Return a button; its hint is shown by the mouse and read by screen readers."""
+    made = widgets.Button(description=label, tooltip=hint)
+    made.on_click(lambda _: action())
+    return made
+
+
+def heading(text: str, kind: str = "group") -> Any:
+    """Return a line of text over a group of controls."""
+    made = widgets.HTML(text)
+    made.add_class(f"ssae-{kind}")
+    return made
+
+
+def row(*children: Any) -> Any:
+    """Place widgets side by side, on further lines where there is no room."""
+    return widgets.HBox(list(children), layout={"flex_flow": "row wrap", "grid_gap": "2px 10px"})
+
+
+def values(controls: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the controls say, by name."""
+    return {name: control.value for name, control in controls.items()}

@@ -1,0 +1,148 @@
+"""A real browser and the servers it visits, for the tests marked `browser`."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SHOTS = ROOT / "build" / "labs"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NO_NEWS = '{"fetchNews": "false", "checkForUpdates": false}'
+WAIT = 90_000
+"""Milliseconds that the browser waits for anything, at most."""
+
+
+def missing():
+    """What the browser tests lack here; empty if they can run."""
+    lacking = [name for name in ("playwright", "voila") if find_spec(name) is None]
+    lacking += [] if executable() else ["a Chromium or Chrome browser"]
+    return f"needs {' and '.join(lacking)}" if lacking else ""
+
+
+def executable():
+    """Path of a browser, or None."""
+    return next((found for found in map(shutil.which, NAMES) if found), None)
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@contextmanager
+def served(folder, *command):
+    """Run a Jupyter server with settings of its own, and yield its address."""
+    port = free_port()
+    settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True, exist_ok=True)
+    (settings / "notification.jupyterlab-settings").write_text(NO_NEWS)
+    config = folder / "config"
+    config.mkdir(exist_ok=True)
+    (config / "jupyter_server_config.py").write_text("c.ServerApp.allow_root = True\n")
+    environment = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(config),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "OMP_NUM_THREADS": "1",
+    }
+    arguments = [part.format(port=port) for part in command]
+    with (folder / f"{command[0]}.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *arguments], cwd=folder, env=environment, stdout=log, stderr=log
+        )
+    try:
+        yield _when_up(f"http://127.0.0.1:{port}", server)
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _when_up(address, server):
+    for _ in range(400):
+        assert server.poll() is None, "the server stopped at once; its log says why"
+        try:
+            urllib.request.urlopen(f"{address}/static/favicon.ico", timeout=2)
+            return address
+        except urllib.error.HTTPError:
+            return address  # it answers
+        except OSError:
+            time.sleep(0.2)
+    raise TimeoutError("the server did not start")
+
+
+class Page:
+    """One page, and what its console complained about."""
+
+    def __init__(self, page):
+        self.page, self.complaints = page, []
+        page.set_default_timeout(WAIT)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._console)
+
+    def _console(self, message):
+        if message.type == "error":
+            self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def words(self):
+        """What the lab says."""
+        return self.page.locator(".ssae-words").first.text_content()
+
+    def status(self, text):
+        """Wait until the lab's status starts with `text`."""
+        script = "(t) => [...document.querySelectorAll('.ssae-lab .widget-label')].some((l) => l.textContent.startsWith(t))"
+        self.page.wait_for_function(script, arg=text)
+
+    def changed(self, before):
+        """Wait until the words differ from `before`."""
+        script = "(t) => document.querySelector('.ssae-words').textContent !== t"
+        self.page.wait_for_function(script, arg=before)
+
+    def handle(self, label):
+        """The handle of the slider with this label."""
+        return self.page.get_by_role("slider", name=label).first
+
+    def drag(self, label, by):
+        """Move a slider's handle by so many pixels with the mouse."""
+        handle = self.handle(label)
+        handle.scroll_into_view_if_needed()
+        box = handle.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + by, y, steps=4)
+        self.page.mouse.up()
+
+    def shot(self, name):
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+@contextmanager
+def opened():
+    """A page of a browser without a window, 1280 pixels wide."""
+    from playwright.sync_api import sync_playwright
+
+    options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), args=options)
+        yield Page(browser.new_page(viewport={"width": 1280, "height": 1000}))
+        browser.close()
+
+
+def run_all(page):
+    """Run all cells of the notebook open in JupyterLab, once its kernel is connected."""
+    ready = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
+    page.locator(".jp-NotebookPanel").wait_for()
+    page.wait_for_function(ready)
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")

@@ -1,0 +1,92 @@
+"""The labs in a real browser: JupyterLab and Voilà, by mouse and by keyboard."""
+
+import nbformat
+import pytest
+
+from tests import browser
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(browser.missing()), reason=browser.missing() or "never"),
+]
+
+LABS = {  # lab: the slider that is moved
+    "ShiftLab": "noise",
+    "SuperpositionLab": "features",
+}
+NOT_OURS = ("/lsp/status", "cdnjs.cloudflare.com", "/voila/files/", "favicon.ico")
+"""Requests that JupyterLab and Voilà make themselves, in vain, also without a lab."""
+DRAWN = (
+    "() => JSON.stringify(document.querySelector('.js-plotly-plot').data.map((t) => [t.y, t.z]))"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with one small notebook per lab."""
+    path = tmp_path_factory.mktemp("labs")
+    for lab in LABS:
+        source = (
+            f"import torch\n\nfrom ssae_kit import labs\n\ntorch.set_num_threads(1)\nlabs.{lab}()"
+        )
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(notebook, path / f"{lab}.ipynb")
+    return path
+
+
+@pytest.fixture(scope="module")
+def jupyterlab(folder):
+    command = ("--no-browser", "--port={port}", "--IdentityProvider.token=t")
+    with browser.served(
+        folder, "jupyterlab", *command, "--LabApp.expose_app_in_browser=True"
+    ) as at:
+        yield at
+
+
+@pytest.fixture(scope="module")
+def voila(folder):
+    with browser.served(folder, "voila", "--no-browser", "--port={port}") as at:
+        yield at
+
+
+def use(page, slider):
+    """Move a slider by keyboard, then by mouse; figure and words must follow each time."""
+    page.status("Done")
+    drawn, words = page.page.evaluate(DRAWN), page.words()
+    assert page.page.locator(".ssae-words[aria-live=polite]").count() == 1
+    page.handle(slider).focus()
+    page.page.keyboard.press("ArrowRight")
+    page.status("Computing")
+    page.status("Done")
+    by_key = page.page.evaluate(DRAWN), page.words()
+    assert by_key[0] != drawn
+    assert by_key[1] != words
+    page.drag(slider, 25)
+    page.status("Computing")
+    page.status("Done")
+    assert page.page.evaluate(DRAWN) != by_key[0]
+    assert page.words() != by_key[1]
+
+
+def complaints(page):
+    return [text for text in page.complaints if not any(url in text for url in NOT_OURS)]
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(jupyterlab, lab):
+    with browser.opened() as page:
+        page.page.goto(f"{jupyterlab}/lab/tree/{lab}.ipynb?token=t&reset")
+        browser.run_all(page.page)
+        use(page, LABS[lab])
+        page.shot(f"jupyterlab_{lab}")
+        assert complaints(page) == []
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_voila_serves_the_lab_as_a_page(voila, lab):
+    with browser.opened() as page:
+        page.page.goto(f"{voila}/voila/render/{lab}.ipynb")
+        use(page, LABS[lab])
+        page.shot(f"voila_{lab}")
+        assert complaints(page) == []

@@ -1,0 +1,168 @@
+"""The Superposition lab without a browser, and the hook of the toy model's training."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ssae_kit import superposition
+from ssae_kit.labs import SuperpositionLab, SuperpositionSettings, superposition_run
+from ssae_kit.labs.superposition import PLACES
+from ssae_kit.plots.superposition_lab import flat
+from ssae_kit.synthetic.features import sample_features
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """A few updates: here the view is tested, not the geometry."""
+    monkeypatch.setattr(superposition_run, "STEPS", 60)
+
+
+@pytest.fixture(scope="module")
+def lab():
+    made = SuperpositionLab()
+    yield made
+    made.close()
+
+
+def finished(lab):
+    lab.wait()
+    assert lab.error == ""
+    return lab.result
+
+
+def toy(on_step=None):
+    model = superposition.ToyModel(2, 3, 2, generator=torch.Generator().manual_seed(0))
+    density = torch.full((2, 3), 0.5)
+    losses = superposition.train(
+        model,
+        lambda g: sample_features(density, 8, generator=g),
+        steps=5,
+        generator=torch.Generator().manual_seed(1),
+        on_step=on_step,
+    )
+    return model, losses
+
+
+def test_the_hook_sees_every_update_and_changes_nothing():
+    seen = []
+    watched, losses = toy(lambda step, so_far: seen.append((step, so_far.clone())))
+    plain, same = toy()
+    torch.testing.assert_close(watched.directions, plain.directions, rtol=0, atol=0)
+    torch.testing.assert_close(losses, same, rtol=0, atol=0)
+    assert [step for step, _ in seen] == [1, 2, 3, 4, 5]
+    torch.testing.assert_close(seen[2][1], losses[:3])
+
+
+def test_what_the_hook_raises_ends_the_training():
+    def stop(step, _):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        toy(stop)
+
+
+def test_the_figure_shows_the_kits_own_numbers(lab):
+    lab.set(**vars(SuperpositionSettings(n_features=4, sparsity=0.5)))
+    result = finished(lab)
+    directions = result.frames[-1, result.best]
+    tips, heat, bars = lab.fig.data[1], lab.fig.data[3], lab.fig.data[4]
+    np.testing.assert_allclose(np.stack([tips.x, tips.y]), directions)
+    np.testing.assert_allclose(np.asarray(heat.z), directions.T @ directions)
+    np.testing.assert_allclose(bars.y, superposition.dimensionality(directions[None])[0])
+
+
+def test_a_new_change_cancels_the_running_computation(lab, monkeypatch):
+    monkeypatch.setattr(superposition_run, "STEPS", 10**6)
+    lab.controls["seed"].value = 5
+    old = lab._job
+    monkeypatch.setattr(superposition_run, "STEPS", 20)
+    lab.controls["seed"].value = 6
+    finished(lab)
+    assert old.cancelled.is_set()
+    assert not old.thread.is_alive()
+
+
+def test_the_replay_goes_back_to_the_start(lab):
+    lab.set(**vars(SuperpositionSettings()))
+    result = finished(lab)
+    assert lab.moment.value == lab.moment.max == 60
+    lab.moment.value = 0
+    start = result.frames[0, result.best]
+    np.testing.assert_allclose(lab.fig.data[1].x, start[0])
+    assert lab.words_shown.text.startswith("After 0 updates")
+
+
+def test_three_dimensions_can_be_turned_and_keep_their_lengths_at_most(lab):
+    lab.set(**vars(SuperpositionSettings(n_features=6, d_hidden=3)))
+    result = finished(lab)
+    assert not lab.turn.disabled
+    before = np.array(lab.fig.data[1].x)
+    lab.turn.value = 120
+    assert not np.allclose(before, lab.fig.data[1].x)
+    directions = result.frames[-1, result.best].numpy()
+    seen = np.linalg.norm(flat(directions, 120.0), axis=0)
+    assert (seen <= np.linalg.norm(directions, axis=0) + 1e-6).all()
+    np.testing.assert_allclose(flat(directions, 0.0), flat(directions, 360.0), atol=1e-6)
+
+
+def test_what_cannot_be_is_explained_in_place(lab):
+    lab.set(**vars(SuperpositionSettings(n_features=5, relation="together")))
+    lab.wait()
+    assert lab.words_shown.text == lab.error
+    assert "5" in lab.error
+    lab.set(**vars(SuperpositionSettings()))
+    finished(lab)
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_every_place_can_be_visited(lab, name):
+    changes, _ = PLACES[name]
+    lab._go(changes)
+    finished(lab)
+    assert vars(lab.settings()) == vars(SuperpositionSettings()) | changes
+
+
+def test_the_exported_cell_makes_the_same_figure(lab, displayed):
+    lab.set(**vars(SuperpositionSettings(n_features=6, d_hidden=3, decay=0.8, seed=4)))
+    finished(lab)
+    export = lab.export()
+    assert json.loads(json.dumps(export.settings)) == vars(lab.settings())
+    names = {}
+    exec(compile(export.code, "exported cell", "exec"), names)
+    made = names["outcome"].figure(turn=float(lab.turn.value)).data
+    for i in (1, 4, 6):
+        np.testing.assert_allclose(lab.fig.data[i].y, made[i].y, err_msg=str(i))
+    assert len(displayed) == 2
+
+
+RANDOM = st.builds(
+    SuperpositionSettings,
+    n_features=st.integers(2, 12),
+    d_hidden=st.integers(2, 3),
+    sparsity=st.sampled_from([0.0, 0.3, 0.5, 0.9, 0.99]),
+    decay=st.sampled_from([0.5, 0.75, 1.0]),
+    relation=st.sampled_from(["independent", "together", "apart"]),
+    relu_output=st.booleans(),
+    seed=st.integers(0, 999),
+)
+
+
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(RANDOM)
+def test_random_settings_are_computed_or_explained(lab, wanted):
+    lab.set(**vars(wanted))
+    lab.wait()
+    assert lab.settings() == wanted
+    if lab.error:
+        assert wanted.relation != "independent"
+        assert lab.words_shown.text == lab.error
+    else:
+        assert lab.words_shown.text == lab.result.words()
+        assert len(lab.fig.data[4].y) == wanted.n_features
