@@ -18,7 +18,7 @@ ROOMS = {
     "pairs": set(),
     "plots": set(),
     "claims": set(),
-    "exercises": set(),
+    "exercises": {"plots"},
     "nbtest": set(),
     "autoencoders": {"storage"},
     "training": {"autoencoders", "storage"},
@@ -37,7 +37,7 @@ LIBRARIES = {
     "plotly": {"plots", "labs"},
     "kaleido": {"plots"},
     "anywidget": {"labs"},
-    "ipywidgets": {"labs"},
+    "ipywidgets": {"labs", "exercises"},
     "IPython": {"plots", "claims", "labs", "exercises"},
 }
 

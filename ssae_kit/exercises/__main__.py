@@ -1,0 +1,47 @@
+"""Student edition and grading: ``python -m ssae_kit.exercises release|grade``."""
+
+import argparse
+from pathlib import Path
+
+from ssae_kit.exercises.grade import Limits, grade
+from ssae_kit.exercises.release import release
+
+
+def main() -> None:
+    """Run one of the two commands; say in a line what was done."""
+    parser = argparse.ArgumentParser(prog="python -m ssae_kit.exercises", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    student = commands.add_parser("release", help="write the student edition")
+    student.add_argument("source", type=Path, help="notebooks with solutions")
+    student.add_argument("target", type=Path, help="where the student edition goes")
+    student.add_argument(
+        "--with-solutions", action="store_true", help="keep them, folded, below each check"
+    )
+    marks = commands.add_parser("grade", help="grade a folder of submissions")
+    marks.add_argument("folder", type=Path, help="student/any_name.ipynb, or student.ipynb")
+    marks.add_argument("--notebooks", type=Path, default=Path("notebooks"), help="with solutions")
+    marks.add_argument("--out", type=Path, default=Path("build/grades"), help="table and reports")
+    marks.add_argument("--cell-seconds", type=int, default=Limits.cell_seconds)
+    marks.add_argument("--seconds", type=int, default=Limits.seconds, help="for a submission")
+    marks.add_argument("--memory-gib", type=float, default=Limits.memory_gib)
+    given = parser.parse_args()
+    try:
+        print(_run(given))
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _run(given: argparse.Namespace) -> str:
+    if given.command == "release":
+        written = release(given.source, given.target, with_solutions=given.with_solutions)
+        return f"{len(written)} notebooks written to {given.target}"
+    limits = Limits(given.cell_seconds, given.seconds, given.memory_gib)
+    grades = grade(given.folder, given.notebooks, given.out, limits)
+    trouble = sum(bool(one.trouble) for one in grades)
+    return (
+        f"{len(grades)} submissions graded, {trouble} with trouble; see {given.out / 'grades.csv'}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""The student edition: the same notebooks without their solutions.
+
+The notebooks with solutions are the source. A solution stands between nbgrader's delimiters in a
+cell with nbgrader's metadata; a check cell may hold tests that only the grader runs.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SOLUTION = re.compile(
+    r"(?ms)^(?P<indent>[ \t]*)### BEGIN SOLUTION[^\n]*\n(?P<lines>.*?)^[ \t]*### END SOLUTION[^\n]*"
+)
+HIDDEN = re.compile(r"(?ms)\n?^### BEGIN HIDDEN TESTS[^\n]*\n.*?^### END HIDDEN TESTS[^\n]*")
+DELIMITER = re.compile(r"### (BEGIN|END) (SOLUTION|HIDDEN TESTS)")
+STUB = r"\g<indent># YOUR CODE HERE\n\g<indent>raise NotImplementedError"
+FOLDED = "<details><summary>Solution</summary>\n\n```python\n{}\n```\n\n</details>"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One exercise as a notebook holds it."""
+
+    name: str
+    """Such as ``01.loss``."""
+    points: int
+    """What a right answer earns."""
+    solution: str
+    """Source of the answer's cell, delimiters included."""
+    check: str
+    """Source of the check's cell, without the tests that only the grader runs."""
+
+
+def read(path: Path) -> Any:
+    """Read a notebook of format 4.
+
+    Raises:
+        ValueError: if the file is no notebook; says which.
+    """
+    import nbformat  # comes with JupyterLab
+
+    try:
+        return nbformat.read(path, 4)
+    except Exception as error:  # nbformat raises many kinds
+        raise ValueError(f"{path.name} is not a readable notebook: {error}") from error
+
+
+def grade_id(cell: Any) -> str:
+    """Name of a cell for nbgrader, such as ``01-loss``; empty if it has none."""
+    return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
+
+
+def tasks(notebook: Any) -> dict[str, Task]:
+    """Exercises of a notebook with solutions, by the `grade_id` of the answer's cell.
+
+    Raises:
+        ValueError: if an answer has no check.
+    """
+    cells = {grade_id(cell): cell for cell in notebook.cells if grade_id(cell)}
+    found = {}
+    for key, cell in cells.items():
+        if not cell.metadata.nbgrader.get("solution"):
+            continue
+        check = cells.get(f"{key}-check")
+        if check is None:
+            raise ValueError(f"the answer {key!r} needs a cell with grade_id '{key}-check'.")
+        points = int(check.metadata.nbgrader.points)
+        test = HIDDEN.sub("", check.source)
+        found[key] = Task(key.replace("-", ".", 1), points, cell.source, test)
+    return found
+
+
+def release(folder: Path, target: Path, *, with_solutions: bool = False) -> list[Path]:
+    """Write the student edition of every notebook of a folder.
+
+    Args:
+        folder: Holds the notebooks with solutions.
+        target: Where the student edition goes; same names. Files there are replaced.
+        with_solutions: Add each solution, folded, below its check: for people who learn alone.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ValueError: if there is no notebook, the two folders are one, or a notebook cannot be
+            released; names the cell.
+    """
+    import nbformat
+
+    paths = sorted(folder.glob("*.ipynb"))
+    if not paths:
+        raise ValueError(f"there must be notebooks in {folder}; found none.")
+    if folder.resolve() == target.resolve():
+        raise ValueError(f"`target` must be another folder than the notebooks' own; got {target}.")
+    target.mkdir(parents=True, exist_ok=True)
+    above = Path(os.path.relpath(folder.resolve().parent, target.resolve())).as_posix()
+    written = []
+    for path in paths:
+        notebook = student_edition(read(path), path.name, with_solutions, above)
+        nbformat.write(notebook, target / path.name)
+        written.append(target / path.name)
+    return written
+
+
+def student_edition(notebook: Any, name: str, with_solutions: bool, above: str = "..") -> Any:
+    """Take solutions, hidden tests and outputs out of a notebook, in place, and return it."""
+    cells = []
+    for cell in notebook.cells:
+        solution = SOLUTION.search(cell.source) if cell.cell_type == "code" else None
+        cells.append(_for_students(cell, name, above))
+        if with_solutions and solution:
+            answer = f"{cell.id}-solution", SOLUTION.sub(r"\g<lines>", solution.string)
+        if with_solutions and grade_id(cell).endswith("-check"):
+            cells.append(_folded(*answer))
+    notebook.cells = cells
+    return notebook
+
+
+def _for_students(cell: Any, name: str, above: str) -> Any:
+    if cell.cell_type == "markdown":
+        cell.source = cell.source.replace("](../", f"]({above}/")
+    if cell.cell_type != "code":
+        return cell
+    cell.outputs, cell.execution_count = [], None
+    cell.metadata.pop("execution", None)
+    cell.source = HIDDEN.sub("", SOLUTION.sub(STUB, cell.source))
+    if DELIMITER.search(cell.source):
+        raise ValueError(
+            f"{name}, cell {cell.id}: every '### BEGIN …' needs its '### END …', not indented for "
+            "hidden tests. Something of the solution would have been released."
+        )
+    if cell.metadata.get("nbgrader", {}).get("solution"):
+        cell.metadata.pop("jupyter", None)  # in the source the solution is folded away
+    return cell
+
+
+def _folded(cell_id: str, source: str) -> Any:
+    from nbformat.v4 import new_markdown_cell
+
+    lines = "\n".join(line.rstrip() for line in source.rstrip().splitlines())
+    return new_markdown_cell(FOLDED.format(lines), id=cell_id)

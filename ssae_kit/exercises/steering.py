@@ -1,0 +1,143 @@
+"""Checks of notebook 06: steering, and its effects and side effects."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ssae_kit.exercises.core import Exercise, Mistake, close, expect, number, shape
+from ssae_kit.exercises.tensors import call, diagnose, same, seeded, tensor
+
+
+def means(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Mean shift of the pairs in which a concept changes, signed by its change."""
+    changes = torch.tensor([[1, 0], [-1, 0], [0, 1], [1, -1], [-1, 0], [0, 1.0]])
+    shifts = torch.randn(6, 3, generator=seeded(1))
+    total, times = changes.T @ shifts, changes.abs().sum(0)[:, None]
+    found = tensor(call(answer, shifts, changes), (2, 3), "[concepts, d_model]")
+    usual: dict[str, Tensor | None] = {
+        "forward and backward changes cancel: turn the shifts of backward changes round first.": (
+            changes.abs().T @ shifts / times
+        ),
+        "divide by the pairs in which the concept changes, not by all pairs.": total / 6,
+        "divide by how often the concept changed: this is a sum.": total,
+        "you divided by the sum of signed changes, which is not how often it changed.": (
+            total / changes.sum(0)[:, None]
+        ),
+        "backward changes are left out: they tell as much, with the sign turned.": (
+            (changes > 0).float().T @ shifts / (changes > 0).sum(0)[:, None]
+        ),
+    }
+    diagnose(found, total / times, usual, "for each concept, the mean of change × shift.")
+
+
+def hook(answer: Callable[[Tensor], Callable[..., Any]]) -> None:
+    """Forward hook that adds one vector per prompt to the last token."""
+    block = nn.Identity()
+    inputs, vectors = (
+        torch.randn(3, 5, 4, generator=seeded(2)),
+        torch.randn(3, 4, generator=seeded(3)),
+    )
+    plain = block(inputs).detach()
+    made = answer(vectors.clone())
+    expect(callable(made), f"return a function (module, inputs, output); got {shape(made)}.")
+    output = plain.clone()
+    returned = made(block, (inputs,), output)
+    if returned is None:
+        in_place = "" if same(output, plain) else " (yours changed the output in place)"
+        raise Mistake(f"a hook that returns None has no effect: return the new states{in_place}.")
+    expect(
+        torch.equal(output, plain),
+        "the output was changed in place. It may be needed elsewhere: work on a clone.",
+    )
+    handle = block.register_forward_hook(made)
+    found = tensor(block(inputs), (3, 5, 4), "[prompts, tokens, d_model]")
+    handle.remove()
+    last, first = (torch.zeros(3, 5, 4) for _ in range(2))
+    last[:, -1], first[:, 0] = vectors, vectors
+    only = plain.clone()
+    only[:, -1] = vectors
+    usual: dict[str, Tensor | None] = {
+        "the vector is added at every token; the task is the last one only.": (
+            plain + vectors[:, None]
+        ),
+        "it is added at the first token, not the last.": plain + first,
+        "the state is replaced. Add to it, or what the sentence said is gone.": only,
+        "the vector is taken off, not added.": plain - last,
+        "nothing changed.": plain,
+        "every prompt got the first prompt's vector.": plain
+        + torch.cat([torch.zeros(3, 4, 4), vectors[:1].expand(3, -1)[:, None]], 1),
+    }
+    diagnose(
+        found, plain + last, usual, "states must change by the prompt's vector at the last token."
+    )
+
+
+def isolate(answer: Callable[[Tensor, Tensor], tuple[float, float]]) -> None:
+    """Effect on the target and mean change elsewhere; NaN where a text says nothing."""
+    nan = float("nan")
+    changed = torch.tensor([[1.0, 0.0, 0.5], [0.2, 0.8, nan], [0.1, nan, 0.3], [nan, 0.4, 0.9]])
+    targets = torch.tensor([0, 1, 2, 2])
+    at = torch.nn.functional.one_hot(targets, 3).bool()
+    both = answer(changed.clone(), targets.clone())
+    if not isinstance(both, tuple | list | Tensor) or len(both) != 2:
+        raise Mistake(f"return two numbers, effect and side effect; got {shape(both)}.")
+    effect, side = number(both[0], "the effect"), number(both[1], "the side effect")
+    wanted_effect, wanted_side = changed[at].nanmean(), changed[~at].nanmean()
+    expect(
+        not (close(effect, float(wanted_side)) and close(side, float(wanted_effect))),
+        "turned round: first the effect, then the side effect.",
+    )
+    expect(
+        effect == effect and side == side,
+        "a NaN spread: where a text says nothing about a concept there is nothing to count.",
+    )
+    expect(close(effect, float(wanted_effect)), "the effect: mean of `changed` at each own target.")
+    expect(
+        not close(side, float(changed.nanmean())),
+        "the target itself is among the concepts you call 'elsewhere': a strong effect would look "
+        "like a side effect.",
+    )
+    expect(
+        not close(side, float(changed.nan_to_num(0.0)[~at].mean())),
+        "where a text says nothing you counted 'unchanged': that hides side effects. Leave it out.",
+    )
+    expect(close(side, float(wanted_side)), "the side effect: mean of `changed` off the target.")
+
+
+def strength(answer: Callable[[list[float], list[float]], float]) -> None:
+    """Smallest strength that reaches 95% of the largest effect."""
+    for strengths, effects in (
+        ([0.0, 0.5, 1.0, 1.5, 2.0, 3.0], [0.02, 0.3, 0.67, 0.69, 0.70, 0.6]),
+        ([0.0, 1.0, 2.0, 4.0], [0.0, 0.5, 0.97, 1.0]),
+    ):
+        found = number(answer(list(strengths), list(effects)))
+        top = max(effects)
+        right = next(s for s, e in zip(strengths, effects, strict=True) if e >= 0.95 * top)
+        expect(
+            not close(found, strengths[effects.index(top)]),
+            "this is the strength of the largest effect. A smaller one that is nearly as good does "
+            "less damage.",
+        )
+        expect(
+            found in strengths,
+            f"return one of the strengths; {found:g} is none of them. Is it an index, or an effect?",
+        )
+        expect(
+            not close(found, strengths[-1]),
+            "the strongest push is not asked for: it does most damage.",
+        )
+        expect(
+            found >= right,
+            f"strength {found:g} reaches less than 95% of the largest effect ({top:g}).",
+        )
+        expect(close(found, right), "a smaller strength reaches 95% of the largest effect as well.")
+
+
+EXERCISES = {
+    "means": Exercise(2, means),
+    "strength": Exercise(1, strength),
+    "isolate": Exercise(2, isolate),
+    "hook": Exercise(2, hook),
+}

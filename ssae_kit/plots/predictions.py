@@ -1,0 +1,78 @@
+"""Predictions and what became of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ssae_kit.plots.show import BLACK, BLUE, TEMPLATE, VERMILLION
+
+
+def intervals(
+    names: Sequence[str],
+    ranges: Sequence[tuple[float, float]],
+    outcomes: Sequence[float],
+    *,
+    x_title: str,
+    title: str,
+) -> go.Figure:
+    """Draw each predicted range as a bar and its outcome as a diamond.
+
+    Args:
+        names: One per prediction, from the top.
+        ranges: Lowest and highest value predicted, in the units of the axis.
+        outcomes: What came out, same units.
+        x_title: Quantity and unit.
+        title: Shown above.
+
+    Raises:
+        ValueError: if the three do not have one length.
+    """
+    if not len(names) == len(ranges) == len(outcomes):
+        raise ValueError(
+            f"`names`, `ranges` and `outcomes` must have one length; got {len(names)}, "
+            f"{len(ranges)} and {len(outcomes)}."
+        )
+    fig = go.Figure()
+    for i, (name, (low, high)) in enumerate(zip(names, ranges, strict=True)):
+        bar = {"x": [low, high], "y": [name, name], "mode": "lines", "name": "predicted range"}
+        fig.add_scatter(**bar, line={"color": BLUE, "width": 12}, showlegend=i == 0)
+    diamond = {"symbol": "diamond", "size": 12, "color": VERMILLION, "line": {"color": BLACK}}
+    fig.add_scatter(x=list(outcomes), y=list(names), mode="markers", name="outcome", marker=diamond)
+    return fig.update_layout(
+        template=TEMPLATE,
+        title=title,
+        height=170 + 40 * len(names),
+        xaxis_title=x_title,
+        yaxis={"autorange": "reversed", "title": "prediction"},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+    )
+
+
+def orders(predicted: Sequence[str], outcome: Sequence[str], *, title: str) -> go.Figure:
+    """Draw two orders of the same things side by side; a line joins each thing with itself.
+
+    Args:
+        predicted: From the first place down.
+        outcome: The same things, from the first place down.
+        title: Shown above.
+
+    Raises:
+        ValueError: if the two do not hold the same things.
+    """
+    if sorted(predicted) != sorted(outcome):
+        raise ValueError(
+            f"both orders must hold the same things; got {list(predicted)} and {list(outcome)}."
+        )
+    fig = go.Figure()
+    for place, name in enumerate(outcome, 1):
+        before = list(predicted).index(name) + 1
+        colour = BLUE if before == place else VERMILLION
+        line = {"color": colour, "dash": "solid" if before == place else "dash"}
+        ends = {"x": ["predicted", "outcome"], "y": [before, place], "text": [name, name]}
+        where = {"textposition": ["middle left", "middle right"], "mode": "lines+markers+text"}
+        fig.add_scatter(**ends, **where, line=line, marker={"size": 9}, showlegend=False)
+    places = {"autorange": "reversed", "tickvals": np.arange(1, len(outcome) + 1), "title": "place"}
+    height = 170 + 40 * len(outcome)
+    fig.update_layout(template=TEMPLATE, title=title, height=height, yaxis=places)
+    return fig.update_xaxes(title="order", range=[-0.7, 1.7])
