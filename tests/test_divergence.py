@@ -86,8 +86,17 @@ def test_only_tokens_outside_the_spans_count(llama):
     assert nothing.isnan().all()
 
 
-def test_an_empty_continuation_and_unequal_lengths_are_refused(llama):
-    with pytest.raises(ValueError, match="one is empty"):
-        off_target_kl(llama, PROMPTS[:1], [" "], [[]], [Prompted(PROMPTS[:1])])
+def test_a_story_that_ended_at_once_has_no_divergence_and_disturbs_no_other(llama):
+    push = 30 * torch.randn(2, llama.d_model, generator=torch.Generator().manual_seed(0))
+    ways = [Prompted(PROMPTS, Intervention(3, push))]
+    kl = off_target_kl(llama, PROMPTS, ("", WRITTEN[1]), [[], []], ways)
+    assert kl[0].isnan().tolist() == [True, False]
+    both = off_target_kl(llama, PROMPTS, WRITTEN, [[], []], ways)
+    torch.testing.assert_close(kl[0, 1], both[0, 1], atol=1e-4, rtol=1e-3)
+    alone = off_target_kl(llama, PROMPTS[:1], ("",), [[]], [ways[0].rows(0, 1)])
+    assert alone.isnan().all()
+
+
+def test_unequal_lengths_are_refused(llama):
     with pytest.raises(ValueError, match="got 2, 1 and 1"):
         off_target_kl(llama, PROMPTS, WRITTEN[:1], [[]], [])

@@ -73,10 +73,11 @@ def off_target_kl(
         batch_size: Texts per pass; memory grows with it, the continuations and the vocabulary.
 
     Returns:
-        Mean over those tokens, in nats per token; 0 is no side effect. NaN if a text has none.
+        Mean over those tokens, in nats per token; 0 is no side effect. NaN if a text has none,
+        as when the model ended its story at once.
 
     Raises:
-        ValueError: if a continuation is empty, or lengths differ.
+        ValueError: if lengths differ.
     """
     if not len(prompts) == len(continuations) == len(spans):
         raise ValueError(
@@ -104,19 +105,18 @@ def _tokens_off_target(
     llama: Llama, continuations: Sequence[str], spans: Sequence[Sequence[Span]]
 ) -> tuple[Int[Tensor, "texts tokens"], Bool[Tensor, "texts tokens"]]:
     """Token ids, padded on the right, and which of them belong to no word about the target."""
-    if not all(text.strip() for text in continuations):
-        raise ValueError("every continuation must hold at least one word; one is empty.")
     found = llama.tokenizer(
         [f" {text}" for text in continuations],
         add_special_tokens=False,
         return_offsets_mapping=True,
     )
-    longest = max(len(row) for row in found["input_ids"])
+    longest = max([1, *map(len, found["input_ids"])])
     ids = torch.zeros(len(continuations), longest, dtype=torch.int64)
     counts = torch.zeros(len(continuations), longest, dtype=torch.bool)
     for i, row in enumerate(found["input_ids"]):
         ids[i, : len(row)] = torch.tensor(row)
         for t, (start, stop) in enumerate(found["offset_mapping"][i]):
             # The space put in front shifts every character by one.
-            counts[i, t] = not any(a < stop - 1 and start - 1 < b for a, b in spans[i])
+            about = any(a < stop - 1 and start - 1 < b for a, b in spans[i])
+            counts[i, t] = not about and bool(continuations[i].strip())
     return ids, counts
