@@ -58,7 +58,7 @@ def grade(folder: Path, notebooks: Path, out: Path, limits: Limits | None = None
     try:
         import papermill  # noqa: F401 - loaded here once, for all processes forked below
     except ImportError as error:
-        raise ImportError("grading needs papermill: pip install 'ssae-kit[teach]'") from error
+        raise ImportError("grading needs papermill: pip install 'ssae-kit[grade]'") from error
     paths = [p for p in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
     if not paths:
         raise ValueError(f"there must be submissions (*.ipynb) below {folder}; found none.")
