@@ -390,13 +390,13 @@ MISTAKES = {
         ("shape [3, 2]", lambda x, c: x.T @ c / c.abs().sum(0)),
     ],
     "06.strength": [
-        ("strength of the largest effect", lambda s, e: s[e.index(max(e))]),
-        ("Is it an index", lambda s, e: 0.95 * max(e)),
-        ("does most damage", lambda s, e: s[-1]),
-        ("reaches less", lambda s, e: s[1]),
+        ("strength of the best balance", lambda s, b: s[b.index(max(b))]),
+        ("Is it an index", lambda s, b: max(b) - 0.05),
+        ("strongest push", lambda s, b: s[-1]),
+        ("more than 0.05 below", lambda s, b: next(x for x, y in zip(s, b, strict=True) if y > 0)),
         (
-            "a smaller strength",
-            lambda s, e: next(a for a, b in zip(s[3:], e[3:], strict=True) if b >= 0.95 * max(e)),
+            "a difference, not a share",
+            lambda s, b: next(x for x, y in zip(s, b, strict=True) if y >= 0.95 * max(b)),
         ),
     ],
     "06.isolate": [

@@ -107,32 +107,33 @@ def isolate(answer: Callable[[Tensor, Tensor], tuple[float, float]]) -> None:
 
 
 def strength(answer: Callable[[list[float], list[float]], float]) -> None:
-    """Smallest strength that reaches 95% of the largest effect."""
-    for strengths, effects in (
-        ([0.0, 0.5, 1.0, 1.5, 2.0, 3.0], [0.02, 0.3, 0.67, 0.69, 0.70, 0.6]),
-        ([0.0, 1.0, 2.0, 4.0], [0.0, 0.5, 0.97, 1.0]),
+    """Smallest strength whose balance comes within 0.05 of the best."""
+    for strengths, balances in (
+        ([0.0, 0.5, 1.0, 1.5, 2.0, 3.0], [-0.01, 0.3, 0.66, 0.69, 0.70, 0.2]),
+        ([0.0, 1.0, 2.0, 4.0], [0.0, 0.5, 0.93, 0.95]),
     ):
-        found = number(answer(list(strengths), list(effects)))
-        top = max(effects)
-        right = next(s for s, e in zip(strengths, effects, strict=True) if e >= 0.95 * top)
+        found = number(answer(list(strengths), list(balances)))
+        best = max(balances)
+        right = next(s for s, b in zip(strengths, balances, strict=True) if b >= best - 0.05)
         expect(
-            not close(found, strengths[effects.index(top)]),
-            "this is the strength of the largest effect. A smaller one that is nearly as good does "
-            "less damage.",
+            not close(found, strengths[balances.index(best)]),
+            "this is the strength of the best balance. A smaller one that is nearly as good "
+            "disturbs less.",
         )
         expect(
             found in strengths,
-            f"return one of the strengths; {found:g} is none of them. Is it an index, or an effect?",
+            f"return a strength; {found:g} is none of them. Is it an index, or a balance?",
         )
-        expect(
-            not close(found, strengths[-1]),
-            "the strongest push is not asked for: it does most damage.",
-        )
+        expect(not close(found, strengths[-1]), "the strongest push is not asked for.")
         expect(
             found >= right,
-            f"strength {found:g} reaches less than 95% of the largest effect ({top:g}).",
+            f"the balance at strength {found:g} is more than 0.05 below the best ({best:g}).",
         )
-        expect(close(found, right), "a smaller strength reaches 95% of the largest effect as well.")
+        expect(
+            close(found, right),
+            "a smaller strength comes within 0.05 of the best as well. Within 0.05 is a difference, "
+            "not a share.",
+        )
 
 
 EXERCISES = {
