@@ -100,7 +100,7 @@ class SparseAutoencoder(Autoencoder):
         """Count batches since each latent fired; only while training, when gradients are on."""
         if codes.requires_grad:
             self.idle += 1
-            self.idle.masked_fill_((codes > 0).any(1), 0)
+            self.idle.masked_fill_(codes.amax(1) > 0, 0)
 
     @torch.no_grad()
     def reseed_(
