@@ -107,5 +107,6 @@ def direct_logits(
     """
     inner = llama.model
     scaled = directions.to(inner.model.norm.weight) * inner.model.norm.weight
-    logits: Tensor = (scaled @ inner.lm_head.weight.T).float().cpu()
+    words = inner.lm_head.weight[: len(llama.tokenizer)]  # the rows beyond stand for no token
+    logits: Tensor = (scaled @ words.T).float().cpu()
     return logits
