@@ -69,7 +69,7 @@ def served(folder, *command):
 
 
 def _when_up(address, server):
-    for _ in range(400):
+    for _ in range(900):
         assert server.poll() is None, "the server stopped at once; its log says why"
         try:
             urllib.request.urlopen(f"{address}/static/favicon.ico", timeout=2)
@@ -101,12 +101,11 @@ class Page:
     def status(self, text):
         """Wait until the lab's status starts with `text`."""
         script = "(t) => [...document.querySelectorAll('.ssae-lab .widget-label')].some((l) => l.textContent.startsWith(t))"
-        self.page.wait_for_function(script, arg=text)
-
-    def changed(self, before):
-        """Wait until the words differ from `before`."""
-        script = "(t) => document.querySelector('.ssae-words').textContent !== t"
-        self.page.wait_for_function(script, arg=before)
+        try:
+            self.page.wait_for_function(script, arg=text)
+        except Exception as error:
+            self.shot("failed")
+            raise AssertionError(f"never {text!r}; the console said {self.complaints}") from error
 
     def handle(self, label):
         """The handle of the slider with this label."""

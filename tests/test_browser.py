@@ -13,8 +13,9 @@ pytestmark = [
 LABS = {  # lab: the slider that is moved
     "ShiftLab": "noise",
     "SuperpositionLab": "features",
+    "SteeringLab": "strength",
 }
-NOT_OURS = ("/lsp/status", "cdnjs.cloudflare.com", "/voila/files/", "favicon.ico")
+NOT_OURS = ("/lsp/status", "cdn.jsdelivr.net", "/voila/files/", "favicon.ico")
 """Requests that JupyterLab and Voilà make themselves, in vain, also without a lab."""
 DRAWN = (
     "() => JSON.stringify(document.querySelector('.js-plotly-plot').data.map((t) => [t.y, t.z]))"
@@ -60,7 +61,7 @@ def use(page, slider):
     page.status("Computing")
     page.status("Done")
     by_key = page.page.evaluate(DRAWN), page.words()
-    assert by_key[0] != drawn
+    assert by_key[0] != drawn, page.complaints
     assert by_key[1] != words
     page.drag(slider, 25)
     page.status("Computing")

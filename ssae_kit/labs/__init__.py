@@ -8,6 +8,8 @@ to show it. `start` and `wait` run it without a browser; `export` gives the view
 from ssae_kit.labs.base import Export, Lab
 from ssae_kit.labs.shift import ShiftLab
 from ssae_kit.labs.shift_run import ShiftOutcome, ShiftSettings
+from ssae_kit.labs.steering import SteeringLab
+from ssae_kit.labs.steering_run import SteeringOutcome, SteeringSettings, Subject, bundled
 from ssae_kit.labs.superposition import SuperpositionLab
 from ssae_kit.labs.superposition_run import SuperpositionOutcome, SuperpositionSettings
 
@@ -17,7 +19,12 @@ __all__ = [
     "ShiftLab",
     "ShiftOutcome",
     "ShiftSettings",
+    "SteeringLab",
+    "SteeringOutcome",
+    "SteeringSettings",
+    "Subject",
     "SuperpositionLab",
     "SuperpositionOutcome",
     "SuperpositionSettings",
+    "bundled",
 ]

@@ -9,13 +9,14 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
 
+from ssae_kit.labs.figure import LiveFigure
 from ssae_kit.labs.parts import Words, button, heading, row
 from ssae_kit.plots.show import STATIC, show
 
@@ -60,6 +61,7 @@ class Lab(ABC):
     Args:
         controls: Named controls; a change of any of them starts a computation.
         rows: What stands above the figure, in order; holds the controls.
+        below: What stands between the words and the figure.
     """
 
     title: str
@@ -67,7 +69,9 @@ class Lab(ABC):
     sentence: str
     """What stands in the lab's place where nothing can run."""
 
-    def __init__(self, controls: dict[str, Any], rows: list[Any]) -> None:
+    def __init__(
+        self, controls: dict[str, Any], rows: list[Any], below: Sequence[Any] = ()
+    ) -> None:
         self.controls = controls
         self.words_shown = Words()
         self.result: Any = None
@@ -77,21 +81,15 @@ class Lab(ABC):
         self._job: _Job | None = None
         self._lock = threading.RLock()
         self._quiet = False
-        self.fig = go.FigureWidget(self.blank())
+        self.fig = LiveFigure(self.blank())
         self._progress = widgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
-        self._progress.add_class("ssae-progress")
         self._status = widgets.Label("Not started.")
         self._code = widgets.Textarea(
-            rows=12, disabled=False, layout={"width": "820px", "display": "none"},
+            rows=12, layout={"width": "820px", "display": "none"},
             description="code", style={"description_width": "40px"},
         )  # fmt: skip
-        stop = button("Stop", "Stop the running computation", self.stop)
-        again = button("Run again", "Start the computation again", self.start)
-        code = button("Show code", "Show a code cell that makes this view", self._show_code)
-        foot = row(self._progress, self._status, stop, again, code)
-        self.view = widgets.VBox(
-            [heading(self.title, "title"), *rows, foot, self.words_shown, self.fig, self._code]
-        )
+        parts = [heading(self.title, "title"), *rows, self._foot(), self.words_shown, *below]
+        self.view = widgets.VBox([*parts, self.fig, self._code])
         self.view.add_class("ssae-lab")
         for name, control in controls.items():
             control.observe(functools.partial(self._changed, name), "value")
@@ -189,6 +187,13 @@ class Lab(ABC):
         finally:
             self._quiet = False
 
+    def _foot(self) -> Any:
+        """Return the line with progress and the buttons that every lab has."""
+        stop = button("Stop", "Stop the running computation", self.stop)
+        again = button("Run again", "Start the computation again", self.start)
+        code = button("Show code", "Show a code cell that makes this view", self._show_code)
+        return row(self._progress, self._status, stop, again, code)
+
     def _ipython_display_(self) -> None:
         """Show the live lab; in a static reading its picture and a sentence."""
         from IPython.display import display
@@ -236,6 +241,7 @@ class Lab(ABC):
                 if not job.cancelled.is_set():
                     self.result = result
                     self._draw(job.settings, result)
+                    self.fig.settle()
                     self._tell("Done.", 1.0)
         except Cancelled:
             return
@@ -262,7 +268,7 @@ class Lab(ABC):
         job.next_drawing = now + max(REDRAW_EVERY, 4 * (now - begun))
 
     def _draw(self, settings: Any, result: Any) -> None:
-        update(self.fig, self.figure(result))
+        self.fig.replace(self.figure(result))
         self.words_shown.text = self.words(settings, result)
 
     def _tell(self, text: str, share: float) -> None:
@@ -279,20 +285,6 @@ class Lab(ABC):
         except ValueError as error:
             self._code.value = f"# {error}"
         self._code.layout.display = "flex"
-
-
-def update(shown: Any, fig: go.Figure) -> None:
-    """Give a shown figure the data and layout of another one with the same traces, in one message."""
-    if len(shown.data) != len(fig.data):
-        raise ValueError(f"needs a figure of {len(shown.data)} traces; got {len(fig.data)}.")
-    layout = fig.layout.to_plotly_json()
-    layout.pop("template", None)
-    with shown.batch_update():
-        for old, new in zip(shown.data, fig.data, strict=True):
-            fresh = new.to_plotly_json()
-            fresh.pop("type")
-            old.update(fresh, overwrite=True)
-        shown.update_layout(layout, overwrite=True)
 
 
 def _descendants(widget: Any) -> list[Any]:

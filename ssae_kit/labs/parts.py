@@ -29,9 +29,23 @@ function render({ model, el }) {
     }
   };
   const timers = [100, 500, 1500, 4000].map((wait) => setTimeout(name, wait));
+  // The lab counts as seen once its figure stands: an update of a figure not yet drawn is lost.
+  let seen = false;
   const count = (by) => { model.set("views", model.get("views") + by); model.save_changes(); };
-  count(1);
-  return () => { timers.forEach(clearTimeout); model.off("change:text", write); count(-1); };
+  const see = () => { if (!seen) { seen = true; count(1); } };
+  const own = (figure) => figure && region.closest(".ssae-lab")?.contains(figure);
+  const drawn = (event) => { if (own(event.detail.element)) see(); };
+  document.addEventListener("plotlywidget-after-render", drawn);
+  const late = setInterval(() => {  // in case it stood before this was listening
+    if (region.closest(".ssae-lab")?.querySelector(".js-plotly-plot")?.calcdata?.length) see();
+  }, 3000);
+  return () => {
+    timers.forEach(clearTimeout);
+    clearInterval(late);
+    document.removeEventListener("plotlywidget-after-render", drawn);
+    model.off("change:text", write);
+    if (seen) count(-1);
+  };
 }
 export default { render };
 """
@@ -48,6 +62,12 @@ _CSS = """
   border-radius: 4px; width: auto; }
 .ssae-lab .widget-button:focus-visible, .ssae-lab select:focus-visible,
 .ssae-lab .noUi-handle:focus-visible { outline: 3px solid #0072B2; outline-offset: 1px; }
+.ssae-lab .ssae-texts { border-collapse: collapse; width: 820px; table-layout: fixed; }
+.ssae-lab .ssae-texts th, .ssae-lab .ssae-texts td { text-align: left; vertical-align: top;
+  padding: 4px 8px; border: 1px solid #ccc; font-size: 14px; line-height: 1.4; color: #000;
+  background: #fff; white-space: normal; }
+.ssae-lab .ssae-texts ins { font-weight: 700; text-decoration: underline; color: #0072B2; }
+.ssae-lab .ssae-texts del { text-decoration: line-through; color: #A04000; }
 .ssae-lab textarea { font-family: monospace; font-size: 13px; }
 """
 

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 
-from ssae_kit.labs.base import Lab, Report, update
+from ssae_kit.labs.base import Lab, Report
 from ssae_kit.labs.parts import WIDE, button, choice, heading, real, row, values, whole
 from ssae_kit.labs.superposition_run import (
     EVERY,
@@ -128,7 +128,7 @@ class SuperpositionLab(Lab):
             return
         frame = min(self.moment.value // EVERY, len(self.result.frames) - 1)
         with self._lock:
-            update(self.fig, self.result.figure(frame, float(self.turn.value)))
+            self.fig.replace(self.result.figure(frame, float(self.turn.value)))
             self.words_shown.text = self.result.words(frame)
 
 

@@ -11,6 +11,7 @@ from importlib import import_module
 
 MODULES = {
     "extract": "tests.benchmarks.extract",
+    "labs": "tests.benchmarks.labs",
     "sae": "tests.benchmarks.sae",
     "ssae": "tests.benchmarks.ssae",
     "toy": "tests.benchmarks.toy",

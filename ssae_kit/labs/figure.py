@@ -1,0 +1,49 @@
+"""A live figure that no browser can draw too early, and its update in one message."""
+
+from copy import deepcopy
+from typing import Any
+
+import plotly.graph_objects as go
+
+
+class LiveFigure(go.FigureWidget):  # type: ignore[misc]
+    """A FigureWidget whose first message to the browser already holds its data.
+
+    Plotly's own opens its channel empty and sends the data after it. A busy browser may draw it in
+    between, and such a figure stays empty: later updates are for traces that it does not have.
+    """
+
+    _complete = False
+
+    def __init__(self, fig: go.Figure) -> None:
+        super().__init__(fig)
+        self._complete = True
+        self.open()
+
+    def open(self) -> None:
+        """Open the channel, once there is something to send."""
+        if self._complete:
+            super().open()
+
+    def replace(self, fig: go.Figure) -> None:
+        """Take over data and layout of a figure with the same traces, in one message.
+
+        Raises:
+            ValueError: if the number of traces differs.
+        """
+        if len(self.data) != len(fig.data):
+            raise ValueError(f"needs a figure of {len(self.data)} traces; got {len(fig.data)}.")
+        layout = fig.layout.to_plotly_json()
+        layout.pop("template", None)
+        with self.batch_update():
+            for old, new in zip(self.data, fig.data, strict=True):
+                fresh = new.to_plotly_json()
+                fresh.pop("type")
+                old.update(fresh, overwrite=True)
+            self.update_layout(layout, overwrite=True)
+
+    def settle(self) -> None:
+        """Make what is drawn the start of every further view; else each would begin empty."""
+        data: Any = deepcopy(self._data)
+        layout: Any = deepcopy(self._layout_obj._props)
+        self._widget_data, self._widget_layout = data, layout

@@ -1,0 +1,152 @@
+"""The Steering lab without a browser, on a small untrained Llama and on the bundled one's world."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ssae_kit import llama, steering, world
+from ssae_kit.labs import SteeringLab, SteeringSettings, Subject, steering_run
+from ssae_kit.labs.steering import plain, side_by_side
+from ssae_kit.training import TrainingConfig
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Few texts and a short training: here the view is tested, not steering."""
+    monkeypatch.setattr(steering_run, "N_TEXTS", 2)
+    monkeypatch.setattr(steering_run, "STRENGTHS", (0.0, 2.0))
+    monkeypatch.setattr(steering_run, "TRAINING", TrainingConfig(steps=20, batch_size=16))
+
+
+@pytest.fixture(scope="module")
+def subject():
+    model = llama.load()
+    pairs = world.concept_pairs(60, torch.Generator().manual_seed(0))
+    prompts, _ = world.prompts(3, torch.Generator().manual_seed(1))
+
+    def values_of(text):
+        return world.parse(text).sentences[0].state.binary()
+
+    return Subject(
+        model, pairs, prompts, values_of, world.read, world.VALUES, n_sentences=1, n_tokens=22
+    )
+
+
+@pytest.fixture(scope="module")
+def lab(subject):
+    made = SteeringLab(subject)
+    yield made
+    made.close()
+
+
+def finished(lab):
+    lab.wait()
+    assert lab.error == ""
+    return lab.result
+
+
+def test_the_figure_shows_the_kits_own_numbers(lab, subject):
+    lab.set(concepts=("tense",), method="difference of means", strength=1.5)
+    result = finished(lab)
+    prompt = subject.prompts[0]
+    changes = torch.tensor(subject.pairs.shifts, dtype=torch.float32)
+    shifts = steering.shift_vectors(subject.llama, subject.pairs, 3)
+    directions = steering.difference_of_means(shifts, changes)
+    values = torch.tensor([list(subject.values_of(prompt))] * 2)
+    steered = torch.tensor([[name == "tense" for name in world.CONCEPTS]] * 2)
+    written = llama.generate(
+        subject.llama,
+        [prompt] * 2,
+        max_new_tokens=22,
+        generator=torch.Generator().manual_seed(0),
+        temperature=0.5,
+        intervention=llama.Intervention(
+            3, steering.steering_vectors(directions, values, steered, 1.5)
+        ),
+    )
+    assert result.texts[1.5] == written
+    said = steering.read_concepts(written, world.read, world.CONCEPTS, n_sentences=1)
+    score = steering.score_steering(said, values, steered)
+    np.testing.assert_allclose(lab.fig.data[1].x, said.share.nanmean(0))
+    assert list(lab.fig.data[2].x) == [0.0, 1.5, 2.0]
+    np.testing.assert_allclose(lab.fig.data[2].y[1], score.target.nanmean())
+    np.testing.assert_allclose(lab.fig.data[3].y[1], score.elsewhere.nanmean())
+
+
+def test_the_texts_stand_side_by_side_with_their_changes_marked():
+    table = side_by_side(["the king <wept> then"], ["the queen <wept> now then"])
+    assert "<td>the <del>king</del> &lt;wept&gt; then</td>" in table
+    assert "<td>the <ins>queen</ins> &lt;wept&gt; <ins>now</ins> then</td>" in table
+    assert plain(table).startswith("unsteeredsteeredthe king <wept> then")
+
+
+def test_strength_zero_changes_nothing(lab):
+    lab.set(strength=0.0)
+    result = finished(lab)
+    assert list(result.texts) == [0.0, 2.0]
+    assert "<ins>" not in lab.texts.value
+
+
+def test_a_prompt_of_ones_own_comes_first_and_a_bad_one_is_explained(lab, subject):
+    lab._own.value = "  " + subject.prompts[1]
+    assert lab.settings().prompt == subject.prompts[1]
+    finished(lab)
+    lab._own.value = "colourless green ideas"
+    lab.wait()
+    assert lab.words_shown.text == lab.error
+    assert lab.error.startswith("This did not work")
+    lab._own.value = ""
+    finished(lab)
+
+
+def test_the_exported_cell_makes_the_same_texts(lab, subject, displayed, monkeypatch):
+    monkeypatch.setattr("ssae_kit.labs.bundled", lambda model: subject)
+    lab.set(concepts=("tense", "size"), method="random", strength=1.0, everywhere=True, seed=4)
+    result = finished(lab)
+    export = lab.export()
+    assert json.loads(json.dumps(export.settings))["concepts"] == ["tense", "size"]
+    names = {}
+    exec(compile(export.code, "exported cell", "exec"), names)
+    assert names["texts"] == result.texts
+    assert len(displayed) == 2
+
+
+def test_directions_are_found_once_per_layer_and_method(subject):
+    first = subject.directions("SSAE latent", 2)
+    assert subject.directions("SSAE latent", 2) is first
+    assert first.shape == (7, subject.llama.d_model)
+
+
+def test_every_control_is_labelled_and_explained(lab):
+    for name, control in lab.controls.items():
+        assert control.description, name
+        assert control.tooltip, name
+
+
+RANDOM = st.builds(
+    dict,
+    concepts=st.lists(st.sampled_from(world.CONCEPTS), unique=True).map(tuple),
+    method=st.sampled_from(steering_run.METHODS),
+    layer=st.integers(1, 6),
+    strength=st.integers(0, 16).map(lambda n: n / 4),
+    everywhere=st.booleans(),
+    seed=st.integers(0, 999),
+)
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(RANDOM)
+def test_random_settings_are_what_is_computed(lab, wanted):
+    lab.set(**wanted)
+    result = finished(lab)
+    expected = SteeringSettings(prompt=lab.controls["prompt"].value, **wanted)
+    assert set(lab.settings().concepts) == set(expected.concepts)
+    assert result.strength == wanted["strength"]
+    assert lab.words_shown.text == result.words()
+    assert sum(result.steered) == len(wanted["concepts"])
