@@ -168,7 +168,7 @@ def pareto(
             )  # fmt: skip
     fig.update_xaxes(range=[-0.04, 1.04], title="effect: share of target words changed")
     for column, side_title in enumerate(sides, 1):
-        fig.update_yaxes(rangemode="tozero", title=side_title, col=column)
+        fig.update_yaxes(rangemode="tozero", title={"text": side_title, "standoff": 20}, col=column)
     title = "Effect against side effects, with 95% intervals"
     legend = {"orientation": "h", "y": -0.25}
     return fig.update_layout(template=TEMPLATE, title=title, legend=legend, width=860, height=520)
