@@ -3,6 +3,7 @@
 import nbformat
 import pytest
 
+from ssae_kit.labs.__main__ import page as page_of
 from tests import browser
 
 pytestmark = [
@@ -27,12 +28,7 @@ def folder(tmp_path_factory):
     """A folder with one small notebook per lab."""
     path = tmp_path_factory.mktemp("labs")
     for lab in LABS:
-        source = (
-            f"import torch\n\nfrom ssae_kit import labs\n\ntorch.set_num_threads(1)\nlabs.{lab}()"
-        )
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-        nbformat.write(notebook, path / f"{lab}.ipynb")
+        nbformat.write(page_of(lab), path / f"{lab}.ipynb")
     return path
 
 

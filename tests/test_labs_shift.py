@@ -13,8 +13,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ssae_kit import studies
+from ssae_kit import labs, studies
 from ssae_kit.labs import ShiftLab, ShiftSettings, shift_run
+from ssae_kit.labs.__main__ import NAMES, page
 from ssae_kit.labs.shift import CONDITIONS, GAME
 from ssae_kit.plots.show import STATIC
 from ssae_kit.training import TrainingConfig
@@ -258,3 +259,10 @@ def test_two_hundred_random_operations_leave_no_error_and_no_memory(lab):
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
     assert grown < 60_000, f"memory grew by {grown} KiB"  # one figure is 5 MiB; 200 would be 1 GiB
     assert threading.active_count() < 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_of_a_lab_is_a_notebook_that_shows_it(name):
+    (cell,) = page(name).cells
+    assert cell.source.endswith(f"labs.{name}()")
+    assert isinstance(getattr(labs, name), type)

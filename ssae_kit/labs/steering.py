@@ -22,7 +22,7 @@ from ssae_kit.labs.steering_run import (
 )
 from ssae_kit.plots.steering_lab import steering_lab
 
-SHOWN = 2
+SHOWN = 3
 """Continuations shown side by side."""
 
 

@@ -107,7 +107,7 @@ class SteeringSettings:
     """Where directions come from: one of `METHODS`."""
     layer: int = 3
     """0 is the embedding, l the output of block l."""
-    strength: float = 1.5
+    strength: float = 2.0
     """Typical shifts to add; 0 adds nothing."""
     everywhere: bool = False
     """Add it at every token, not only once at the prompt's last."""
