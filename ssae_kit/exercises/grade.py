@@ -146,6 +146,19 @@ def grading_notebook(source: Any, todo: dict[str, Task], cells: dict[str, str]) 
 
 def run(notebook: Any, todo: dict[str, Task], result: Grade, limits: Limits) -> None:
     """Run a grading notebook in a process of its own and enter what its checks say."""
+    done, trouble = supervise(notebook, limits)
+    result.trouble += [trouble] if trouble else []
+    for key, task in todo.items():
+        enter(task, done.get(f"{key}-answer"), done.get(f"{key}-check"), result)
+    accused = [t.name for k, t in todo.items() if passed(done.get(f"{k}-control"))]
+    if accused:
+        names = ", ".join(accused)
+        result.trouble.append(f"FORGED: a check was tampered with ({names}); no points")
+        result.points = dict.fromkeys(result.points, 0)
+
+
+def supervise(notebook: Any, limits: Limits) -> tuple[dict[str, Any], str]:
+    """Run a notebook under limits; return its cells by id, and what stopped it, if anything."""
     import nbformat
 
     # A forked process has papermill loaded already; where forking is unsafe a fresh one loads it.
@@ -158,24 +171,18 @@ def run(notebook: Any, todo: dict[str, Task], result: Grade, limits: Limits) -> 
         )
         worker.start()
         worker.join(limits.seconds)
-        if worker.is_alive():
+        stopped = worker.is_alive()
+        if stopped:
             kill(worker.pid)
             worker.join()
-            result.trouble.append(f"it ran longer than {limits.seconds} s and was stopped")
         done = {cell.id: cell for cell in read(ran).cells} if ran.exists() else {}
+    if stopped:
+        return done, f"it ran longer than {limits.seconds} s and was stopped"
     # Papermill skips empty cells, and adds markdown where a cell failed.
     code = [cell for cell in done.values() if cell.cell_type == "code" and cell.source.strip()]
-    dead = [c for c in code if not c.metadata.get("papermill", {}).get("start_time")]
-    if not done or (dead and not result.trouble):
-        result.trouble.append("its kernel died: out of memory, or ended from within")
-    for key, task in todo.items():
-        enter(task, done.get(f"{key}-answer"), done.get(f"{key}-check"), result)
-    accused = [t.name for k, t in todo.items() if passed(done.get(f"{k}-control"))]
-    if accused:
-        result.trouble.append(
-            f"FORGED: a check was tampered with ({', '.join(accused)}); no points"
-        )
-        result.points = dict.fromkeys(result.points, 0)
+    reached = all(cell.metadata.get("papermill", {}).get("start_time") for cell in code)
+    died = "its kernel died: out of memory, or ended from within"
+    return done, "" if done and reached else died
 
 
 def execute(path: Path, ran: Path, folder: Path, limits: Limits) -> None:

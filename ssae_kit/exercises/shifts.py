@@ -67,37 +67,40 @@ def dual(answer: Callable[[float, float, float, float], float]) -> None:
         raise Mistake("add rate times (sparsity - level) to the multiplier, then stop at zero.")
 
 
+DESIGNS = {
+    "every concept shifts alone somewhere": ("100 010 001", []),
+    "two concepts always shift together": ("1100 0010 1110 0001 0011", [0, 1]),
+    "concept 0 shifts only when 1 does": ("110 010 001 011", [0]),
+    "no concept shifts alone, but none always brings another": ("110 011 101", []),
+    "all always shift": ("111 111", [0, 1, 2]),
+}
+"""Supports, one text of zeros and ones for each pair, and the concepts that break the condition."""
+
+
 def diversity(answer: Callable[[Tensor], Iterable[int]]) -> None:
     """Concepts that never shift without some other one."""
-    cases = {
-        "every concept shifts alone somewhere": ("100 010 001", []),
-        "two concepts always shift together": ("1100 0010 1110 0001 0011", [0, 1]),
-        "concept 0 shifts only when 1 does": ("110 010 001 011", [0]),
-        "no concept shifts alone, but none always brings another": ("110 011 101", []),
-        "all always shift": ("111 111", [0, 1, 2]),
-    }
-    for name, (rows, wanted) in cases.items():
+    for name, (rows, wanted) in DESIGNS.items():
         supports = torch.tensor([[digit == "1" for digit in row] for row in rows.split()])
         value = call(answer, supports)
         expect(value is not None, "your function returned None. Is a `return` missing?")
         found = sorted({int(k) for k in value})
+        where = f"in a design where {name}"
         if found == wanted:
             continue
-        where = f"in a design where {name}"
         if name.startswith("no concept"):
             raise Mistake(
                 f"you ask that every concept shift alone. That is more than needed: {where}, the "
                 "condition holds."
             )
-        if found == [0, 1] and wanted == [0]:
+        if len(found) == supports.shape[1] and not wanted:
+            raise Mistake("every concept shifts with itself: leave out j = k.")
+        if wanted == [0] and found == [0, 1]:
             raise Mistake(f"{where}, 1 also shifts without 0: only 0 breaks the condition.")
-        if name.startswith("concept 0 shifts"):
+        if wanted == [0]:
             raise Mistake(
                 f"{where}, you name {found}: look for a concept that never shifts *without* the "
                 "other, even if the other shifts without it."
             )
-        if len(found) == supports.shape[1] and not wanted:
-            raise Mistake("every concept shifts with itself: leave out j = k.")
         raise Mistake(f"{where} the concepts {wanted} break the condition; you name {found}.")
 
 

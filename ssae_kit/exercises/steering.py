@@ -35,42 +35,42 @@ def means(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
 def hook(answer: Callable[[Tensor], Callable[..., Any]]) -> None:
     """Forward hook that adds one vector per prompt to the last token."""
     block = nn.Identity()
-    inputs, vectors = (
-        torch.randn(3, 5, 4, generator=seeded(2)),
-        torch.randn(3, 4, generator=seeded(3)),
-    )
-    plain = block(inputs).detach()
+    inputs = torch.randn(3, 5, 4, generator=seeded(2))
+    vectors = torch.randn(3, 4, generator=seeded(3))
     made = answer(vectors.clone())
     expect(callable(made), f"return a function (module, inputs, output); got {shape(made)}.")
-    output = plain.clone()
-    returned = made(block, (inputs,), output)
-    if returned is None:
-        in_place = "" if same(output, plain) else " (yours changed the output in place)"
-        raise Mistake(f"a hook that returns None has no effect: return the new states{in_place}.")
-    expect(
-        torch.equal(output, plain),
-        "the output was changed in place. It may be needed elsewhere: work on a clone.",
-    )
+    _returns_new_states(made, block, inputs)
     handle = block.register_forward_hook(made)
     found = tensor(block(inputs), (3, 5, 4), "[prompts, tokens, d_model]")
     handle.remove()
-    last, first = (torch.zeros(3, 5, 4) for _ in range(2))
-    last[:, -1], first[:, 0] = vectors, vectors
-    only = plain.clone()
+    last, first, shared = (torch.zeros(3, 5, 4) for _ in range(3))
+    last[:, -1], first[:, 0], shared[:, -1] = vectors, vectors, vectors[:1]
+    only = inputs.clone()
     only[:, -1] = vectors
     usual: dict[str, Tensor | None] = {
         "the vector is added at every token; the task is the last one only.": (
-            plain + vectors[:, None]
+            inputs + vectors[:, None]
         ),
-        "it is added at the first token, not the last.": plain + first,
+        "it is added at the first token, not the last.": inputs + first,
         "the state is replaced. Add to it, or what the sentence said is gone.": only,
-        "the vector is taken off, not added.": plain - last,
-        "nothing changed.": plain,
-        "every prompt got the first prompt's vector.": plain
-        + torch.cat([torch.zeros(3, 4, 4), vectors[:1].expand(3, -1)[:, None]], 1),
+        "the vector is taken off, not added.": inputs - last,
+        "nothing changed.": inputs,
+        "every prompt got the first prompt's vector.": inputs + shared,
     }
-    diagnose(
-        found, plain + last, usual, "states must change by the prompt's vector at the last token."
+    right = "states must change by the prompt's vector at the last token."
+    diagnose(found, inputs + last, usual, right)
+
+
+def _returns_new_states(made: Callable[..., Any], block: nn.Module, inputs: Tensor) -> None:
+    """Raise `Mistake` if a hook returns nothing, or writes into the output it was given."""
+    output = inputs.clone()
+    returned = made(block, (inputs.clone(),), output)
+    if returned is None:
+        in_place = "" if same(output, inputs) else " (yours changed the output in place)"
+        raise Mistake(f"a hook that returns None has no effect: return the new states{in_place}.")
+    expect(
+        torch.equal(output, inputs),
+        "the output was changed in place. It may be needed elsewhere: work on a clone.",
     )
 
 

@@ -36,7 +36,11 @@ def sample(answer: Callable[..., Tensor]) -> None:
         abs(share - density) <= error,
         f"with p = {density} a share of {share:.2f} of the features is present.",
     )
-    values = found[present]
+    _values(found[present])
+
+
+def _values(values: Tensor) -> None:
+    """Raise `Mistake` unless present features are uniform between 0 and 1."""
     expect(
         not (values == 1).all(), "present features are all 1. Their values vary between 0 and 1."
     )
