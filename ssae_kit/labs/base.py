@@ -254,7 +254,8 @@ class Lab(ABC):
         if job.cancelled.is_set():
             raise Cancelled
         begun = time.monotonic()
-        if begun < job.next_drawing:
+        behind = self.words_shown.views > 0 and self.fig.behind
+        if begun < job.next_drawing or behind:
             time.sleep(0)  # let the kernel's own thread in
             return
         partial = measure() if measure is not None else None

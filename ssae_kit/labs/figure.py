@@ -42,6 +42,11 @@ class LiveFigure(go.FigureWidget):  # type: ignore[misc]
                 old.update(fresh, overwrite=True)
             self.update_layout(layout, overwrite=True)
 
+    @property
+    def behind(self) -> bool:
+        """Whether the browser is still drawing the last update; true for ever if there is none."""
+        return bool(self._layout_edit_in_process or self._trace_edit_in_process)
+
     def settle(self) -> None:
         """Make what is drawn the start of every further view; else each would begin empty."""
         data: Any = deepcopy(self._data)
