@@ -70,14 +70,18 @@ def test_wrong_answers_are_kept_for_existing_exercises_only():
     assert MISTAKES.keys() == set(ALL)
 
 
-@pytest.mark.parametrize("number", [n for n, nb in COURSE.items() if tasks(nb)])
+def test_every_exercise_is_in_its_notebook():
+    assert TASKS.keys() == set(ALL)
+
+
+@pytest.mark.parametrize("number", NOTEBOOKS)
 def test_a_notebook_holds_exactly_the_exercises_of_its_table_with_their_points(number):
     held = {t.name: t.points for t in tasks(COURSE[number]).values()}
     assert held == {name: one.points for name, one in exercises(number).items()}
     assert len(held) >= (2 if number == "00" else 4)
 
 
-@pytest.mark.parametrize("number", [n for n, nb in COURSE.items() if tasks(nb)])
+@pytest.mark.parametrize("number", NOTEBOOKS)
 def test_every_exercise_has_a_purpose_two_folded_hints_and_a_further_question(number):
     cells = {cell.id: cell for cell in COURSE[number].cells}
     for key, task in tasks(COURSE[number]).items():
@@ -93,7 +97,7 @@ def names_of(cell):
     return {node.id for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)}
 
 
-@pytest.mark.parametrize("number", [n for n, nb in COURSE.items() if tasks(nb)])
+@pytest.mark.parametrize("number", NOTEBOOKS)
 def test_no_cell_depends_on_an_answer_so_an_unsolved_notebook_runs(number):
     cells = [cell for cell in COURSE[number].cells if cell.cell_type == "code"]
     plain = [cell for cell in cells if not grade_id(cell)]
@@ -104,7 +108,7 @@ def test_no_cell_depends_on_an_answer_so_an_unsolved_notebook_runs(number):
         assert answer.name not in used
 
 
-@pytest.mark.parametrize("number", [n for n, nb in COURSE.items() if tasks(nb)])
+@pytest.mark.parametrize("number", NOTEBOOKS)
 def test_the_student_edition_of_the_course_holds_no_solution(number):
     notebook = nbformat.from_dict(COURSE[number])
     solved = [SOLUTION.search(t.solution)["lines"].strip() for t in tasks(notebook).values()]
