@@ -12,6 +12,9 @@ from torch import Tensor
 
 from ssae_kit.storage import load_tensors
 
+RESULTS = Path(__file__).resolve().parents[2] / "data" / "results"
+"""The results that come with the course."""
+
 
 @dataclass(frozen=True)
 class StudyResult:
@@ -56,8 +59,8 @@ class StudyResult:
         return f"*Numbers from* `{self.command}` *({self.cpu_seconds:.0f} s of one core).*"
 
 
-def load_study(name: str, folder: str | Path = "../data/results") -> StudyResult:
-    """Read a study's file; by default from where a notebook stands.
+def load_study(name: str, folder: str | Path = RESULTS) -> StudyResult:
+    """Read a study's file; by default one that comes with the course.
 
     Raises:
         FileNotFoundError: if it has not been run.
