@@ -5,6 +5,7 @@ import sys
 
 import nbformat
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ssae_kit.exercises import Predictions
@@ -152,6 +153,24 @@ def test_predictions_are_drawn_with_their_outcomes_and_counted(displayed_all):
     assert len(figures) == 5
 
 
+def test_a_sketch_is_drawn_with_its_outcome_and_its_distance_told(displayed_all):
+    guesses = Predictions()
+    guesses.sketch("floor", "How high?", [2, 10, 100], 0, 1)
+    guesses.sketch("left", "How high?", ["a", "b"], 0, 1)
+    for slider, height in zip(guesses.asked["floor"].widgets, (0.8, 0.6, 0.4), strict=True):
+        slider.value = height
+    guesses.outcome("floor", torch.tensor([0.9, 0.6, 0.2]))
+    guesses.outcome("left", [0.5, 0.5])
+    guesses.calibration()
+    assert "lay 0.1 away" in displayed_all[-1].data
+    said = [str(getattr(item, "data", "")) for item in displayed_all]
+    assert any("You made no prediction. Outcome (How high?): a: 0.5, b: 0.5" in s for s in said)
+    (figure,) = [x for x in displayed_all if isinstance(x, dict) and "plotly" in str(x)[:60]]
+    drawn, came = figure["application/vnd.plotly.v1+json"]["data"]
+    assert list(drawn["y"]) == pytest.approx([0.8, 0.6, 0.4])
+    assert list(came["y"]) == pytest.approx([0.9, 0.6, 0.2])
+
+
 def test_a_prediction_says_what_it_needs():
     guesses = Predictions()
     with pytest.raises(ValueError, match="`low` must be below `high`"):
@@ -160,6 +179,11 @@ def test_a_prediction_says_what_it_needs():
         guesses.order("methods", "Which?", ["PCA", "PCA"])
     with pytest.raises(ValueError, match=r"must be one of \[\]; got 'kept'"):
         guesses.outcome("kept", 3)
+    with pytest.raises(ValueError, match="`places` must be two or more"):
+        guesses.sketch("kept", "How many?", [2], 0, 1)
+    guesses.sketch("floor", "How high?", [2, 10], 0, 1)
+    with pytest.raises(ValueError, match="one value for each of"):
+        guesses.outcome("floor", [0.5])
 
 
 @pytest.fixture

@@ -15,11 +15,13 @@ class Prediction:
     question: str
     """What is asked."""
     start: Any
-    """Range or order that the widgets show at first; an answer left there is none."""
+    """Range, order or curve that the widgets show at first; an answer left there is none."""
     widgets: list[Any]
-    """One range slider, or a menu for each place."""
+    """One range slider; a menu for each place of an order; a slider for each place of a curve."""
     unit: str = ""
-    """Unit of the number; empty for an order."""
+    """Unit of the number or curve; empty for an order."""
+    places: tuple[str, ...] = ()
+    """Places along a curve; empty for numbers and orders."""
     outcome: Any = None
     """What came out; None until then."""
     asked: Any = None
@@ -94,23 +96,69 @@ class Predictions:
         ]
         self._ask(name, Prediction(question, tuple(things), menus))
 
+    def sketch(
+        self,
+        name: str,
+        question: str,
+        places: Sequence[str | float | int],
+        low: float | int,
+        high: float | int,
+        unit: str = "unitless",
+    ) -> None:
+        """Ask for a curve, by one upright slider for each place along it.
+
+        Args:
+            name: Short; `outcome` finds the prediction by it.
+            question: What is asked.
+            places: Where the curve is asked for, from left to right.
+            low: Lowest value of the sliders, where they start.
+            high: Highest value.
+            unit: Of the values.
+
+        Raises:
+            ValueError: if there are fewer than two places, or `low` is not below `high`.
+        """
+        if len(places) < 2 or not low < high:
+            raise ValueError(
+                "`places` must be two or more and `low` below `high`; got "
+                f"{list(places)}, {low} and {high}."
+            )
+        import ipywidgets
+
+        sliders = [
+            ipywidgets.FloatSlider(
+                value=low,
+                min=low,
+                max=high,
+                step=(high - low) / 50,
+                description=str(place),
+                orientation="vertical",
+                readout_format=".2g",
+            )
+            for place in places
+        ]
+        start = tuple(float(slider.value) for slider in sliders)
+        self._ask(name, Prediction(question, start, sliders, unit, tuple(map(str, places))))
+
     def outcome(self, name: str, value: Any) -> None:
         """Show prediction and outcome together. From now on the prediction cannot be changed.
 
         Args:
-            name: As in `number` or `order`.
-            value: What came out: a number (a tensor or array of one will do), or the things in order.
+            name: As in `number`, `order` or `sketch`.
+            value: What came out: a number (a tensor or array of one will do), the things in order,
+                or one number for each place of a sketch.
 
         Raises:
-            ValueError: if nothing was asked under this name.
+            ValueError: if nothing was asked under this name, or a sketch gets another number of
+                values than it has places.
         """
         if name not in self.asked:
             raise ValueError(f"`name` must be one of {list(self.asked)}; got {name!r}.")
         one = self.asked[name]
-        one.asked, one.outcome = one.answer, float(value) if one.unit else tuple(value)
+        one.asked, one.outcome = one.answer, _outcome(one, value)
         for widget in one.widgets:
             widget.disabled = True
-        told = f"{one.outcome:.3g}" if one.unit else ", ".join(one.outcome)
+        told = _told(one)
         if not one.made:
             _say(f"*You made no prediction. Outcome ({one.question}): {told}.*")
         elif one.unit == "" and sorted(one.asked) != sorted(one.outcome):
@@ -125,14 +173,16 @@ class Predictions:
         (overconfident), all of them, over many notebooks, too wide.
         """
         told = {name: one for name, one in self.asked.items() if one.outcome is not None}
-        ranges = {name: one for name, one in told.items() if one.unit and one.made}
-        orders = [one for one in told.values() if not one.unit and one.made]
-        if not ranges and not orders:
+        made = {name: one for name, one in told.items() if one.made}
+        ranges = {name: one for name, one in made.items() if one.unit and not one.places}
+        orders = [one for one in made.values() if not one.unit]
+        if not made:
             _say("*You made no predictions in this notebook.*")
             return
         right = sum(tuple(one.asked) == tuple(one.outcome) for one in orders)
         held = sum(one.asked[0] <= one.outcome <= one.asked[1] for one in ranges.values())
         lines = [f"Orders predicted exactly: {right} of {len(orders)}."] * bool(orders)
+        lines += [_distance(one) for one in made.values() if one.places]
         if ranges:
             _show_all(ranges)
             lines.append(
@@ -147,9 +197,38 @@ class Predictions:
 
         self.asked[name] = one
         hint = f"Set a range that you are {SURE:.0%} sure of." if one.unit else "Set the order."
+        hint = f"Draw the curve ({one.unit})." if one.places else hint
         label = ipywidgets.Label(f"{one.question} {hint}")
-        view = ipywidgets.VBox([label, *one.widgets])._repr_mimebundle_()
+        widgets = [ipywidgets.HBox(one.widgets)] if one.places else one.widgets
+        view = ipywidgets.VBox([label, *widgets])._repr_mimebundle_()
         display({**view, "text/plain": f"Prediction: {one.question}"}, raw=True)
+
+
+def _outcome(one: Prediction, value: Any) -> Any:
+    """Return what came out, in the form of the answer."""
+    if not one.unit:
+        return tuple(value)
+    if not one.places:
+        return float(value)
+    values = tuple(float(v) for v in value)
+    if len(values) != len(one.places):
+        raise ValueError(
+            f"the outcome needs one value for each of {list(one.places)}; got {len(values)}."
+        )
+    return values
+
+
+def _told(one: Prediction) -> str:
+    """Return the outcome in words."""
+    if one.places:
+        return ", ".join(f"{p}: {v:.3g}" for p, v in zip(one.places, one.outcome, strict=True))
+    return f"{one.outcome:.3g}" if one.unit else ", ".join(one.outcome)
+
+
+def _distance(one: Prediction) -> str:
+    """Say how far a sketch lay from the outcome."""
+    gaps = [abs(a - b) for a, b in zip(one.asked, one.outcome, strict=True)]
+    return f"Your sketch ({one.question}) lay {sum(gaps) / len(gaps):.2g} away, on average."
 
 
 def _say(text: str) -> None:
@@ -161,6 +240,13 @@ def _say(text: str) -> None:
 def _show(one: Prediction, told: str) -> None:
     from ssae_kit.plots import predictions, show
 
+    if one.places:
+        fig = predictions.sketch(
+            one.places, one.asked, one.outcome, y_title=one.unit, title=one.question
+        )
+        drawn = ", ".join(f"{p}: {v:.3g}" for p, v in zip(one.places, one.asked, strict=True))
+        show(fig, f"Your curve: {drawn}. The outcome: {told}.")
+        return
     if not one.unit:
         fig = predictions.orders(one.asked, one.outcome, title=one.question)
         show(fig, f"Your order: {', '.join(one.asked)}. The outcome: {told}.")

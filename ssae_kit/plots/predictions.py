@@ -76,3 +76,42 @@ def orders(predicted: Sequence[str], outcome: Sequence[str], *, title: str) -> g
     height = 170 + 40 * len(outcome)
     fig.update_layout(template=TEMPLATE, title=title, height=height, yaxis=places)
     return fig.update_xaxes(title="order", range=[-0.7, 1.7])
+
+
+def sketch(
+    places: Sequence[str],
+    predicted: Sequence[float],
+    outcome: Sequence[float],
+    *,
+    y_title: str,
+    title: str,
+) -> go.Figure:
+    """Draw a predicted curve and the outcome over the same places.
+
+    Args:
+        places: From left to right.
+        predicted: One value per place, in the units of the axis.
+        outcome: The same, what came out.
+        y_title: Quantity and unit.
+        title: Shown above.
+
+    Raises:
+        ValueError: if the three do not have one length.
+    """
+    if not len(places) == len(predicted) == len(outcome):
+        raise ValueError(
+            f"`places`, `predicted` and `outcome` must have one length; got {len(places)}, "
+            f"{len(predicted)} and {len(outcome)}."
+        )
+    fig = go.Figure()
+    for name, values, colour, dash, symbol in (
+        ("your sketch", predicted, BLUE, "dash", "circle"),
+        ("outcome", outcome, VERMILLION, "solid", "diamond"),
+    ):
+        fig.add_scatter(
+            x=list(places), y=list(values), name=name, mode="lines+markers",
+            line={"color": colour, "dash": dash}, marker={"symbol": symbol, "size": 10},
+        )  # fmt: skip
+    fig.update_xaxes(type="category", title="place")
+    fig.update_yaxes(title=y_title)
+    return fig.update_layout(template=TEMPLATE, title=title, height=360)
