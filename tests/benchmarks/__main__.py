@@ -11,6 +11,7 @@ from importlib import import_module
 
 MODULES = {
     "extract": "tests.benchmarks.extract",
+    "imports": "tests.benchmarks.imports",
     "labs": "tests.benchmarks.labs",
     "sae": "tests.benchmarks.sae",
     "ssae": "tests.benchmarks.ssae",
