@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
@@ -222,6 +224,19 @@ def test_an_intervention_that_changes_nothing_is_an_error(llama):
     one_token = torch.tensor([[3]])
     with pytest.raises(RuntimeError, match="changed nothing"), intervene(llama, intervention):
         llama.model(one_token)
+
+
+def test_an_intervention_that_does_not_reach_the_logits_is_an_error(llama):
+    deaf = Llama(llama.name, copy.deepcopy(llama.model), llama.tokenizer)
+    deaf.model.model.norm.weight.zero_()  # whatever the hidden state is, all logits are 0
+    intervention = Intervention(1, torch.tensor([[0.0], [1.0]]).expand(2, 16))
+    ids = torch.tensor([[3, 4], [4, 3]])
+    with intervene(llama, intervention):
+        llama.model(input_ids=ids)
+    with pytest.raises(RuntimeError, match="not the logits"), intervene(deaf, intervention):
+        deaf.model(input_ids=ids)
+    with pytest.raises(RuntimeError, match="not the logits"):
+        generate(deaf, TEXTS[:2], max_new_tokens=2, generator=seeded(), intervention=intervention)
 
 
 def test_vectors_that_do_not_fit_are_refused(llama):

@@ -98,17 +98,48 @@ def edit(
 def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
     """Apply the intervention to every forward pass inside the `with` block.
 
+    When the block ends, one steered prompt of the first pass is run once more with and without its
+    vector, to see that the logits of its next token differ.
+
     Raises:
         ValueError: if the layer does not exist or the vectors do not fit the batch.
-        RuntimeError: if the hidden state did not change, or no pass ran: a silent no-op would
-            look like a direction without effect.
+        RuntimeError: if no pass ran, or if the hidden state or the logits did not change: a silent
+            no-op would look like a direction without effect.
     """
+    steered = intervention.vectors.abs().sum(1).nonzero().flatten().tolist()
+    add, changed = _adding(intervention), 0
+    prompt: tuple[Tensor, Tensor | None] | None = None
+
+    def change(hidden: Tensor) -> Tensor:
+        nonlocal changed
+        new = add(hidden)
+        changed += int(not torch.equal(new, hidden))
+        return new
+
+    def remember(_model: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        nonlocal prompt
+        ids = named.get("input_ids", inputs[0] if inputs else None)
+        if prompt is None and steered and ids is not None and len(ids) == len(intervention.vectors):
+            mask = named.get("attention_mask")
+            row = slice(steered[0], steered[0] + 1)
+            prompt = ids[row], None if mask is None else mask[row]
+
+    watch = llama.model.register_forward_pre_hook(remember, with_kwargs=True)
+    try:
+        with edit(llama, intervention.layer, change):
+            yield
+    finally:
+        watch.remove()
+    if steered and not changed:
+        raise _no_effect(llama, intervention, "changed nothing")
+    if prompt is not None:
+        _check_logits(llama, intervention.rows(steered[0], steered[0] + 1), *prompt)
+
+
+def _adding(intervention: Intervention) -> Callable[[Tensor], Tensor]:
     vectors = intervention.vectors[:, None]
-    wanted = vectors.abs().sum() > 0
-    changed = 0
 
     def add(hidden: Tensor) -> Tensor:
-        nonlocal changed
         if hidden.shape[0] != len(vectors) or hidden.shape[-1] != vectors.shape[-1]:
             raise ValueError(
                 f"`vectors` must be [{hidden.shape[0]}, {hidden.shape[-1]}] for this batch; got "
@@ -119,17 +150,28 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
         new = hidden.clone()  # of this layer: a model may lie on several devices
         where = slice(-1, None) if intervention.at == "last" else slice(None)
         new[:, where] += vectors.to(hidden.device, hidden.dtype)
-        changed += int(not torch.equal(new, hidden))
         return new
 
-    with edit(llama, intervention.layer, add):
-        yield
-    if wanted and not changed:
-        raise RuntimeError(
-            f"the intervention at layer {intervention.layer} of {llama.name} changed nothing. "
-            "Run the model on a prompt of two or more tokens inside the block, with vectors "
-            "large enough for its dtype."
-        )
+    return add
+
+
+@torch.no_grad()
+def _check_logits(
+    llama: Llama, intervention: Intervention, ids: Tensor, mask: Tensor | None
+) -> None:
+    settings = {"attention_mask": mask, "use_cache": False, "logits_to_keep": 1}
+    plain = llama.model(ids, **settings).logits
+    with edit(llama, intervention.layer, _adding(intervention)):
+        pushed = llama.model(ids, **settings).logits
+    if torch.equal(plain, pushed):
+        raise _no_effect(llama, intervention, "changed the hidden state, but not the logits")
+
+
+def _no_effect(llama: Llama, intervention: Intervention, what: str) -> RuntimeError:
+    return RuntimeError(
+        f"the intervention at layer {intervention.layer} of {llama.name} {what}. Run the model on "
+        "a prompt of two or more tokens inside the block, with vectors large enough for its dtype."
+    )
 
 
 @torch.no_grad()
