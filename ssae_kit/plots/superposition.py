@@ -21,8 +21,9 @@ from ssae_kit.plots.show import (
     VERMILLION,
 )
 
-PHASE_FILL = ("#BDBDBD", "#56B4E9", "#E69F00", "#FFFFFF")
-"""Fills of the phase maps; every region also carries its name."""
+PHASE_FILL = ("#BDBDBD", "#56B4E9", "#E69F00", "#9FD8C6")
+"""Fills of the phase maps; every region also carries its name, and white is none of them."""
+HOVER = "density %{x:.3g}, importance %{y:.3g}<br>%{text}<extra></extra>"
 
 
 def features_kept(
@@ -146,9 +147,13 @@ def phase_maps(
     fig = make_subplots(1, len(maps), subplot_titles=list(maps), horizontal_spacing=0.1)
     steps = [[v, c] for i, c in enumerate(PHASE_FILL) for v in (i / 4, (i + 1) / 4)]
     for column, (title, (trained, expected)) in enumerate(maps.items(), 1):
-        shown = np.where(trained < 0, np.nan, trained)
         axes = {"x": density, "y": importance, "showscale": False}
-        fig.add_heatmap(z=shown, **axes, colorscale=steps, zmin=-0.5, zmax=3.5, row=1, col=column)
+        hover = {
+            "text": np.array([*names[title], "none of these"])[trained],
+            "hovertemplate": HOVER,
+        }
+        shown = np.where(trained < 0, np.nan, trained)
+        fig.add_heatmap(z=shown, **axes, **hover, colorscale=steps, zmin=-0.5, zmax=3.5, row=1, col=column)  # fmt: skip
         for phase, name in enumerate(names[title]):
             inside = (expected == phase).astype(float)
             lines = {"start": 0.5, "end": 0.5, "size": 1, "coloring": "lines"}
@@ -156,16 +161,20 @@ def phase_maps(
             fig.add_contour(z=inside, **axes, contours=lines, **black, hoverinfo="skip", row=1, col=column)  # fmt: skip
             at = np.argwhere(expected == phase).mean(0).round().astype(int)
             fig.add_annotation(
-                x=np.log10(density[at[1]]), y=np.log10(importance[at[0]]), text=name,
+                x=np.log10(density[at[1]]), y=np.log10(importance[at[0]]), text=name.replace(" ", "<br>", 1),
                 showarrow=False, font={"size": 12}, row=1, col=column,
             )  # fmt: skip
     fig.update_xaxes(type="log", title="density (unitless)", showgrid=False)
     fig.update_yaxes(type="log", showgrid=False)
     fig.update_yaxes(title="importance of the extra feature<br>(the others have 1)", col=1)
+    white = {"symbol": "square", "size": 12, "color": "white", "line": {"color": BLACK, "width": 1}}
+    fig.add_scatter(x=[None], y=[None], mode="markers", marker=white, name="none of the named ways")
     return fig.update_layout(
         template=TEMPLATE,
         width=900,
-        height=470,
+        height=500,
+        showlegend=True,
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": -0.18, "yanchor": "top"},
         title=f"{trained.shape[0]}×{trained.shape[1]} cells. Colour: what training found. Line: what theory expects",
     )
 
