@@ -131,7 +131,8 @@ class Autoencoder(nn.Module):
         """
         gradient = self.decoder.grad
         if gradient is not None:
-            gradient -= (gradient * self.decoder).sum(1, keepdim=True) * self.decoder
+            along = (gradient * self.decoder).sum(1, keepdim=True)
+            gradient.addcmul_(along, self.decoder, value=-1)
 
     @torch.no_grad()
     def project_(self) -> None:

@@ -85,15 +85,19 @@ class SparseAutoencoder(Autoencoder):
 
     def _before(self, scaled: Tensor) -> Tensor:
         """Encoder output before the activation."""
-        return self._affine(scaled, self.encoder.mT)
+        return self._affine(scaled, self.encoder.mT, self.encoder_bias)
 
-    def _affine(self, scaled: Tensor, weight: Tensor) -> Tensor:
+    def _affine(self, scaled: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         # W (x - b_d) + b_e as one product: W x + (b_e - W b_d).
-        bias = self.encoder_bias - torch.bmm(self.decoder_bias[:, None], weight)[:, 0]
-        return torch.baddbmm(bias[:, None], scaled, weight)
+        centre = self.decoder_bias[:, None]
+        return torch.baddbmm(torch.baddbmm(bias[:, None], centre, weight, alpha=-1), scaled, weight)
+
+    def _excess(self, codes: Tensor, scaled: Tensor) -> Tensor:
+        """Reconstruction minus input, without holding both."""
+        return torch.baddbmm(self.decoder_bias[:, None] - scaled, codes, self.decoder.mT)
 
     def _error(self, codes: Tensor, scaled: Tensor) -> Tensor:
-        return (self._decode(codes) - scaled).square().sum(-1).mean(-1)
+        return self._excess(codes, scaled).square().sum(-1).mean(-1)
 
     @torch.no_grad()
     def _note_fired(self, codes: Tensor) -> None:
@@ -146,7 +150,7 @@ class TiedSAE(SparseAutoencoder):
         del self.encoder
 
     def _before(self, scaled: Tensor) -> Tensor:
-        return self._affine(scaled, self.decoder)
+        return self._affine(scaled, self.decoder, self.encoder_bias)
 
     @torch.no_grad()
     def reseed_(

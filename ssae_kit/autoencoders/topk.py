@@ -59,50 +59,55 @@ class TopKSAE(SparseAutoencoder):
     def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
         """Return error, mean sum of codes and the dead latents' own error, per run."""
         scaled = self._scaled(inputs)
-        before = self._before(scaled).relu()
+        before = self._before(scaled)
         codes = _keep_largest(before, self.k)
         self._note_fired(codes)
-        missed = scaled - self._decode(codes)
+        excess = self._excess(codes, scaled)
         auxiliary: Tensor | float = 0.0
         if before.requires_grad:
-            auxiliary = self._revival(before, missed.detach())
-        return LossTerms(missed.square().sum(-1).mean(-1), codes.sum(-1).mean(-1), auxiliary)
+            auxiliary = self._revival(scaled, excess.detach())
+        return LossTerms(excess.square().sum(-1).mean(-1), codes.sum(-1).mean(-1), auxiliary)
 
     def _encode(self, scaled: Tensor) -> Tensor:
         before = self._before(scaled).relu()
         values, latents = before.topk(self.k, dim=-1, sorted=False)
         return torch.zeros_like(before).scatter(-1, latents, values)
 
-    def _revival(self, before: Tensor, missed: Tensor) -> Tensor | float:
+    def _revival(self, scaled: Tensor, excess: Tensor) -> Tensor | float:
         """Weighted error of the dead latents' attempt at what the living ones missed, per run."""
         dead = self.dead
-        if not self.revival or not dead.any():
+        most = int(dead.sum(-1).max()) if self.revival else 0
+        if not most:
             return 0.0
-        among_dead = before * dead[:, None]
-        codes = _keep_largest(among_dead, min(2 * self.k, self.n_latents))
-        attempt = torch.bmm(codes, self.decoder.mT)
-        total = missed.square().sum((-2, -1)).clamp_min(1e-12)
-        error = (attempt - missed).square().sum((-2, -1)) / total
-        return self.revival * error * dead.any(-1)
+        # Of every run those idle for longest, as many as the run with most dead latents has dead.
+        own, chosen = torch.arange(self.n_runs)[:, None], self.idle.topk(most).indices
+        weight, bias = self.encoder[own, chosen].mT, self.encoder_bias[own, chosen]
+        before = self._affine(scaled, weight, bias) * dead[own, chosen][:, None]
+        codes = _keep_largest(before, min(2 * self.k, most))
+        left = torch.baddbmm(excess, codes, self.decoder.mT[own, chosen])
+        total = excess.square().sum((-2, -1)).clamp_min(1e-12)
+        return self.revival * left.square().sum((-2, -1)) / total * dead.any(-1)
 
 
 def _keep_largest(values: Tensor, k: int) -> Tensor:
-    """Set all but the k largest of each row to 0. Values must not be negative.
+    """Set all but the k largest of each row to 0, and what is below 0 as well.
 
     Values that tie with the last one stay as well, which floating-point numbers hardly ever do.
     """
-    cut = _kth_largest(values.detach(), k)
-    return values * values.detach().clone().ge_(cut)
+    fixed = values.detach()
+    cut = _kth_largest(fixed, k).clamp_min_(torch.finfo(values.dtype).tiny)
+    return values * torch.ge(fixed, cut, out=torch.empty_like(fixed))
 
 
 def _kth_largest(values: Tensor, k: int) -> Tensor:
-    """Return the k-th largest of each row; in k passes if they are few."""
+    """Return the k-th largest of each row, if it is above 0; in k passes if they are few."""
     if k > FEW:
         return values.topk(k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
     largest = values.amax(-1, keepdim=True)
+    smaller = torch.empty_like(values)
     for _ in range(k - 1):
         # 0 or 1 in floating point: comparing and multiplying booleans takes three times as long.
-        smaller = values.clone().lt_(largest)
+        torch.lt(values, largest, out=smaller)
         largest = smaller.mul_(values).amax(-1, keepdim=True)
     return largest
 

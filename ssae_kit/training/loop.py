@@ -1,5 +1,6 @@
 """One training loop for every autoencoder: all runs at once, under a penalty or a constraint."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -160,7 +161,7 @@ class _Loop:
         if isinstance(self.sparsity, Constraint):
             self.cooper.roll(compute_cmp_state_kwargs={"terms": terms, "level": level})
         else:
-            self.primal.zero_grad()
+            self.autoencoder.zero_grad()
             loss = _with_auxiliary(terms)
             if level.any():
                 loss = loss + level * terms.sparsity
@@ -241,8 +242,8 @@ def _with_auxiliary(terms: Terms) -> Tensor:
 
 
 def _check_converging(terms: Terms, step: int) -> None:
-    bad = ~torch.isfinite(terms.error + terms.sparsity)
-    if bad.any():
+    if not math.isfinite((terms.error + terms.sparsity).detach().sum()):
+        bad = ~torch.isfinite(terms.error + terms.sparsity)
         raise FloatingPointError(
             f"training diverged at step {step} in run(s) {bad.nonzero().flatten().tolist()}: the "
             "loss is not finite. Lower `learning_rate`, or look for outliers in the inputs."
