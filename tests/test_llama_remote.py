@@ -19,11 +19,12 @@ def model():
 
 @pytest.fixture(scope="module")
 def prompts():
-    return world.prompts(3, torch.Generator().manual_seed(0))[0]
+    return world.prompts(8, torch.Generator().manual_seed(0))[0]
 
 
 def nudge(model, n_texts, layer=3, at="last"):
-    vectors = 40 * torch.randn(n_texts, model.d_model, generator=torch.Generator().manual_seed(1))
+    """A push about as long as a hidden state: far longer ones give one text in every layer."""
+    vectors = 6 * torch.randn(n_texts, model.d_model, generator=torch.Generator().manual_seed(1))
     return Intervention(layer, vectors, at)
 
 
@@ -43,12 +44,13 @@ def test_a_nudge_through_nnsight_is_the_hooks_nudge(model, prompts):
     intervention = nudge(model, len(prompts))
     told = generate_elsewhere(model, prompts, max_new_tokens=N_NEW, intervention=intervention)
     assert told == by_hook(model, prompts, intervention)
+    assert told != by_hook(model, prompts, nudge(model, len(prompts), layer=4))
     assert told != generate_elsewhere(model, prompts, max_new_tokens=N_NEW)
 
 
 @pytest.mark.parametrize(
     ("layer", "at", "n_vectors", "words"),
-    [(3, "all", 3, "at='last'"), (7, "last", 3, "1..6"), (3, "last", 2, "one vector per prompt")],
+    [(3, "all", 8, "at='last'"), (7, "last", 8, "1..6"), (3, "last", 2, "one vector per prompt")],
 )
 def test_what_cannot_be_sent_is_refused(model, prompts, layer, at, n_vectors, words):
     pytest.importorskip("nnsight")
