@@ -103,8 +103,11 @@ class SparseAutoencoder(Autoencoder):
     def _note_fired(self, codes: Tensor) -> None:
         """Count batches since each latent fired; only while training, when gradients are on."""
         if codes.requires_grad:
-            self.idle += 1
-            self.idle.masked_fill_(codes.amax(1) > 0, 0)
+            self._count_idle(codes.amax(1) > 0)
+
+    def _count_idle(self, fired: Tensor) -> None:
+        self.idle += 1
+        self.idle.masked_fill_(fired, 0)
 
     @torch.no_grad()
     def reseed_(
