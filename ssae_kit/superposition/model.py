@@ -1,4 +1,9 @@
-"""The toy model of superposition, many runs at once."""
+"""The toy model of superposition, many runs at once.
+
+It has a short loop of its own, `train`, because nothing here is traded off, scaled or kept at unit
+length, and batches may carry weights: for `ssae_kit.training.fit` the model would need three empty
+methods and `fit` a second kind of batch, which is more than the dozen lines it would save.
+"""
 
 from collections.abc import Callable
 
