@@ -89,3 +89,14 @@ def test_conditions_can_be_written_down_and_results_of_unequal_size_kept():
         [{"a": torch.zeros(2), "b": torch.zeros(1)}, {"a": torch.ones(3), "b": torch.ones(1)}]
     )
     assert set(collected) == {"a.0", "a.1", "b"}
+
+
+def test_what_a_condition_returned_is_found_whether_or_not_sizes_were_equal(tmp_path):
+    given = [{"a": torch.full((n,), float(n)), "b": torch.tensor(10.0 * n)} for n in (2, 3)]
+    metadata = {"conditions": [{}, {}], "command": "make it", "cpu_seconds": 1.0}
+    save_tensors(tmp_path / "shifts_mine.safetensors", collect(given), metadata)
+    result = load_study("mine", tmp_path)
+    for index in (0, 1):
+        returned = result.returned(index)
+        assert returned.keys() == given[index].keys()
+        assert all(torch.equal(returned[name], given[index][name]) for name in returned)

@@ -54,6 +54,21 @@ class StudyResult:
             found[place] = float(values[:, score].mean())
         return found
 
+    def returned(self, index: int) -> dict[str, Tensor]:
+        """Return what the study returned on one condition, by name.
+
+        Args:
+            index: Place in `conditions`.
+        """
+        found = {}
+        for name, values in self.tensors.items():
+            root, _, place = name.rpartition(".")
+            if not root:
+                found[name] = values[index]
+            elif int(place) == index:
+                found[root] = values
+        return found
+
     def note(self) -> str:
         """Say where the numbers come from, in Markdown."""
         return f"*Numbers from* `{self.command}` *({self.cpu_seconds:.0f} s of one core).*"
