@@ -6,6 +6,15 @@ to show it. `start` and `wait` run it without a browser; `export` gives the view
 """
 
 from ssae_kit.labs.base import Export, Lab
+from ssae_kit.labs.dictionary import DictionaryLab
+from ssae_kit.labs.dictionary_run import DictionaryOutcome, DictionarySettings
+from ssae_kit.labs.latents import LatentLab
+from ssae_kit.labs.latents_run import (
+    LatentOutcome,
+    LatentSettings,
+    TokenDictionary,
+    token_dictionary,
+)
 from ssae_kit.labs.shift import ShiftLab
 from ssae_kit.labs.shift_run import ShiftOutcome, ShiftSettings
 from ssae_kit.labs.steering import SteeringLab
@@ -14,8 +23,14 @@ from ssae_kit.labs.superposition import SuperpositionLab
 from ssae_kit.labs.superposition_run import SuperpositionOutcome, SuperpositionSettings
 
 __all__ = [
+    "DictionaryLab",
+    "DictionaryOutcome",
+    "DictionarySettings",
     "Export",
     "Lab",
+    "LatentLab",
+    "LatentOutcome",
+    "LatentSettings",
     "ShiftLab",
     "ShiftOutcome",
     "ShiftSettings",
@@ -26,5 +41,7 @@ __all__ = [
     "SuperpositionLab",
     "SuperpositionOutcome",
     "SuperpositionSettings",
+    "TokenDictionary",
     "bundled",
+    "token_dictionary",
 ]

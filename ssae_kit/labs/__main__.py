@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 
-NAMES = ("ShiftLab", "SteeringLab", "SuperpositionLab")
+NAMES = ("DictionaryLab", "LatentLab", "ShiftLab", "SteeringLab", "SuperpositionLab")
 
 
 def page(lab: str) -> nbformat.NotebookNode:

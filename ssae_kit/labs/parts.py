@@ -1,5 +1,6 @@
 """Pieces that every lab is built from: labelled controls, and the read-out that is read aloud."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -68,6 +69,8 @@ _CSS = """
   background: #fff; white-space: normal; }
 .ssae-lab .ssae-texts ins { font-weight: 700; text-decoration: underline; color: #0072B2; }
 .ssae-lab .ssae-texts del { text-decoration: line-through; color: #A04000; }
+.ssae-lab .ssae-texts mark { color: #000; padding: 1px 2px; }
+.ssae-lab .ssae-texts mark b { text-decoration: underline; }
 .ssae-lab textarea { font-family: monospace; font-size: 13px; }
 """
 
@@ -104,11 +107,22 @@ def real(label: str, value: float, low: float, high: float, step: float, hint: s
     )  # fmt: skip
 
 
-def choice(label: str, options: Sequence[str], hint: str, width: str = "254px") -> Any:
-    """Return a drop-down list; the first option is chosen."""
+def choice(
+    label: str, options: Sequence[str], hint: str, width: str = "254px", at: str | None = None
+) -> Any:
+    """Return a drop-down list; unless `at` says otherwise, the first option is chosen."""
     return widgets.Dropdown(
-        options=list(options), description=label, tooltip=hint, style=WIDE, layout={"width": width}
-    )
+        options=list(options), value=options[0] if at is None else at, description=label,
+        tooltip=hint, style=WIDE, layout={"width": width},
+    )  # fmt: skip
+
+
+def switch(label: str, value: bool, hint: str) -> Any:
+    """Return a box to tick."""
+    return widgets.Checkbox(
+        value=value, description=label, indent=True, style=WIDE, layout={"width": "254px"},
+        tooltip=hint,
+    )  # fmt: skip
 
 
 def button(label: str, hint: str, action: Callable[[], None]) -> Any:
@@ -116,6 +130,11 @@ def button(label: str, hint: str, action: Callable[[], None]) -> Any:
     made = widgets.Button(description=label, tooltip=hint)
     made.on_click(lambda _: action())
     return made
+
+
+def places(named: Mapping[str, tuple[Any, str]], go_to: Callable[[str], None]) -> list[Any]:
+    """Return one button per name, with the hint that goes with it; a click goes there."""
+    return [button(n, hint, functools.partial(go_to, n)) for n, (_, hint) in named.items()]
 
 
 def heading(text: str, kind: str = "group") -> Any:

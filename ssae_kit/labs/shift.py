@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ssae_kit.labs.base import Export, Lab, Report
-from ssae_kit.labs.parts import WIDE, button, choice, heading, real, row, values, whole
+from ssae_kit.labs.parts import button, choice, heading, places, real, row, switch, values, whole
 from ssae_kit.labs.shift_run import (
     DESIGNS,
     MAGNITUDES,
@@ -95,10 +95,7 @@ class ShiftLab(Lab):
         """Right guesses, and all guesses."""
         self.start_at = replace(ShiftSettings(), **settings)
         controls = _controls(self.start_at)
-        self._buttons = [
-            button(name, CONDITIONS[name][1], lambda name=name: self.break_condition(name))  # type: ignore[misc]
-            for name in CONDITIONS
-        ]
+        self._buttons = places(CONDITIONS, self.break_condition)
         self._guess = choice("I think:", GAME, "What do you think was broken?", "340px")
         self._answer = button("That is it", "Check the guess", self._check_guess)
         self._verdict = widgets.Label("")
@@ -217,23 +214,17 @@ class ShiftLab(Lab):
 
 def _controls(at: ShiftSettings) -> dict[str, Any]:
     """Return the controls, by the names of `ShiftSettings`."""
-    switch = widgets.Checkbox(
-        value=at.constrained, description="enforce the level", indent=True, style=WIDE,
-        layout={"width": "254px"}, tooltip="Without it nothing asks for sparse codes",
-    )  # fmt: skip
-    controls = {
+    return {
         "n_concepts": whole("concepts", at.n_concepts, 4, 12, "Concepts of the world", 2),
         "d_model": whole("dimensions", at.d_model, 4, 48, "Dimensions of the space"),
         "n_latents": whole("latents", at.n_latents, 1, 24, "Length of the code"),
-        "design": choice("which shift", list(DESIGNS), "Which concepts shift together"),
+        "design": choice("which shift", list(DESIGNS), "Which concepts shift together", at=at.design),
         "most": whole("at once, at most", at.most, 1, 11, "Concepts that shift in one pair"),
         "together": real("co-shift prob.", at.together, 0.05, 0.95, 0.05, "Share of pairs in which both partners shift"),
-        "magnitudes": choice("how far", list(MAGNITUDES), "Law of the magnitudes"),
+        "magnitudes": choice("how far", list(MAGNITUDES), "Law of the magnitudes", at=at.magnitudes),
         "noise": real("noise", at.noise, 0.0, 0.5, 0.05, "Standard deviation per dimension"),
         "bend": real("bend", at.bend, 0.0, 1.0, 0.1, "Share of a tanh in the embedding"),
         "level": real("level (1: true)", at.level, 0.1, 3.0, 0.1, "Sparsity level, in units of the true solution's"),
-        "constrained": switch,
+        "constrained": switch("enforce the level", at.constrained, "Without it nothing asks for sparse codes"),
         "seed": whole("seed", at.seed, 0, 999, "Draws world, pairs and starts"),
     }  # fmt: skip
-    controls["design"].value, controls["magnitudes"].value = at.design, at.magnitudes
-    return controls

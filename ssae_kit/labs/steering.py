@@ -1,8 +1,5 @@
 """The Steering lab: turn concepts of a Llama's text and see what else turns."""
 
-import difflib
-import html
-import re
 from typing import Any
 
 import ipywidgets as widgets
@@ -10,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ssae_kit.labs.base import Export, Lab, Report
-from ssae_kit.labs.parts import WIDE, choice, heading, real, row, values, whole
+from ssae_kit.labs.parts import WIDE, choice, heading, real, row, switch, values, whole
 from ssae_kit.labs.steering_run import (
     METHODS,
     SteeringOutcome,
@@ -20,6 +17,7 @@ from ssae_kit.labs.steering_run import (
     code,
     run,
 )
+from ssae_kit.labs.texts import side_by_side
 from ssae_kit.plots.steering_lab import steering_lab
 
 SHOWN = 3
@@ -103,34 +101,6 @@ class SteeringLab(Lab):
         return Export({**made.settings, "concepts": concepts}, made.code)
 
 
-def side_by_side(before: list[str], after: list[str]) -> str:
-    """Return an HTML table of texts; what left is struck out, what came is bold and underlined."""
-    lines = []
-    for old, new in zip(before, after, strict=True):
-        left, right = _marked(old.split(), new.split())
-        lines.append(f"<tr><td>{left}</td><td>{right}</td></tr>")
-    head = "<tr><th scope='col'>unsteered</th><th scope='col'>steered</th></tr>"
-    return f"<table class='ssae-texts'>{head}{''.join(lines)}</table>"
-
-
-def plain(marked: str) -> str:
-    """Return text without its marks, as it was before `side_by_side`."""
-    return html.unescape(re.sub("<[^>]*>", "", marked))
-
-
-def _marked(old: list[str], new: list[str]) -> tuple[str, str]:
-    left, right = [], []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, False).get_opcodes():
-        gone, came = html.escape(" ".join(old[a:b])), html.escape(" ".join(new[c:d]))
-        if kind == "equal":
-            left.append(gone)
-            right.append(came)
-            continue
-        left += [f"<del>{gone}</del>"] if gone else []
-        right += [f"<ins>{came}</ins>"] if came else []
-    return " ".join(left), " ".join(right)
-
-
 def _controls(subject: Subject, at: SteeringSettings) -> dict[str, Any]:
     """Return the controls, by the names of `SteeringSettings`."""
     names = subject.pairs.concepts
@@ -138,18 +108,15 @@ def _controls(subject: Subject, at: SteeringSettings) -> dict[str, Any]:
         options=names, value=at.concepts, description="concepts", rows=len(names), style=WIDE,
         tooltip="Turned to their other value, all at once", layout={"width": "254px"},
     )  # fmt: skip
-    switch = widgets.Checkbox(
-        value=at.everywhere, description="at every token", indent=True, style=WIDE,
-        layout={"width": "254px"}, tooltip="Not only once, at the prompt's last token",
-    )  # fmt: skip
-    controls = {
-        "prompt": choice("prompt", subject.prompts, "Text that the model goes on from", "790px"),
+    hint = "Text that the model goes on from"
+    return {
+        "prompt": choice("prompt", subject.prompts, hint, "790px", at.prompt),
         "concepts": concepts,
-        "method": choice("direction from", METHODS, "Where the directions come from"),
+        "method": choice("direction from", METHODS, "Where the directions come from", at=at.method),
         "layer": whole("layer", at.layer, 1, subject.llama.n_layers, "Output of this block"),
         "strength": real("strength", at.strength, 0.0, 4.0, 0.25, "Typical shifts to add"),
-        "everywhere": switch,
+        "everywhere": switch(
+            "at every token", at.everywhere, "Not only once, at the prompt's last"
+        ),
         "seed": whole("seed", at.seed, 0, 999, "Draws the continuations"),
     }
-    controls["prompt"].value, controls["method"].value = at.prompt, at.method
-    return controls

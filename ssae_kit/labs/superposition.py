@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ssae_kit.labs.base import Lab, Report
-from ssae_kit.labs.parts import WIDE, button, choice, heading, real, row, values, whole
+from ssae_kit.labs.parts import choice, heading, places, real, row, switch, values, whole
 from ssae_kit.labs.superposition_run import (
     EVERY,
     N_RUNS,
@@ -66,10 +66,7 @@ class SuperpositionLab(Lab):
             min=0, max=EVERY, step=EVERY, interval=150, description="Replay the training"
         )
         self._linked = widgets.jslink((self._play, "value"), (self.moment, "value"))
-        self._buttons = [
-            button(name, hint, lambda changes=changes: self._go(changes))  # type: ignore[misc]
-            for name, (changes, hint) in PLACES.items()
-        ]
+        self._buttons = places(PLACES, self.go_to)
         rows = [
             row(*controls.values()),
             heading("Places to visit (all else as at the start):"),
@@ -119,8 +116,9 @@ class SuperpositionLab(Lab):
         """Only three dimensions can be turned."""
         self.turn.disabled = self.controls["d_hidden"].value != 3
 
-    def _go(self, changes: dict[str, Any]) -> None:
-        self.set(**vars(replace(self.start_at, **changes)))
+    def go_to(self, place: str) -> None:
+        """Go back to the start, and from there to a key of `PLACES`."""
+        self.set(**vars(replace(self.start_at, **PLACES[place][0])))
 
     def _redraw(self, _: Any) -> None:
         """Show another moment, or another side, of what has been computed."""
@@ -134,18 +132,12 @@ class SuperpositionLab(Lab):
 
 def _controls(at: SuperpositionSettings) -> dict[str, Any]:
     """Return the controls, by the names of `SuperpositionSettings`."""
-    switch = widgets.Checkbox(
-        value=at.relu_output, description="ReLU on the output", indent=True, style=WIDE,
-        layout={"width": "254px"}, tooltip="Without it the model is linear",
-    )  # fmt: skip
-    controls = {
+    return {
         "n_features": whole("features", at.n_features, 2, 12, "Features to store"),
         "d_hidden": whole("dimensions", at.d_hidden, 2, 3, "Dimensions of the narrow layer"),
         "sparsity": real("sparsity", at.sparsity, 0.0, 0.99, 0.01, "Probability that a feature is zero"),
         "decay": real("importance decay", at.decay, 0.5, 1.0, 0.05, "Importance as a share of the one before"),
-        "relation": choice("neighbours are", get_args(Relation), "How 0 and 1, 2 and 3, ... go together"),
-        "relu_output": switch,
+        "relation": choice("neighbours are", get_args(Relation), "How 0 and 1, 2 and 3, ... go together", at=at.relation),
+        "relu_output": switch("ReLU on the output", at.relu_output, "Without it the model is linear"),
         "seed": whole("seed", at.seed, 0, 999, "Draws starts and batches"),
     }  # fmt: skip
-    controls["relation"].value = at.relation
-    return controls
