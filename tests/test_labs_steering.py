@@ -1,52 +1,33 @@
-"""The Steering lab without a browser, on a small untrained Llama and on the bundled one's world."""
-
-import json
+"""The Steering lab's own: its texts and figure against the kit's numbers."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import llama, steering, world
-from ssae_kit.labs import SteeringLab, SteeringSettings, Subject, steering_run
-from ssae_kit.labs.steering import plain, side_by_side
-from ssae_kit.training import TrainingConfig
+from ssae_kit.labs import SteeringSettings, steering_run
+from ssae_kit.labs.texts import plain, side_by_side
+from tests import labs as small
+from tests.labs import finished
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    """Few texts and a short training: here the view is tested, not steering."""
-    monkeypatch.setattr(steering_run, "N_TEXTS", 2)
-    monkeypatch.setattr(steering_run, "STRENGTHS", (0.0, 2.0))
-    monkeypatch.setattr(steering_run, "TRAINING", TrainingConfig(steps=20, batch_size=16))
+    small.shorten(monkeypatch, "SteeringLab")
 
 
 @pytest.fixture(scope="module")
 def subject():
-    model = llama.load()
-    pairs = world.concept_pairs(60, torch.Generator().manual_seed(0))
-    prompts, _ = world.prompts(3, torch.Generator().manual_seed(1))
-
-    def values_of(text):
-        return world.parse(text).sentences[0].state.binary()
-
-    return Subject(
-        model, pairs, prompts, values_of, world.read, world.VALUES, n_sentences=1, n_tokens=22
-    )
+    return small.subject()
 
 
 @pytest.fixture(scope="module")
-def lab(subject):
-    made = SteeringLab(subject)
+def lab():
+    made = small.make("SteeringLab")
     yield made
     made.close()
-
-
-def finished(lab):
-    lab.wait()
-    assert lab.error == ""
-    return lab.result
 
 
 def test_the_figure_shows_the_kits_own_numbers(lab, subject):
@@ -103,28 +84,10 @@ def test_a_prompt_of_ones_own_comes_first_and_a_bad_one_is_explained(lab, subjec
     finished(lab)
 
 
-def test_the_exported_cell_makes_the_same_texts(lab, subject, displayed, monkeypatch):
-    monkeypatch.setattr("ssae_kit.labs.bundled", lambda model: subject)
-    lab.set(concepts=("tense", "size"), method="random", strength=1.0, everywhere=True, seed=4)
-    result = finished(lab)
-    export = lab.export()
-    assert json.loads(json.dumps(export.settings))["concepts"] == ["tense", "size"]
-    names = {}
-    exec(compile(export.code, "exported cell", "exec"), names)
-    assert names["texts"] == result.texts
-    assert len(displayed) == 2
-
-
 def test_directions_are_found_once_per_layer_and_method(subject):
     first = subject.directions("SSAE latent", 2)
     assert subject.directions("SSAE latent", 2) is first
     assert first.shape == (7, subject.llama.d_model)
-
-
-def test_every_control_is_labelled_and_explained(lab):
-    for name, control in lab.controls.items():
-        assert control.description, name
-        assert control.tooltip, name
 
 
 RANDOM = st.builds(
@@ -138,9 +101,7 @@ RANDOM = st.builds(
 )
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@small.randomly
 @given(RANDOM)
 def test_random_settings_are_what_is_computed(lab, wanted):
     lab.set(**wanted)

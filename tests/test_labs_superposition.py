@@ -1,37 +1,30 @@
-"""The Superposition lab without a browser, and the hook of the toy model's training."""
-
-import json
+"""The Superposition lab's own: its figure, its replay, the hook of the toy model's training."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import superposition
-from ssae_kit.labs import SuperpositionLab, SuperpositionSettings, superposition_run
+from ssae_kit.labs import SuperpositionSettings
 from ssae_kit.labs.superposition import PLACES
 from ssae_kit.plots.superposition_lab import flat
 from ssae_kit.synthetic.features import sample_features
+from tests import labs as small
+from tests.labs import finished
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    """A few updates: here the view is tested, not the geometry."""
-    monkeypatch.setattr(superposition_run, "STEPS", 60)
+    small.shorten(monkeypatch, "SuperpositionLab")
 
 
 @pytest.fixture(scope="module")
 def lab():
-    made = SuperpositionLab()
+    made = small.make("SuperpositionLab")
     yield made
     made.close()
-
-
-def finished(lab):
-    lab.wait()
-    assert lab.error == ""
-    return lab.result
 
 
 def toy(on_step=None):
@@ -76,17 +69,6 @@ def test_the_figure_shows_the_kits_own_numbers(lab):
     np.testing.assert_allclose(bars.y, superposition.dimensionality(directions[None])[0])
 
 
-def test_a_new_change_cancels_the_running_computation(lab, monkeypatch):
-    monkeypatch.setattr(superposition_run, "STEPS", 10**6)
-    lab.controls["seed"].value = 5
-    old = lab._job
-    monkeypatch.setattr(superposition_run, "STEPS", 20)
-    lab.controls["seed"].value = 6
-    finished(lab)
-    assert old.cancelled.is_set()
-    assert not old.thread.is_alive()
-
-
 def test_the_replay_goes_back_to_the_start(lab):
     lab.set(**vars(SuperpositionSettings()))
     result = finished(lab)
@@ -121,23 +103,9 @@ def test_what_cannot_be_is_explained_in_place(lab):
 
 @pytest.mark.parametrize("name", PLACES)
 def test_every_place_can_be_visited(lab, name):
-    changes, _ = PLACES[name]
-    lab._go(changes)
+    lab.go_to(name)
     finished(lab)
-    assert vars(lab.settings()) == vars(SuperpositionSettings()) | changes
-
-
-def test_the_exported_cell_makes_the_same_figure(lab, displayed):
-    lab.set(**vars(SuperpositionSettings(n_features=6, d_hidden=3, decay=0.8, seed=4)))
-    finished(lab)
-    export = lab.export()
-    assert json.loads(json.dumps(export.settings)) == vars(lab.settings())
-    names = {}
-    exec(compile(export.code, "exported cell", "exec"), names)
-    made = names["outcome"].figure(turn=float(lab.turn.value)).data
-    for i in (1, 4, 6):
-        np.testing.assert_allclose(lab.fig.data[i].y, made[i].y, err_msg=str(i))
-    assert len(displayed) == 2
+    assert vars(lab.settings()) == vars(SuperpositionSettings()) | PLACES[name][0]
 
 
 RANDOM = st.builds(
@@ -152,9 +120,7 @@ RANDOM = st.builds(
 )
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@small.randomly
 @given(RANDOM)
 def test_random_settings_are_computed_or_explained(lab, wanted):
     lab.set(**vars(wanted))

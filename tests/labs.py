@@ -1,0 +1,109 @@
+"""Labs made small and quick, for the tests of what they share and of each one's own."""
+
+import functools
+
+import torch
+from hypothesis import HealthCheck, settings
+
+from ssae_kit import labs, llama, world
+from ssae_kit.autoencoders import TopKSAE
+from ssae_kit.labs import (
+    dictionary_run,
+    latents_run,
+    shift_run,
+    steering_run,
+    superposition_run,
+)
+from ssae_kit.training import TrainingConfig
+
+NAMES = ("DictionaryLab", "LatentLab", "ShiftLab", "SteeringLab", "SuperpositionLab")
+SHORT = {
+    "DictionaryLab": (dictionary_run, {"STEPS": 6, "N_TRAIN": 300, "N_TEST": 60}),
+    "LatentLab": (latents_run, {"N_TEXTS": 2, "N_TOKENS": 6}),
+    "ShiftLab": (
+        shift_run,
+        {
+            "TRAINING": TrainingConfig(steps=6, batch_size=16, record_every=2),
+            "N_TRAIN": 60,
+            "N_TEST": 40,
+        },
+    ),
+    "SteeringLab": (
+        steering_run,
+        {
+            "N_TEXTS": 2,
+            "STRENGTHS": (0.0, 2.0),
+            "TRAINING": TrainingConfig(steps=20, batch_size=16),
+        },
+    ),
+    "SuperpositionLab": (superposition_run, {"STEPS": 60}),
+}
+"""What is shortened where: here the view is tested, not what is learned."""
+
+randomly = settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def shorten(monkeypatch, name):
+    module, values = SHORT[name]
+    for key, value in values.items():
+        monkeypatch.setattr(module, key, value)
+
+
+def make(name):
+    """A lab on the smallest subject of its kind."""
+    if name == "SteeringLab":
+        return labs.SteeringLab(subject())
+    return labs.LatentLab(dictionary()) if name == "LatentLab" else getattr(labs, name)()
+
+
+def finished(lab):
+    lab.wait(300.0)
+    assert lab.error == ""
+    return lab.result
+
+
+@functools.cache
+def subject():
+    """The bundled Llama with few pairs and short texts."""
+
+    def values_of(text):
+        return world.parse(text).sentences[0].state.binary()
+
+    pairs = world.concept_pairs(60, torch.Generator().manual_seed(0))
+    prompts, _ = world.prompts(3, torch.Generator().manual_seed(1))
+    return labs.Subject(
+        llama.load(), pairs, prompts, values_of, world.read, world.VALUES, n_sentences=1, n_tokens=22
+    )  # fmt: skip
+
+
+@functools.cache
+def dictionary():
+    """An untrained dictionary of the bundled Llama with a dead latent, the last one."""
+    model = subject().llama
+    texts, _ = world.prompts(20, torch.Generator().manual_seed(2))
+    states = llama.token_states(model, texts, 3).states
+    sae = TopKSAE(1, model.d_model, 24, generator=torch.Generator().manual_seed(3), k=4)
+    sae.calibrate_(states)
+    with torch.no_grad():
+        sae.encoder_bias[0, -1] = -100.0
+    return labs.TokenDictionary.of(model, 3, sae, texts)
+
+
+def ends(control):
+    """The values at the ends of a control, or all that it offers."""
+    if hasattr(control, "options"):
+        several = isinstance(control.value, tuple)
+        return [(), tuple(control.options)] if several else list(control.options)
+    if isinstance(control.value, str):
+        return ["", "the queen"]
+    return [getattr(control, "min", False), getattr(control, "max", True)]
+
+
+def anywhere(control, choose):
+    """A random value that a control can take."""
+    if hasattr(control, "options") or isinstance(control.value, bool | str):
+        return choose.choice(ends(control))
+    places = int((control.max - control.min) / control.step + 1.5)
+    return control.min + control.step * choose.randrange(places)

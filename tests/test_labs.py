@@ -1,0 +1,159 @@
+"""What all labs share, without a browser: when they compute, what they show, what they export."""
+
+import json
+import random
+import resource
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from ssae_kit import labs
+from ssae_kit.labs.__main__ import NAMES, page
+from ssae_kit.plots.show import STATIC
+from tests import labs as small
+from tests.labs import finished
+
+
+@pytest.fixture(params=small.NAMES)
+def lab(request, monkeypatch):
+    small.shorten(monkeypatch, request.param)
+    made = small.make(request.param)
+    yield made
+    made.close()
+
+
+def hold(lab, monkeypatch):
+    """Make its computation go on until it is cancelled; returns an event: it has begun."""
+    begun = threading.Event()
+
+    def endless(_, report):
+        while True:
+            begun.set()
+            report(0.5, None)
+
+    monkeypatch.setattr(lab, "compute", endless)
+    return begun
+
+
+def test_nothing_is_computed_before_the_lab_is_seen(lab):
+    assert not lab.busy
+    assert lab.result is None
+    lab.words_shown.views = 1  # what a browser reports when it draws the lab
+    assert finished(lab) is not None
+
+
+def test_a_lab_that_is_no_longer_seen_stops(lab, monkeypatch):
+    begun = hold(lab, monkeypatch)
+    lab.words_shown.views = 1
+    assert begun.wait(60.0)
+    lab.words_shown.views = 0
+    lab.wait(10.0)
+    assert not lab.busy
+
+
+def test_a_new_change_cancels_the_running_computation(lab, monkeypatch):
+    with monkeypatch.context() as patch:
+        begun = hold(lab, patch)
+        lab.start()
+        assert begun.wait(60.0)
+    old = lab._job
+    lab.controls["seed"].value += 1
+    finished(lab)
+    assert old.cancelled.is_set()
+    assert not old.thread.is_alive()
+
+
+def test_controls_at_their_ends_draw_a_figure_or_explain_themselves(lab):
+    start = {name: control.value for name, control in lab.controls.items()}
+    for name, control in lab.controls.items():
+        for end in small.ends(control):
+            lab.set(**start | {name: end})
+            lab.wait(300.0)
+            expected = lab.error or lab.words(lab.settings(), lab.result)
+            assert lab.words_shown.text == expected != ""
+
+
+def test_every_control_and_button_is_labelled_and_explained(lab):
+    for name, control in lab.controls.items():
+        assert control.description, name
+        assert control.tooltip, name
+    for button in getattr(lab, "_buttons", ()):
+        assert button.description
+        assert button.tooltip
+
+
+def test_an_exception_becomes_a_sentence(lab, monkeypatch):
+    def fail(*_):
+        raise ValueError("the world has ended.")
+
+    monkeypatch.setattr(lab, "compute", fail)
+    lab.start()
+    lab.wait()
+    assert lab.words_shown.text == lab.error == "This did not work: the world has ended."
+
+
+def test_the_exported_cell_makes_the_same_figure_and_words(lab, displayed, monkeypatch):
+    monkeypatch.setattr(labs, "bundled", lambda model: small.subject())
+    choose = random.Random(1)
+    lab.set(**{n: small.anywhere(c, choose) for n, c in lab.controls.items() if n != "relation"})
+    finished(lab)
+    export = lab.export()
+    said = {name: control.value for name, control in lab.controls.items()}
+    assert json.loads(json.dumps(export.settings)) == json.loads(json.dumps(said))
+    names = {"dictionary": small.dictionary()}
+    exec(compile(export.code, "exported cell", "exec"), names)
+    picture, caption = displayed
+    made = picture["application/vnd.plotly.v1+json"]["data"]
+    assert len(made) == len(lab.fig.data)
+    outcome = names["outcome"]
+    assert outcome.words() in lab.words_shown.text
+    assert outcome.words() in caption["text/markdown"]
+    for shown, again in zip(lab.fig.data, outcome.figure().data, strict=True):
+        for axis in ("x", "y", "z"):
+            if shown[axis] is not None and np.asarray(shown[axis]).dtype.kind == "f":
+                np.testing.assert_allclose(shown[axis], again[axis], err_msg=shown.name)
+
+
+def test_a_static_reading_gets_a_picture_and_a_sentence(lab, displayed, monkeypatch):
+    monkeypatch.setattr(sys.modules["ssae_kit.plots.show"], "png", lambda fig: b"picture")
+    monkeypatch.setenv(STATIC, "1")
+    lab._ipython_display_()
+    picture, caption = displayed
+    assert set(picture) == {"image/png", "text/plain"}
+    assert lab.sentence in caption["text/markdown"]
+
+
+def test_live_there_is_the_widget_and_the_sentence(lab, displayed, monkeypatch):
+    monkeypatch.delenv(STATIC, raising=False)
+    lab._ipython_display_()
+    (bundle,) = displayed
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == lab.sentence
+
+
+def test_two_hundred_random_operations_leave_no_exception_and_no_memory(lab):
+    choose = random.Random(0)
+    lab.start()
+    finished(lab)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for step in range(200):
+        control = choose.choice(list(lab.controls.values()))
+        control.value = small.anywhere(control, choose)
+        if step % 20 == 0:
+            lab.wait(300.0)
+            assert lab.words_shown.text
+    lab.wait(300.0)
+    assert not lab.busy
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
+    assert grown < 60_000, f"memory grew by {grown} KiB"  # one figure is 5 MiB; 200 would be 1 GiB
+    assert threading.active_count() < 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_of_a_lab_is_a_notebook_that_shows_it(name):
+    (cell,) = page(name).cells
+    assert cell.source.endswith(f"labs.{name}()")
+    assert isinstance(getattr(labs, name), type)
+    assert name in small.NAMES
