@@ -112,7 +112,7 @@ def test_the_exported_cell_makes_the_same_figure_and_words(lab, displayed, monke
     assert outcome.words() in caption["text/markdown"]
     for shown, again in zip(lab.fig.data, outcome.figure().data, strict=True):
         for axis in ("x", "y", "z"):
-            if shown[axis] is not None and np.asarray(shown[axis]).dtype.kind == "f":
+            if axis in shown and np.asarray(shown[axis]).dtype.kind == "f":
                 np.testing.assert_allclose(shown[axis], again[axis], err_msg=shown.name)
 
 
