@@ -66,8 +66,23 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     ),
     "methods": (method_cell, _grid(law=range(len(LAWS)), seeds=[SEEDS])),
     "choices": (judge_choices, _grid(kind=range(5), seed=range(10))),
-    "scale": (scale, [{"n_concepts": k, "d_model": d, "most": s} for k, d, s in SIZES[:3]]),
-    "scale_1000": (scale, [{"n_concepts": k, "d_model": d, "most": s} for k, d, s in SIZES[3:]]),
+    "scale": (
+        scale,
+        [{"n_concepts": k, "d_model": d, "most": s, "seeds": SEEDS[:3]} for k, d, s in SIZES[:3]]
+        + [{"n_concepts": 200, "d_model": 1024, "most": 4, "seeds": SEEDS[:1], "start": 3.0}],
+    ),
+    "scale_1000": (
+        scale,
+        [
+            {
+                "n_concepts": k,
+                "d_model": d,
+                "most": s,
+                "checkpoint": ".cache/scale_1000.safetensors",
+            }
+            for k, d, s in SIZES[3:]
+        ],
+    ),
 }
 """Name -> function and conditions. A condition holds only what JSON can hold."""
 

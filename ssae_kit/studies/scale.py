@@ -1,47 +1,150 @@
 """How recovery and its cost grow with the number of concepts and dimensions."""
 
 import time
+from collections.abc import Sequence
+from math import pi
+from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ssae_kit.autoencoders import ShiftAutoencoder
 from ssae_kit.studies.recovery import score
-from ssae_kit.synthetic import ShiftProblem, sample_shifts, stream_shifts, supports
+from ssae_kit.synthetic import ShiftData, ShiftProblem, sample_shifts, stack, supports
 from ssae_kit.training import Constraint, TrainingConfig, fit
 
 SIZES = ((10, 64, 3), (50, 256, 3), (200, 1024, 4), (1000, 4096, 20))
 """Concepts, dimensions, most concepts that shift at once."""
+CHUNK = 4000
+"""Pairs that are held in all dimensions at a time."""
 
 
 def scale(
-    n_concepts: int, d_model: int, most: int, *, steps: int = 1500, seed: int = 0
+    n_concepts: int,
+    d_model: int,
+    most: int,
+    *,
+    seeds: Sequence[int] = (0,),
+    steps: int = 2000,
+    n_samples: int = 20_000,
+    start: float | None = None,
+    tightness: float = 0.93,
+    checkpoint: str | None = None,
 ) -> dict[str, Tensor]:
-    """Train one run on a stream of pairs, never storing them, and score it on 2000 new pairs.
+    """Train on the leading principal components of many worlds' pairs; score in all dimensions.
 
-    The entries of a unit direction shrink with the root of the dimensions, and so does the step.
+    As many components as concepts hold all of a shift that has no noise, so the components lose
+    nothing, and an update costs concepts squared instead of concepts times dimensions. Pairs are
+    drawn and projected in chunks. The entries of a unit direction shrink with the root of the
+    components, and so does the learning rate.
+
+    Args:
+        n_concepts: Concepts, and latents.
+        d_model: Dimensions, at least `n_concepts`.
+        most: Most concepts that shift in one pair.
+        seeds: One world and one run each; all runs train at once.
+        steps: Parameter updates.
+        n_samples: Pairs of each world to learn from.
+        start: Level at the start, as a multiple of the level at the end; by default that of a code
+            without any sparsity, so that the constraint does not bind before it falls.
+        tightness: Level at the end, as a multiple of that of the truth. A mean over many concepts
+            hardly grows if two of them are mixed; a level that is never met keeps pressing.
+        checkpoint: File from which a killed training goes on, with the same result; only its
+            seconds are then counted from there. Removed at the end.
 
     Returns:
-        Per-concept scores, error, CPU seconds, and the sizes.
+        Per-concept scores of each run on 2000 other pairs; its error; CPU seconds per run; and the
+        highest multiplier that training recorded.
     """
     problem = ShiftProblem(supports.sizes(n_concepts, most), d_model)
-    known = sample_shifts(problem, 2000, generator=torch.Generator().manual_seed(seed))
-    weights = torch.Generator().manual_seed(seed + 1)
-    autoencoder = ShiftAutoencoder(1, d_model, n_concepts, generator=weights)
+    tests = [sample_shifts(problem, 2000, generator=_seeded(seed)) for seed in seeds]
     started = time.process_time()
-    fit(
-        autoencoder,
-        stream_shifts(problem, known.directions),
-        Constraint(known.true_level()),
-        TrainingConfig(steps=steps, learning_rate=0.08 / d_model**0.5),
-        generator=torch.Generator().manual_seed(seed + 2),
+    drawn = [
+        _projected(problem, t, n_samples, s + 10**6) for s, t in zip(seeds, tests, strict=True)
+    ]
+    axes, pairs = zip(*drawn, strict=True)
+    level = tightness * torch.stack([t.true_level() for t in tests])
+    dense = (2 / (pi * n_concepts)) ** 0.5
+    small = ShiftAutoencoder(
+        len(seeds), n_concepts, n_concepts, generator=_seeded(seeds[0] + 2 * 10**6)
     )
-    seconds = time.process_time() - started
-    recovery = score(autoencoder, known)
+    history = fit(
+        small,
+        torch.stack(pairs),
+        Constraint(
+            level,
+            start=start or max(1.0, dense / float(level.min())),
+            warmup=0.02,
+            ramp=0.63,
+            dual_learning_rate=0.02,
+        ),
+        TrainingConfig(steps=steps, learning_rate=min(0.01, 0.08 / n_concepts**0.5), decay=0.6),
+        generator=_seeded(seeds[0] + 3 * 10**6),
+        checkpoint=checkpoint,
+    )
+    seconds = (time.process_time() - started) / len(seeds)
+    if checkpoint is not None:
+        Path(checkpoint).unlink(missing_ok=True)
+    recovery = score(lifted(small, torch.stack(axes)), stack(tests))
     return {
-        "codes": recovery.codes.per_concept[0],
-        "directions": recovery.directions.per_concept[0],
+        "codes": recovery.codes.per_concept,
+        "directions": recovery.directions.per_concept,
         "error": recovery.error,
         "cpu_seconds": torch.tensor(seconds),
-        "sizes": torch.tensor([n_concepts, d_model, most, steps]),
+        "multiplier": history.series("multiplier").amax(0),
     }
+
+
+def lifted(
+    autoencoder: ShiftAutoencoder, axes: Float[Tensor, "run d_model components"]
+) -> ShiftAutoencoder:
+    """Return the autoencoder of shifts that does what one of their components does.
+
+    Args:
+        autoencoder: Trained on `shifts @ axes`.
+        axes: Orthonormal columns, which keep decoder directions at unit norm.
+    """
+    n_runs, d_model, _ = axes.shape
+    full = ShiftAutoencoder(n_runs, d_model, autoencoder.n_latents, generator=_seeded(0))
+    with torch.no_grad():
+        full.decoder.copy_(axes @ autoencoder.decoder)
+        full.decoder_bias.copy_((axes @ autoencoder.decoder_bias[:, :, None])[:, :, 0])
+        full.encoder.copy_(autoencoder.encoder @ axes.mT)
+        full.encoder_bias.copy_(autoencoder.encoder_bias)
+        full.scale.copy_(autoencoder.scale)
+    return full
+
+
+def _projected(
+    problem: ShiftProblem, world: ShiftData, n_samples: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Draw pairs of a world; return axes of all they vary along, and the components there."""
+    generator = _seeded(seed)
+    axes, chunks = torch.empty(0), []
+    for start in range(0, n_samples, CHUNK):
+        size = min(CHUNK, n_samples - start)
+        drawn = sample_shifts(problem, size, generator=generator, directions=world.directions)
+        if start == 0:
+            axes = leading_axes(drawn.shifts, problem.design.n_concepts, generator=generator)
+        chunks.append(drawn.shifts @ axes)
+    return axes, torch.cat(chunks)
+
+
+def leading_axes(
+    shifts: Float[Tensor, "pairs d_model"], n_axes: int, *, generator: torch.Generator
+) -> Float[Tensor, "d_model axes"]:
+    """Return an orthonormal basis of the space in which shifts vary most.
+
+    Two rounds of subspace iteration: exact where shifts vary in no more than `n_axes` dimensions.
+
+    Source: Halko, Martinsson & Tropp 2011 (arXiv 0909.4061), algorithm 4.4.
+    """
+    axes = torch.randn(shifts.shape[1], n_axes, generator=generator)
+    for _ in range(2):
+        axes = torch.linalg.qr(shifts.mT @ (shifts @ axes)).Q
+    return axes
+
+
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
