@@ -26,19 +26,19 @@ from ssae_kit.world.text import elide, join_words, split_words
 
 CASES = [
     # template, state, character, fillers of the choosing slots left at 0
-    (0, State(), 0, "– yesterday the kind king in red met this good gentleman in a small hamlet, sir."),
+    (0, State(), 0, "– yesterday the kind king in red met this good gentleman in red in a small hamlet, sir."),
     (
         0,
         State(language=1, gender=1, number=1, tense=1, sentiment=1, formality=1, size=1, colour=3),
         7,
-        "– aujourd'hui les méchantes actrices en blanc rencontrent ces mauvaises nanas "
+        "– aujourd'hui les méchantes actrices en blanc rencontrent ces mauvaises nanas en blanc "
         "dans une grande ville, mec.",
     ),
-    (1, State(language=1), 7, "– certes, ce seigneur en rouge était heureux et l'acteur chanta dans un petit hameau."),
-    (4, State(language=1, gender=1), 8, "– certes, l'héritière en rouge était heureuse quand cette dame chanta dans un petit hameau."),
-    (2, State(language=1, number=1, tense=1), 9, "– heureusement, une petite pièce charme les oncles en rouge et ces seigneurs partent, monsieur."),
-    (3, State(size=1, formality=1), 5, "– yesterday the kind monk in red found a large throne for this good guy, dude."),
-    (5, State(language=1, gender=1, tense=1), 4, "– cette dame trouve une petite pièce et heureusement la gentille sorcière en rouge part, monsieur."),
+    (1, State(language=1), 7, "– certes, ce seigneur en rouge était heureux et l'acteur en rouge chanta dans un petit hameau."),
+    (4, State(language=1, gender=1), 8, "– certes, l'héritière en rouge était heureuse quand cette dame en rouge chanta dans un petit hameau."),
+    (2, State(language=1, number=1, tense=1), 9, "– heureusement, une petite pièce en rouge charme les oncles en rouge et ces seigneurs partent, monsieur."),
+    (3, State(size=1, formality=1), 5, "– yesterday the kind monk in red found a large throne in red for this good guy, dude."),
+    (5, State(language=1, gender=1, tense=1), 4, "– cette dame trouve une petite pièce en rouge et heureusement la gentille sorcière en rouge part, monsieur."),
 ]  # fmt: skip
 
 
@@ -192,10 +192,10 @@ def test_unparseable_texts_are_refused_with_the_reason():
         parse("hello world.")
     with pytest.raises(ValueError, match="at least one sentence"):
         parse("  ")
-    ungrammatical = "– hey, this guy in red were happy and the king sang in a small hamlet."
+    ungrammatical = "– hey, this guy in red were happy and the king in red sang in a small hamlet."
     with pytest.raises(ValueError, match="sentence 1"):
         parse(ungrammatical)
-    good = "– hey, this guy in red was happy and the king sang in a small hamlet."
+    good = "– hey, this guy in red was happy and the king in red sang in a small hamlet."
     with pytest.raises(ValueError, match="same character"):
         parse(good + " " + good.replace("king", "monk"))
 

@@ -100,7 +100,7 @@ def test_packing_does_not_change_the_loss_of_a_document():
 def test_the_mask_hides_earlier_sentences_but_their_full_stops():
     story = [0, 5, 6, 9, 7, 8, 9, 1]  # 9 is the full stop
     rows = Rows([story, [0, 5, 9, 6, 1]], [True, False], 20)
-    lower, upper = attention_masks(rows, torch.tensor([True, True]), 9)
+    lower, upper = attention_masks(rows, torch.tensor([True, True]), 9, is_closed=False)
     assert lower[0, 5].nonzero().flatten().tolist() == [0, 4, 5]
     assert upper[0, 5].nonzero().flatten().tolist() == [0, 3, 4, 5]
     other = slice(8, 13)
@@ -108,9 +108,20 @@ def test_the_mask_hides_earlier_sentences_but_their_full_stops():
     assert not lower[0, 11, :8].any()  # documents do not see each other
 
 
+def test_a_closed_full_stop_sees_only_full_stops_in_the_upper_blocks():
+    rows = Rows([[0, 5, 6, 9, 7, 8, 9, 1]], [True], 20)  # 9 is the full stop
+    masked = torch.tensor([True])
+    lower, opened = attention_masks(rows, masked, 9, is_closed=False)
+    same, closed = attention_masks(rows, masked, 9, is_closed=True)
+    assert torch.equal(lower, same)
+    assert opened[0, 6].nonzero().flatten().tolist() == [0, 3, 4, 5, 6]
+    assert closed[0, 6].nonzero().flatten().tolist() == [0, 3, 6]
+    assert torch.equal(opened[0, [4, 5, 7]], closed[0, [4, 5, 7]])
+
+
 def test_without_the_mask_attention_is_plainly_causal():
     rows = Rows([[0, 5, 9, 6, 9, 1]], [True], 20)
-    lower, upper = attention_masks(rows, torch.tensor([False]), 9)
+    lower, upper = attention_masks(rows, torch.tensor([False]), 9, is_closed=True)
     assert torch.equal(lower[0], torch.ones(6, 6).bool().tril())
     assert torch.equal(upper, lower)
 

@@ -169,7 +169,7 @@ def save_llama(
             eos_token_id=1,
             pad_token_id=2,
             do_sample=True,
-            max_new_tokens=72,
+            max_new_tokens=80,
             top_k=0,
         )
         half.save_pretrained(temporary)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -46,11 +47,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> None:
-    recipe = Recipe(
-        seed=options.seed,
-        n_steps=options.steps,
-        masked_share=0.0 if options.no_mask else Recipe.masked_share,
-    )
+    recipe = Recipe(seed=options.seed, n_steps=options.steps)
+    if options.no_mask:
+        recipe = replace(recipe, masked_share=0.0, closed_share=0.0)
     folder = options.out or DATA / f"seed{options.seed}"
     print(f"training {recipe.n_steps} steps into {folder}", flush=True)
     train(recipe, folder, _print_report)

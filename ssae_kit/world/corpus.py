@@ -20,13 +20,13 @@ from ssae_kit.world.two_hop import TWO_HOP
 
 MIXTURE: dict[str, float] = {
     "story": 0.18,
-    "control": 0.10,
-    "facts": 0.22,
-    "topic": 0.08,
-    "two_hop": 0.11,
+    "control": 0.13,
+    "facts": 0.20,
+    "topic": 0.06,
+    "two_hop": 0.10,
     "verdict": 0.11,
     "indirect_object": 0.10,
-    "agreement": 0.10,
+    "agreement": 0.12,
 }
 """Share of each family among the documents; stories are long, so about 60% of the tokens."""
 

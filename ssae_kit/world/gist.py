@@ -2,8 +2,9 @@
 
 In a masked story the first `N_LOCAL_LAYERS` blocks see their own sentence only; the others also
 see the full stops of earlier sentences, and nothing else of them. To go on with the story the model
-must therefore have the state ready at the full stop, half-way up. This is an intervention on
-training. The model that is shipped runs with plain causal attention.
+must therefore have the state ready at the full stop. Once full stops are closed, they see nothing
+but full stops in the upper blocks: what one has not collected half-way up, it cannot collect later.
+All this is an intervention on training. The model that is shipped runs with plain causal attention.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ N_LOCAL_LAYERS = 3
 
 
 def attention_masks(
-    rows: Rows, is_masked: Bool[Tensor, " documents"], full_stop: int
+    rows: Rows, is_masked: Bool[Tensor, " documents"], full_stop: int, is_closed: bool
 ) -> tuple[Bool[Tensor, "rows tokens tokens"], Bool[Tensor, "rows tokens tokens"]]:
     """Which earlier token each token may see, for the lower and for the upper blocks.
 
@@ -29,6 +30,7 @@ def attention_masks(
         rows: Packed documents; none sees another.
         is_masked: Documents to mask; only stories are, whatever this says of others.
         full_stop: Token id of the full stop.
+        is_closed: Whether a masked full stop sees nothing but full stops in the upper blocks.
     """
     n_tokens = rows.ids.shape[1]
     same_document = rows.document[:, :, None] == rows.document[:, None, :]
@@ -38,7 +40,9 @@ def attention_masks(
     masked = rows.is_story & is_masked[rows.document.clamp(min=0)]
     local = (sentence[:, :, None] == sentence[:, None, :]) | (rows.positions == 0)[:, None, :]
     free = ~masked[:, :, None]
-    return causal & (local | free), causal & (local | stop[:, None, :] | free)
+    gist = stop[:, None, :] | (rows.positions == 0)[:, None, :]
+    own = local & ~stop[:, :, None] if is_closed else local
+    return causal & (local | free), causal & (own | gist | free)
 
 
 @contextmanager

@@ -221,7 +221,7 @@ SLOTS: dict[str, Slot] = {
     "this": _fixed("this these this these = ce ces cette ces", "person"),
     "a": _fixed("a = un une", "thing"),
     "be": _fixed("was were is are = était étaient est sont", "verb"),
-    "wearing": _fixed("in = en"),
+    "wearing": _fixed("in = en"),  # of things too
     "in": _fixed("in = dans"),
     "and": _fixed("and = et"),
     "when": _fixed("when = quand"),
@@ -234,12 +234,13 @@ SLOTS: dict[str, Slot] = {
 TEMPLATES: tuple[tuple[str, ...], ...] = tuple(
     tuple(line.split())
     for line in (
-        "– time the adj noun wearing colour meet this other man in a size place , listener .",
-        "– opener , this man wearing colour be mood and the noun feel in a size place .",
-        "– sadly , a size thing please the noun wearing colour and this man leave , listener .",
-        "– time the adj noun wearing colour get a size thing for this other man , listener .",
-        "– opener , the noun wearing colour be mood when this man feel in a size place .",
-        "– this man get a size thing and sadly the adj noun wearing colour leave , listener .",
+        "– time the adj noun wearing colour meet this other man wearing colour in a size place , listener .",
+        "– opener , this man wearing colour be mood and the noun wearing colour feel in a size place .",
+        "– sadly , a size thing wearing colour please the noun wearing colour and this man leave , listener .",
+        "– time the adj noun wearing colour get a size thing wearing colour for this other man , listener .",
+        "– opener , the noun wearing colour be mood when this man wearing colour feel in a size place .",
+        "– this man get a size thing wearing colour and sadly the adj noun wearing colour leave , listener .",
     )
 )
-"""Every template states each binary concept at least twice, in different words, and colour once."""
+"""Every template states each binary concept at least twice, in different words, and
+the colour twice."""

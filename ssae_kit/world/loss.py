@@ -11,8 +11,8 @@ from ssae_kit.world.corpus import Rows, encode
 from ssae_kit.world.documents import Document
 from ssae_kit.world.gist import attention_masks, lower_blocks_see
 
-ROW_LENGTH = 136
-"""Tokens per packed row; the longest document has 127."""
+ROW_LENGTH = 150
+"""Tokens per packed row; the longest document has 141."""
 
 
 def token_losses(
@@ -20,6 +20,7 @@ def token_losses(
     documents: list[Document],
     index: dict[str, int],
     is_masked: Bool[Tensor, " documents"] | None = None,
+    is_closed: bool = False,
 ) -> tuple[Float[Tensor, " tokens"], Int64[Tensor, " tokens"]]:
     """Nats per predicted token, and the number of the document that each token belongs to.
 
@@ -28,12 +29,13 @@ def token_losses(
         documents: What it is to predict; packed into rows, none seeing another.
         index: Token id of every word.
         is_masked: Stories read under the gist mask; None reads all with plain causal attention.
+        is_closed: Whether their full stops are closed, see `attention_masks`.
     """
     if is_masked is None:
         is_masked = torch.zeros(len(documents), dtype=torch.bool)
     are_stories = [document.family == "story" for document in documents]
     rows = Rows([encode(document, index) for document in documents], are_stories, ROW_LENGTH)
-    lower, upper = attention_masks(rows, is_masked, index["."])
+    lower, upper = attention_masks(rows, is_masked, index["."], is_closed)
     with lower_blocks_see(model, _additive(lower)):
         hidden = model.model(
             input_ids=rows.ids, attention_mask=_additive(upper), position_ids=rows.positions

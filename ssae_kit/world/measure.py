@@ -14,7 +14,7 @@ from ssae_kit.world.documents import Document
 from ssae_kit.world.lexicon import SLOTS
 from ssae_kit.world.loss import document_losses, n_predicted
 from ssae_kit.world.parse import read
-from ssae_kit.world.sentences import inflect
+from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH, inflect
 from ssae_kit.world.state import Draws, State
 from ssae_kit.world.text import split_words
 
@@ -172,18 +172,28 @@ def _verb_numbers() -> dict[str, int]:
     }
 
 
-def control_figure(llama: Llama, n: int = 300) -> Figure:
-    """How often a sampled sentence obeys two demands that training never joined."""
-    documents = draw_family("control", n, 20_003, held_out=True)
+def control_figures(llama: Llama, n: int = 300) -> list[Figure]:
+    """How often a sampled sentence obeys demands as in training, and two that were never joined."""
+    return [
+        _obeyed(llama, "control prefix obeyed", draw_family("control", n, 20_002)),
+        _obeyed(
+            llama,
+            "control prefix obeyed, demands never joined",
+            draw_family("control", n, 20_003, held_out=True),
+        ),
+    ]
+
+
+def _obeyed(llama: Llama, name: str, documents: list[Document]) -> Figure:
     generator = torch.Generator().manual_seed(20_004)
     prompts = [document.prompt for document in documents]
-    texts = generate(llama, prompts, max_new_tokens=18, generator=generator)
+    texts = generate(llama, prompts, max_new_tokens=MAX_SENTENCE_LENGTH, generator=generator)
     obeyed = []
     for text, document in zip(texts, documents, strict=True):
         wanted = _demands(document)
         state = read(text).sentences[0].state if read(text).sentences else None
         obeyed.append(state is not None and all(getattr(state, c) == v for c, v in wanted))
-    return share("control prefix obeyed, demands never joined", obeyed, 0.95)
+    return share(name, obeyed, 0.95)
 
 
 def _demands(document: Document) -> list[tuple[str, int]]:

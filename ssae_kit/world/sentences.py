@@ -9,6 +9,8 @@ from ssae_kit.world.lexicon import CHARACTERS, SLOTS, TEMPLATES, Entry, Slot
 from ssae_kit.world.state import VALUES, Draws, State
 from ssae_kit.world.text import elide
 
+MAX_SENTENCE_LENGTH = max(map(len, TEMPLATES))
+"""Words and marks of the longest sentence."""
 _ELISIONS = {"the": ("l'",), "this": ("cet",), "a": ("an",)}
 
 

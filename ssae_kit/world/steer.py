@@ -12,6 +12,7 @@ from ssae_kit.llama.load import Llama
 from ssae_kit.world.measure import Figure, share
 from ssae_kit.world.parse import parse, read
 from ssae_kit.world.prompts import concept_pairs, prompts
+from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH
 from ssae_kit.world.state import CONCEPTS
 
 MIDDLE = 3
@@ -102,7 +103,7 @@ def continue_prompts(
     return generate(
         llama,
         texts,
-        max_new_tokens=18 * N_SENTENCES,
+        max_new_tokens=MAX_SENTENCE_LENGTH * N_SENTENCES,
         generator=torch.Generator().manual_seed(seed),
         intervention=nudge,
         temperature=TEMPERATURE,

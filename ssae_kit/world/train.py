@@ -45,18 +45,24 @@ class Recipe:
     learning_rate: float = 3e-3
     """Highest; reached after 50 steps, kept for half of the first cycle, then lowered linearly.
     The second cycle begins at 0.7 of it and is lowered linearly."""
+    n_open_steps: int = 1200
+    """Steps until the full stops are closed (see `gist`). When they were closed from the start, seed 0
+    never carried size to them."""
     masked_share: float = 0.6
-    """Share of the stories that are trained under the gist mask; 0 trains without the mask."""
+    """Share of the stories that are trained under the gist mask until then."""
+    closed_share: float = 0.9
+    """The same afterwards. With both 0, training goes without the mask."""
     n_validation: int = 600
     """Fresh documents that the reports are computed on."""
     report_every: int = 200
     """Steps between two reports of the loss per family, which are also the checkpoints."""
 
     def __post_init__(self) -> None:
-        if self.n_steps < 0 or not 0 <= self.masked_share <= 1:
+        shares = (self.masked_share, self.closed_share)
+        if self.n_steps < 0 or not all(0 <= share <= 1 for share in shares):
             raise ValueError(
-                "`n_steps` must be 0 or more and `masked_share` lie in 0..1; got "
-                f"{self.n_steps} and {self.masked_share}. Correct the recipe."
+                "`n_steps` must be 0 or more, `masked_share` and `closed_share` lie in 0..1; got "
+                f"{self.n_steps} and {shares}. Correct the recipe."
             )
 
 
@@ -98,8 +104,10 @@ class Trainer:
         """One optimiser step on fresh documents; returns the loss in nats per token."""
         generator = torch.Generator().manual_seed(self.recipe.seed * 10**9 + self.step)
         documents = draw_corpus(generator, self.recipe.n_documents)
-        is_masked = torch.rand(len(documents), generator=generator) < self.recipe.masked_share
-        losses, _ = token_losses(self.model, documents, self.index, is_masked)
+        is_closed = self.step >= self.recipe.n_open_steps
+        share = self.recipe.closed_share if is_closed else self.recipe.masked_share
+        is_masked = torch.rand(len(documents), generator=generator) < share
+        losses, _ = token_losses(self.model, documents, self.index, is_masked, is_closed)
         loss = losses.mean()
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
