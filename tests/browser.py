@@ -1,5 +1,6 @@
 """A real browser and the servers it visits, for the tests marked `browser`."""
 
+import functools
 import os
 import shutil
 import socket
@@ -14,21 +15,32 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SHOTS = ROOT / "build" / "labs"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SEVERE = ("serious", "critical")
+"""Impacts of an accessibility finding, as axe-core names them, that are too much."""
 NO_NEWS = '{"fetchNews": "false", "checkForUpdates": false}'
 WAIT = 90_000
 """Milliseconds that the browser waits for anything, at most."""
 
 
+@functools.cache
 def missing():
     """What the browser tests lack here; empty if they can run."""
-    lacking = [name for name in ("playwright", "voila") if find_spec(name) is None]
-    lacking += [] if executable() else ["a Chromium or Chrome browser"]
+    needed = ("playwright", "voila", "axe_playwright_python")
+    lacking = [name for name in needed if find_spec(name) is None]
+    lacking += [] if lacking or executable() else ["Chromium (`playwright install chromium`)"]
     return f"needs {' and '.join(lacking)}" if lacking else ""
 
 
+@functools.cache
 def executable():
-    """Path of a browser, or None."""
-    return next((found for found in map(shutil.which, NAMES) if found), None)
+    """Path of the system's browser, else of the one that playwright has downloaded, or None."""
+    from playwright.sync_api import sync_playwright
+
+    for found in filter(None, map(shutil.which, NAMES)):
+        return found
+    with sync_playwright() as playwright:
+        path = playwright.chromium.executable_path
+    return path if Path(path).exists() else None
 
 
 def free_port():
@@ -121,6 +133,18 @@ class Page:
         self.page.mouse.down()
         self.page.mouse.move(x + by, y, steps=4)
         self.page.mouse.up()
+
+    def barriers(self):
+        """Serious findings of axe-core within the lab, as texts; the page around it is Voilà's."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page, context=".ssae-lab").response["violations"]
+        return [
+            f"{rule['id']} ({rule['impact']}): {node['html']}"
+            for rule in found
+            for node in rule["nodes"]
+            if rule["impact"] in SEVERE
+        ]
 
     def shot(self, name):
         SHOTS.mkdir(parents=True, exist_ok=True)

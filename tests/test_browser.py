@@ -1,4 +1,4 @@
-"""The labs in a real browser: JupyterLab and Voilà, by mouse and by keyboard."""
+"""The labs in a real browser: JupyterLab and Voilà, by mouse and by keyboard; axe-core's findings."""
 
 import nbformat
 import pytest
@@ -12,6 +12,8 @@ pytestmark = [
 ]
 
 LABS = {  # lab: the slider that is moved
+    "DictionaryLab": "features",
+    "LatentLab": "latent",
     "ShiftLab": "noise",
     "SuperpositionLab": "features",
     "SteeringLab": "strength",
@@ -83,9 +85,10 @@ def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(jupyterlab, lab):
 
 
 @pytest.mark.parametrize("lab", LABS)
-def test_voila_serves_the_lab_as_a_page(voila, lab):
+def test_voila_serves_the_lab_as_a_page_without_serious_barriers(voila, lab):
     with browser.opened() as page:
         page.page.goto(f"{voila}/voila/render/{lab}.ipynb")
         use(page, LABS[lab])
         page.shot(f"voila_{lab}")
         assert complaints(page) == []
+        assert page.barriers() == []

@@ -2,21 +2,28 @@
 
 First feedback is when the lab says "Computing…", final is when its figure stands. Wall-clock
 seconds depend on what else the machine does, so processor seconds are given beside them. Memory is
-that of a fresh process with one finished lab: what a visitor of a page served by `voila` costs.
+that of the kernel of one visitor of a page that `voila` serves, once the lab has finished: a real
+browser visits, or, where there is none, a fresh process runs the lab.
 """
 
 import json
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
+import psutil
 import torch
 
 from ssae_kit import labs
+from ssae_kit.labs.__main__ import NAMES as LABS
+from ssae_kit.labs.__main__ import page
+from tests import browser
 
-LABS = ("SuperpositionLab", "ShiftLab", "SteeringLab")
 VISITOR = """
 import json, resource, sys
 import torch
@@ -43,7 +50,7 @@ def run() -> dict[str, Any]:
             f"{lab}.{control}": {"ms_to_first_feedback": ms, "s_to_final": s, "cpu_s_to_final": cpu}
             for lab, control, ms, s, cpu in rows
         },
-        "labs.memory_mib_per_visitor": {name: _memory(name) for name in LABS},
+        **_memory(),
         "labs.settings": {"changes_per_control": 2, "threads": 1},
     }
 
@@ -83,11 +90,41 @@ def _other(control: Any) -> Any:
         return tuple(control.options[:2])
     if hasattr(control, "options"):
         return control.options[1]
+    if isinstance(control.value, str):
+        return "the queen"
     up = control.value + control.step
     return up if up <= control.max else control.value - control.step
 
 
-def _memory(name: str) -> int:
+def _memory() -> dict[str, Any]:
+    """Resident memory of a visitor's kernel, in MiB: the most of all labs, and of each."""
+    measure = _without_browser if browser.missing() else _visited
+    found = {name: measure(name) for name in LABS}
+    return {
+        "labs.mb_per_visitor": max(found.values()),
+        "labs.mb_by_lab": found,
+        "labs.visited_by": "a fresh process" if browser.missing() else "a browser",
+    }
+
+
+def _visited(name: str) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        nbformat.write(page(name), Path(folder) / f"{name}.ipynb")
+        command = ("voila", "--no-browser", "--port={port}")
+        with browser.served(Path(folder), *command) as at, browser.opened() as visitor:
+            visitor.page.goto(f"{at}/voila/render/{name}.ipynb")
+            visitor.status("Done")
+            return round(_kernel().memory_info().rss / 2**20)
+
+
+def _kernel() -> psutil.Process:
+    """The only kernel below this process."""
+    below = psutil.Process().children(recursive=True)
+    (kernel,) = [child for child in below if "ipykernel_launcher" in child.cmdline()]
+    return kernel
+
+
+def _without_browser(name: str) -> int:
     done = subprocess.run(
         [sys.executable, "-c", VISITOR, name], capture_output=True, text=True, check=True
     )
