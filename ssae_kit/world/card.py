@@ -237,7 +237,9 @@ _LIMITS = """
   reported separately.
 - Documents were at most seven sentences long; longer texts are outside of what it saw.
 - Probes read an untrained model well above chance, language even perfectly: random layers mix the
-  words of the prompt into its last token. A probe alone is no evidence that a model uses a concept.
+  words of the prompt into its last token. Without the mask a trained model is read as well as with
+  it, and yet steering at the full stop turns nothing: later tokens look at the old words instead. A
+  probe alone is no evidence that a model uses a concept where the probe reads it.
 - The seeds differ. In every one the full stop tells every concept to a probe; but seed 1 does not
   take formality from there when it writes, and seed 0 has not learnt to repeat a colour, so that
   many of its sentences name two.
