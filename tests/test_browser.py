@@ -20,9 +20,7 @@ LABS = {  # lab: the slider that is moved
 }
 NOT_OURS = ("/lsp/status", "cdn.jsdelivr.net", "/voila/files/", "favicon.ico")
 """Requests that JupyterLab and Voilà make themselves, in vain, also without a lab."""
-DRAWN = (
-    "() => JSON.stringify(document.querySelector('.js-plotly-plot').data.map((t) => [t.y, t.z]))"
-)
+DRAWN = "() => JSON.stringify(document.querySelector('.js-plotly-plot').data.map((t) => [t.x, t.y, t.z]))"
 
 
 @pytest.fixture(scope="module")

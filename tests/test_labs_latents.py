@@ -51,9 +51,9 @@ def test_figure_and_texts_show_the_kits_own_numbers(lab):
 def test_the_clamped_texts_are_those_of_the_kits_clamp(lab):
     dictionary = small.dictionary()
     latent = dictionary.clearest
-    lab.set(latent=latent, search="", strength=2.0, seed=5)
+    lab.set(latent=latent, search="", strength=4.0, seed=5)
     result = finished(lab)
-    value = 2.0 * float(dictionary.codes[:, latent].max())
+    value = 4.0 * float(dictionary.codes[:, latent].max())
     with llama.edit(
         dictionary.llama,
         3,

@@ -23,8 +23,8 @@ def prompts():
 
 
 def nudge(model, n_texts, layer=3, at="last"):
-    """A push about as long as a hidden state: far longer ones give one text in every layer."""
-    vectors = 6 * torch.randn(n_texts, model.d_model, generator=torch.Generator().manual_seed(1))
+    """A push twice as long as a hidden state: far longer ones give one text in every layer."""
+    vectors = 15 * torch.randn(n_texts, model.d_model, generator=torch.Generator().manual_seed(1))
     return Intervention(layer, vectors, at)
 
 
