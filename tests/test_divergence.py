@@ -5,7 +5,7 @@ import torch
 
 from ssae_kit.llama import Intervention, load
 from ssae_kit.llama.predict import next_token_log_probs
-from ssae_kit.steering import Prompted, off_target_kl
+from ssae_kit.steering import Prompted, off_target_kl, stacked
 
 PROMPTS = (
     "– the queen in red was sad and the girls wept in a small hut.",
@@ -100,3 +100,19 @@ def test_a_story_that_ended_at_once_has_no_divergence_and_disturbs_no_other(llam
 def test_unequal_lengths_are_refused(llama):
     with pytest.raises(ValueError, match="got 2, 1 and 1"):
         off_target_kl(llama, PROMPTS, WRITTEN[:1], [[]], [])
+
+
+def test_stacked_ways_are_one_batch_and_must_fit_together():
+    push = Intervention(3, torch.ones(2, 4))
+    both = stacked([Prompted(PROMPTS), Prompted(PROMPTS[::-1], push)])
+    assert both.prompts == [*PROMPTS, *PROMPTS[::-1]]
+    assert both.intervention.vectors.tolist() == [[0.0] * 4] * 2 + [[1.0] * 4] * 2
+    assert (both.intervention.layer, both.intervention.at) == (3, "last")
+    assert stacked([Prompted(PROMPTS)] * 2).intervention is None
+    for other in (
+        Prompted(PROMPTS[:1]),
+        Prompted(PROMPTS, Intervention(2, torch.ones(2, 4))),
+        Prompted(PROMPTS, Intervention(3, torch.ones(2, 4), "all")),
+    ):
+        with pytest.raises(ValueError, match="by themselves"):
+            stacked([Prompted(PROMPTS, push), other])

@@ -1,4 +1,5 @@
 import copy
+import threading
 
 import pytest
 import torch
@@ -179,6 +180,43 @@ def test_sampling_is_reproducible_and_leaves_the_global_generator_alone(llama):
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def test_several_ways_at_once_write_what_each_writes_alone(llama):
+    vectors = 30 * torch.randn(8, 16, generator=seeded())
+    alone = [
+        generate(
+            llama, TEXTS, max_new_tokens=6, generator=seeded(3),
+            intervention=Intervention(1, vectors[way]),
+        )
+        for way in (slice(0, 4), slice(4, 8))
+    ]  # fmt: skip
+    both = Intervention(1, vectors)
+    options = {"max_new_tokens": 6, "intervention": both, "n_ways": 2}
+    assert alone[0] + alone[1] == generate(llama, TEXTS * 2, generator=seeded(3), **options)
+    assert alone[0] != alone[1]
+    with pytest.raises(ValueError, match="equal length"):
+        generate(llama, TEXTS, max_new_tokens=6, generator=seeded(), n_ways=3)
+
+
+def test_batches_draw_other_numbers_but_the_ways_of_a_text_the_same(llama):
+    texts = ["a"] * 8
+    options = {"max_new_tokens": 6, "generator": seeded(3), "batch_size": 4}
+    first, second = (row := generate(llama, texts, n_ways=2, **options))[:4], row[4:]
+    assert first == second
+    assert len(set(first)) == 4
+
+
+def test_tokens_come_as_often_as_the_softmax_says(llama):
+    n = 4000
+    written = generate(llama, ["a"] * n, max_new_tokens=1, generator=seeded(4), temperature=0.7)
+    ids = torch.tensor([llama.tokenizer("a")["input_ids"]])
+    expected = (llama.model(ids).logits[0, -1] / 0.7).softmax(-1)
+    for token, share in enumerate(expected.tolist()):
+        word = llama.tokenizer.decode([token], skip_special_tokens=True)
+        if word:
+            error = (share * (1 - share) / n) ** 0.5
+            assert written.count(word) / n == pytest.approx(share, abs=4 * error)
+
+
 def test_one_nudge_touches_only_the_last_token_of_the_prompt(llama):
     ids = torch.tensor([llama.tokenizer(TEXTS[0])["input_ids"]])
     vector = torch.randn(1, 16, generator=seeded())
@@ -217,6 +255,18 @@ def test_the_hook_is_gone_after_an_exception_and_after_an_interrupt(llama):
         assert torch.equal(plain, llama.model(ids).logits)
 
 
+def test_passes_of_another_thread_stay_as_they_are(llama):
+    ids = torch.tensor([[3, 4]])
+    plain, seen = llama.model(ids).logits, []
+    with intervene(llama, Intervention(1, torch.ones(1, 16))):
+        other = threading.Thread(target=lambda: seen.append(llama.model(ids).logits))
+        other.start()
+        other.join()
+        seen.append(llama.model(ids).logits)
+    assert torch.equal(seen[0], plain)
+    assert not torch.equal(seen[1], plain)
+
+
 def test_an_intervention_that_changes_nothing_is_an_error(llama):
     intervention = Intervention(1, torch.ones(1, 16))
     with pytest.raises(RuntimeError, match="changed nothing"), intervene(llama, intervention):
@@ -224,6 +274,12 @@ def test_an_intervention_that_changes_nothing_is_an_error(llama):
     one_token = torch.tensor([[3]])
     with pytest.raises(RuntimeError, match="changed nothing"), intervene(llama, intervention):
         llama.model(one_token)
+    lost = Intervention(1, torch.tensor([[1.0], [1e-30]]).expand(2, 16))
+    with (
+        pytest.raises(RuntimeError, match=r"nothing in the text\(s\) \[1\]"),
+        intervene(llama, lost),
+    ):
+        llama.model(torch.tensor([[3, 4], [4, 3]]))
 
 
 def test_an_intervention_that_does_not_reach_the_logits_is_an_error(llama):

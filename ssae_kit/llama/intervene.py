@@ -1,7 +1,8 @@
-"""The one hook that intervenes: edit a layer's output, add a vector to it, generate under it."""
+"""The one hook that intervenes: edit a layer's output, or add a vector to it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ssae_kit.llama.hidden import token_ids
 from ssae_kit.llama.load import Llama, Part
 
 
@@ -53,7 +53,8 @@ def edit(
 ) -> Iterator[None]:
     """Replace a layer's output by `change(output)` in every forward pass inside the `with` block.
 
-    The hook is removed when the block ends, also by an exception or an interrupt.
+    The hook is removed when the block ends, also by an exception or an interrupt. Passes of other
+    threads stay as they are, so a lab that writes in the background disturbs no cell.
 
     Args:
         llama: The model.
@@ -67,10 +68,12 @@ def edit(
         ValueError: if the layer or part does not exist, or `change` returns another shape.
         RuntimeError: if no pass ran inside the block.
     """
-    n_passes = 0
+    n_passes, thread = 0, threading.get_ident()
 
     def replace(_module: Any, _inputs: Any, output: Any) -> Any:
         nonlocal n_passes
+        if threading.get_ident() != thread:
+            return output
         n_passes += 1
         hidden = output[0] if isinstance(output, tuple) else output
         edited = change(hidden[:, from_token:])
@@ -103,17 +106,18 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
 
     Raises:
         ValueError: if the layer does not exist or the vectors do not fit the batch.
-        RuntimeError: if no pass ran, or if the hidden state or the logits did not change: a silent
-            no-op would look like a direction without effect.
+        RuntimeError: if no pass ran, if a vector that is not zero left its hidden states as they
+            were, or if the logits did not change: a silent no-op would look like a direction
+            without effect.
     """
     steered = intervention.vectors.abs().sum(1).nonzero().flatten().tolist()
-    add, changed = _adding(intervention), 0
+    add, changed = _adding(intervention), torch.zeros(len(intervention.vectors), dtype=torch.bool)
     prompt: tuple[Tensor, Tensor | None] | None = None
 
     def change(hidden: Tensor) -> Tensor:
-        nonlocal changed
         new = add(hidden)
-        changed += int(not torch.equal(new, hidden))
+        if new is not hidden:
+            changed.logical_or_((new != hidden).flatten(1).any(1).cpu())
         return new
 
     def remember(_model: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -130,8 +134,9 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
             yield
     finally:
         watch.remove()
-    if steered and not changed:
-        raise _no_effect(llama, intervention, "changed nothing")
+    if not changed[steered].all():
+        still = [text for text in steered if not changed[text]]
+        raise _no_effect(llama, intervention, f"changed nothing in the text(s) {still}")
     if prompt is not None:
         _check_logits(llama, intervention.rows(steered[0], steered[0] + 1), *prompt)
 
@@ -172,72 +177,3 @@ def _no_effect(llama: Llama, intervention: Intervention, what: str) -> RuntimeEr
         f"the intervention at layer {intervention.layer} of {llama.name} {what}. Run the model on "
         "a prompt of two or more tokens inside the block, with vectors large enough for its dtype."
     )
-
-
-@torch.no_grad()
-def generate(
-    llama: Llama,
-    prompts: Sequence[str],
-    *,
-    max_new_tokens: int,
-    generator: torch.Generator,
-    intervention: Intervention | None = None,
-    temperature: float = 1.0,
-    batch_size: int = 256,
-) -> list[str]:
-    """Continue each prompt, with or without an intervention.
-
-    With the same generator seed, steered and unsteered texts draw the same random numbers, so
-    they differ only by what the intervention does.
-
-    Args:
-        llama: The model.
-        prompts: Texts to continue.
-        max_new_tokens: Longest continuation, in tokens.
-        generator: Source of the sampling.
-        intervention: One vector per prompt, or None.
-        temperature: Above 0; below 1 is more cautious than the model.
-        batch_size: Prompts per pass.
-
-    Returns:
-        The continuations without their prompts.
-
-    Raises:
-        ValueError: if a prompt is empty, the temperature is not above 0, or the number of
-            vectors is not the number of prompts.
-    """
-    if not temperature > 0:
-        raise ValueError(f"`temperature` must be above 0; got {temperature}.")
-    if intervention is not None and len(intervention.vectors) != len(prompts):
-        raise ValueError(
-            f"one vector per prompt is required ({len(prompts)}); got {len(intervention.vectors)}."
-        )
-    texts: list[str] = []
-    for start in range(0, len(prompts), batch_size):
-        rows = [token_ids(llama, p, start + i) for i, p in enumerate(prompts[start:][:batch_size])]
-        block = intervention and intervention.rows(start, start + len(rows))
-        with intervene(llama, block) if block else nullcontext():
-            texts += _sample(llama, rows, max_new_tokens, temperature, generator)
-    return texts
-
-
-def _sample(
-    llama: Llama, rows: list[list[int]], length: int, temperature: float, generator: torch.Generator
-) -> list[str]:
-    padded = llama.tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(llama.device)
-    seed = int(torch.randint(2**31, (), generator=generator))
-    # transformers draws from the global generator: seed it for this call and put it back after.
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        out = llama.model.generate(
-            input_ids=padded["input_ids"],
-            attention_mask=padded["attention_mask"],
-            max_new_tokens=length,
-            do_sample=True,
-            temperature=temperature,
-            top_k=0,
-            pad_token_id=llama.tokenizer.pad_token_id,
-        )
-    new = out[:, padded["input_ids"].shape[1] :]
-    decoded: list[str] = llama.tokenizer.batch_decode(new, skip_special_tokens=True)
-    return [text.strip() for text in decoded]

@@ -17,8 +17,8 @@ from ssae_kit.steering.directions import (
     shift_vectors,
     value_means,
 )
-from ssae_kit.steering.divergence import Prompted, off_target_kl, spans_about
-from ssae_kit.steering.push import concepts_in_turn, steering_vectors
+from ssae_kit.steering.divergence import off_target_kl, spans_about
+from ssae_kit.steering.push import Prompted, concepts_in_turn, stacked, steering_vectors
 from ssae_kit.steering.score import (
     Expressed,
     SteeringScore,
@@ -49,6 +49,7 @@ __all__ = [
     "score_steering",
     "shift_vectors",
     "spans_about",
+    "stacked",
     "steering_vectors",
     "value_means",
 ]

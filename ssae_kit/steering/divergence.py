@@ -1,33 +1,18 @@
 """How far steering moves the model's predictions where they say nothing about the target."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ssae_kit.llama import Intervention, Llama
+from ssae_kit.llama import Llama
 from ssae_kit.llama.predict import next_token_log_probs
+from ssae_kit.steering.push import Prompted
 
 Span = tuple[int, int]
 """First character of a word, and the one after its last."""
-
-
-@dataclass(frozen=True)
-class Prompted:
-    """A way to steer a batch of texts: by a vector, by other prompts, or by both."""
-
-    prompts: Sequence[str]
-    """One per text."""
-    intervention: Intervention | None = None
-    """One vector per text."""
-
-    def rows(self, start: int, stop: int) -> "Prompted":
-        """Return the same for a slice of the texts."""
-        part = self.intervention and self.intervention.rows(start, stop)
-        return Prompted(self.prompts[start:stop], part)
 
 
 def spans_about(text: str, read: Callable[[str], Any], concepts: Collection[str]) -> list[Span]:

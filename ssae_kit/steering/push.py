@@ -1,10 +1,53 @@
 """From directions to what is added to each text."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, cycle, islice
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from ssae_kit.llama import Intervention
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """A way to steer a batch of texts: by a vector, by other prompts, or by both."""
+
+    prompts: Sequence[str]
+    """One per text."""
+    intervention: Intervention | None = None
+    """One vector per text."""
+
+    def rows(self, start: int, stop: int) -> "Prompted":
+        """Return the same for a slice of the texts."""
+        part = self.intervention and self.intervention.rows(start, stop)
+        return Prompted(self.prompts[start:stop], part)
+
+
+def stacked(ways: Sequence[Prompted]) -> Prompted:
+    """Return several ways to steer equally many texts as one batch, block after block.
+
+    A way without an intervention gets vectors of zeros.
+
+    Raises:
+        ValueError: if the ways differ in their number of texts, their layer, or where they add.
+    """
+    sizes = {len(way.prompts) for way in ways}
+    pushes = [way.intervention for way in ways if way.intervention is not None]
+    places = {(push.layer, push.at) for push in pushes}
+    if len(sizes) != 1 or len(places) > 1:
+        raise ValueError(
+            "ways to be stacked need equally many texts, one layer and one `at`; got texts "
+            f"{sorted(sizes)}, layer and `at` {sorted(places)}. Stack the others by themselves."
+        )
+    prompts = [prompt for way in ways for prompt in way.prompts]
+    if not pushes:
+        return Prompted(prompts)
+    nothing = torch.zeros_like(pushes[0].vectors)
+    rows = [nothing if way.intervention is None else way.intervention.vectors for way in ways]
+    return Prompted(prompts, replace(pushes[0], vectors=torch.cat(rows)))
 
 
 def concepts_in_turn(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ssae_kit.llama.intervene import generate
 from ssae_kit.llama.load import Llama
+from ssae_kit.llama.sampling import generate
 from ssae_kit.world import families
 from ssae_kit.world.corpus import MIXTURE, draw_document, log_probability, vocabulary
 from ssae_kit.world.documents import Document

@@ -7,8 +7,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ssae_kit.llama.hidden import hidden_states
-from ssae_kit.llama.intervene import Intervention, generate
+from ssae_kit.llama.intervene import Intervention
 from ssae_kit.llama.load import Llama
+from ssae_kit.llama.sampling import generate
 from ssae_kit.world.measure import Figure, share
 from ssae_kit.world.parse import parse, read
 from ssae_kit.world.prompts import concept_pairs, prompts
