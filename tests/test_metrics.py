@@ -48,6 +48,13 @@ def test_constant_inputs_have_no_variance_to_explain():
         metrics.unexplained_variance(torch.ones(5, 2), torch.ones(5, 2))
 
 
+def test_rounding_is_no_variance():
+    inputs = torch.full((1000, 3), 0.1)
+    assert (inputs - inputs.mean(0)).any()  # the mean of a constant is off in the last digit
+    with pytest.raises(ValueError, match="constant"):
+        metrics.unexplained_variance(inputs, inputs + 1e-4)
+
+
 # --- sparsity -------------------------------------------------------------------------------
 
 
@@ -254,6 +261,14 @@ def test_handovers_by_hand():
     assert_close(found.said, torch.tensor([1.0, 0.5, 0.0]))  # b comes after a, and before c once
     assert_close(found.follows, torch.tensor([1.0, 0.5, 0.0]))
     assert_close(found.by_chance, torch.tensor([3 / 6, 1 / 6, 0.0]))
+
+
+def test_a_token_on_which_nothing_fires_has_no_successor():
+    ids = torch.tensor([0, 1])
+    codes = torch.tensor([[1.0, 0.0], [0.0, 0.0]])  # latent 0 fires on a and promotes b
+    found = metrics.handovers(codes, ids, torch.zeros(2).long(), torch.tensor([1, 0]))
+    assert found.successor.tolist() == [-1, 0]
+    assert found.by_chance.tolist() == [0.0, 0.5]
 
 
 def test_no_baton_is_handed_from_one_text_to_the_next():

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ssae_kit.metrics.matching import Matching
-from ssae_kit.metrics.vectors import centred_unit, check_rows
+from ssae_kit.metrics.vectors import ROUNDING, centred_unit, check_rows
 
 
 def unexplained_variance(
@@ -22,11 +22,14 @@ def unexplained_variance(
         Unitless; 1 is as good as predicting the mean, above 1 is worse.
 
     Raises:
-        ValueError: if the inputs do not vary.
+        ValueError: if the inputs do not vary beyond rounding.
     """
     total = (inputs - inputs.mean(-2, keepdim=True)).square().sum((-2, -1))
-    if (total == 0).any():
-        raise ValueError("the inputs are constant, so there is no variance to explain.")
+    if (total <= ROUNDING**2 * inputs.square().sum((-2, -1))).any():
+        raise ValueError(
+            "the inputs must vary, or there is no variance to explain; every one is the same, a "
+            "constant. Check how they were collected."
+        )
     missed: Tensor = (inputs - decoded).square().sum((-2, -1))
     return missed / total
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ssae_kit.metrics.vectors import check_finite, unit
+from ssae_kit.metrics.vectors import check_directions, unit
 
 
 def mmcs(
@@ -56,12 +56,6 @@ def uniqueness(
 
 
 def _cosines(directions: Tensor, reference: Tensor) -> Tensor:
-    if directions.shape[-1] != reference.shape[-1]:
-        raise ValueError(
-            "directions must live in the same space; got d_model "
-            f"{directions.shape[-1]} and {reference.shape[-1]}."
-        )
-    check_finite("directions", directions)
-    check_finite("reference", reference)
+    check_directions("directions", directions, "reference", reference)
     cosines: Tensor = (unit(directions, -1) @ unit(reference, -1).mT).abs()
     return cosines.clamp(max=1.0)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ssae_kit.metrics.vectors import centred_unit, check_finite, check_rows, unit
+from ssae_kit.metrics.vectors import centred_unit, check_directions, check_rows, unit
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,7 @@ def mcc_directions(
     Raises:
         ValueError: if the last axes differ or a value is not finite.
     """
-    if directions.shape[-1] != concept_directions.shape[-1]:
-        raise ValueError(
-            "directions must live in the same space; got d_model "
-            f"{directions.shape[-1]} and {concept_directions.shape[-1]}."
-        )
-    check_finite("directions", directions)
-    check_finite("concept_directions", concept_directions)
+    check_directions("directions", directions, "concept_directions", concept_directions)
     return _match(unit(directions, -1) @ unit(concept_directions, -1).mT)
 
 
@@ -118,7 +112,7 @@ def rotation_floor(
             f"`n_concepts` and `n_draws` must be at least 1; got {n_concepts} and {n_draws}."
         )
     gaussian = torch.randn(n_draws, n_concepts, n_concepts, generator=generator)
-    rotations, _ = torch.linalg.qr(gaussian)
+    rotations, _ = torch.linalg.qr(gaussian)  # uniform up to signs, which the score ignores
     return mcc_directions(rotations, torch.eye(n_concepts)).score
 
 

@@ -13,7 +13,8 @@ class Handovers:
     """For each latent: the token it promotes, and the latent that fires on that token."""
 
     successor: Int[Tensor, " latents"]
-    """The latent with the highest mean code on the promoted token; -1 if that never occurs."""
+    """The latent with the highest mean code on the promoted token; -1 if no code is above 0
+    there, or the token never occurs."""
     said: Float[Tensor, " latents"]
     """Share of the latent's firings after which the promoted token comes, 0 to 1."""
     follows: Float[Tensor, " latents"]
@@ -31,7 +32,7 @@ def handovers(
     """Follow the baton: latent, the token it promotes, the latent that fires on that token.
 
     Args:
-        codes: A latent fires where its code is not 0. One that never fires scores 0.
+        codes: At least 0; a latent fires where its code is not 0. One that never fires scores 0.
         ids: Token at each position.
         text: Number of the text it belongs to; nothing is handed over between texts.
         promoted: Token whose logit each latent raises most.
@@ -49,10 +50,10 @@ def handovers(
         )
     check_finite("codes", codes)
     is_promoted = (ids[:, None] == promoted).to(codes.dtype)
-    seen = is_promoted.sum(0)
-    successor = (is_promoted.mT @ codes).argmax(1).masked_fill(seen == 0, -1)
+    strongest = (is_promoted.mT @ codes).max(1)
+    successor = strongest.indices.masked_fill(strongest.values <= 0, -1)
     fires = (codes != 0).to(codes.dtype)
-    successor_fires = fires[:, successor.clamp_min(0)] * (seen > 0)
+    successor_fires = fires[:, successor.clamp_min(0)] * (successor >= 0)
     goes_on = (text[1:] == text[:-1]).to(codes.dtype)[:, None]
     before = fires[:-1] * goes_on
     n_fires = before.sum(0).clamp_min(1)

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+ROUNDING = 1e-5
+"""Share of a column's length up to which its variation counts as float32 rounding."""
+
 
 def unit(vectors: Tensor, dim: int) -> Tensor:
     """Scale to length 1 along `dim`; a zero vector stays zero."""
@@ -14,7 +17,7 @@ def centred_unit(samples: Tensor, dim: int) -> Tensor:
     """Remove the mean along `dim`, then scale to length 1; what is constant becomes zero."""
     centred = samples - samples.mean(dim, keepdim=True)
     # Subtracting a constant's own mean leaves rounding error, which must not count as variation.
-    rounding = 1e-5 * samples.norm(dim=dim, keepdim=True)
+    rounding = ROUNDING * samples.norm(dim=dim, keepdim=True)
     constant = centred.norm(dim=dim, keepdim=True) <= rounding
     return unit(centred.masked_fill(constant, 0.0), dim)
 
@@ -24,9 +27,20 @@ def check_rows(name: str, values: Tensor, other_name: str, other: Tensor) -> Non
     if values.shape[1] != other.shape[0] or other.shape[0] < 2:
         raise ValueError(
             f"`{name}` and `{other_name}` must hold the same 2 or more pairs; got "
-            f"{values.shape[1]} and {other.shape[0]}."
+            f"{values.shape[1]} and {other.shape[0]}. Score both on the same pairs or samples."
         )
     check_finite(name, values)
+    check_finite(other_name, other)
+
+
+def check_directions(name: str, found: Tensor, other_name: str, other: Tensor) -> None:
+    """Require directions of one space, all finite."""
+    if found.shape[-1] != other.shape[-1]:
+        raise ValueError(
+            f"`{name}` and `{other_name}` must live in the same space; got d_model "
+            f"{found.shape[-1]} and {other.shape[-1]}. Take both from the same layer."
+        )
+    check_finite(name, found)
     check_finite(other_name, other)
 
 
