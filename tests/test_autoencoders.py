@@ -355,6 +355,14 @@ def test_inputs_that_do_not_vary_say_so(kind):
         build(kind).calibrate_(torch.full((20, 6), 3.3))
 
 
+def test_a_run_that_does_not_exist_says_so():
+    two = build(ReluSAE)
+    assert_close(two.select(-1).encoder[0], two.encoder[1])
+    for run in (2, -3):
+        with pytest.raises(IndexError, match=f"below 2, the number of runs; got {run}"):
+            two.select(run)
+
+
 def test_shifts_that_are_all_zero_say_so():
     with pytest.raises(ValueError, match="every input is zero"):
         build(ShiftAutoencoder).calibrate_(torch.zeros(20, 6))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from ssae_kit.autoencoders import (
@@ -97,6 +98,29 @@ def test_decoders_that_are_not_unit_norm_are_rescaled(tmp_path):
     loaded = load_saelens(tmp_path)
     assert_close(loaded.directions.norm(dim=-1), torch.ones(1, 10))
     assert_close(ours(loaded)[1], ours(autoencoder)[1], rtol=1e-4, atol=1e-4)
+
+
+def test_half_precision_comes_back_with_unit_directions(tmp_path):
+    autoencoder = trained(ReluSAE)
+    with torch.no_grad():
+        autoencoder.decoder.mul_(3)
+    save_saelens(autoencoder, tmp_path)
+    path = tmp_path / "sae_weights.safetensors"
+    save_file({name: values.bfloat16() for name, values in load_file(path).items()}, path)
+    assert_close(load_saelens(tmp_path).directions.norm(dim=-1), torch.ones(1, 10))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(ReluSAE, "W_dec"), (GatedSAE, "r_mag"), (TopKSAE, "k")]
+)
+def test_what_is_missing_in_the_files_is_named(kind, name, tmp_path):
+    save_saelens(trained(kind), tmp_path)
+    path, config = tmp_path / "sae_weights.safetensors", tmp_path / "cfg.json"
+    save_file({key: values for key, values in load_file(path).items() if key != name}, path)
+    told = json.loads(config.read_text())
+    config.write_text(json.dumps({key: value for key, value in told.items() if key != name}))
+    with pytest.raises(ValueError, match=rf"not hold a complete SAELens.* lacks \['{name}'\]"):
+        load_saelens(tmp_path)
 
 
 def change_config(folder, **changes):

@@ -1,6 +1,6 @@
 """Every autoencoder of the kit: one interface, and a leading run axis so that many train at once."""
 
-from ssae_kit.autoencoders.base import FORMAT, Autoencoder, LossTerms, load
+from ssae_kit.autoencoders.base import Autoencoder, LossTerms, load
 from ssae_kit.autoencoders.jumprelu import JumpReluSAE
 from ssae_kit.autoencoders.layernorm_shift import LayerNormShiftAutoencoder
 from ssae_kit.autoencoders.replace import clamp, reconstruct
@@ -10,7 +10,6 @@ from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder, T
 from ssae_kit.autoencoders.topk import BatchTopKSAE, MatryoshkaSAE, TopKSAE
 
 __all__ = [
-    "FORMAT",
     "Autoencoder",
     "BatchTopKSAE",
     "GatedSAE",

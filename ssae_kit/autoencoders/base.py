@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from ssae_kit.storage import load_tensors, save_tensors
 
 FORMAT = "ssae_kit.autoencoder/1"
+CHUNK = 65536
+"""Inputs looked at together where all of them are."""
 Run = TypeVar("Run", bound="Autoencoder")
 
 
@@ -87,7 +89,8 @@ class Autoencoder(nn.Module):
     @property
     def dead(self) -> Bool[Tensor, "run latents"]:
         """Latents that no recent training input has made fire. Here: none."""
-        return torch.zeros(self.n_runs, self.n_latents, dtype=torch.bool)
+        shape = (self.n_runs, self.n_latents)
+        return torch.zeros(shape, dtype=torch.bool, device=self.decoder.device)
 
     def encode(self, inputs: Float[Tensor, "*run batch d_model"]) -> Float[Tensor, "run batch k"]:
         """Return codes, in units of `scale`."""
@@ -117,9 +120,14 @@ class Autoencoder(nn.Module):
         Raises:
             ValueError: if every input is zero.
         """
-        scale = inputs.square().sum(-1).mean(-1).sqrt()
+        # In chunks, so that a mapped file is not copied.
+        lengths = [part.square().sum(-1) for part in inputs.split(CHUNK, dim=-2)]
+        scale = torch.cat(lengths, dim=-1).mean(-1).sqrt()
         if (scale == 0).any():
-            raise ValueError("every input is zero: source and target do not differ.")
+            raise ValueError(
+                "some input must not be zero, but every input is zero: source and target do not "
+                "differ. Check how they were collected."
+            )
         self.scale.copy_(scale.expand(self.n_runs))
 
     @torch.no_grad()
@@ -140,10 +148,16 @@ class Autoencoder(nn.Module):
         self.decoder.div_(self.decoder.norm(dim=1, keepdim=True).clamp_min(1e-12))
 
     def select(self: Run, run: int) -> Run:
-        """Return a copy that holds one run only."""
+        """Return a copy that holds one run only.
+
+        Raises:
+            IndexError: if there is no such run; negative numbers count from the last.
+        """
+        if not -self.n_runs <= run < self.n_runs:
+            raise IndexError(f"`run` must be below {self.n_runs}, the number of runs; got {run}.")
         sizes = (1, self.d_model, self.n_latents)
         chosen = type(self)(*sizes, generator=torch.Generator(), **self.settings)
-        run = range(self.n_runs)[run]
+        run %= self.n_runs
         state = {name: value[run : run + 1] for name, value in self.state_dict().items()}
         chosen.load_state_dict(state)
         return chosen.to(self.decoder.device)

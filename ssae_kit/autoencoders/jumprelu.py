@@ -24,6 +24,9 @@ class JumpReluSAE(SparseAutoencoder):
             millions of steps; short trainings need a wider one.
         first_threshold: Where thresholds start, above 0, same unit.
 
+    Raises:
+        ValueError: if one of the two is not above 0.
+
     Source: Rajamanoharan et al. 2024 (arXiv 2407.14435), sections 3 and 4.
     """
 

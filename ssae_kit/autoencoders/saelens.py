@@ -23,6 +23,13 @@ from ssae_kit.autoencoders.topk import BatchTopKSAE, TopKSAE
 from ssae_kit.storage import save_tensors
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
+OWN_WEIGHTS = {
+    "standard": {"b_enc"},
+    "topk": {"b_enc"},
+    "gated": {"b_gate", "b_mag", "r_mag"},
+    "jumprelu": {"b_enc", "threshold"},
+}
+"""Architectures that the kit can read, and the weights that not all of them have."""
 
 
 @torch.no_grad()
@@ -57,8 +64,11 @@ def save_saelens(autoencoder: SparseAutoencoder, folder: str | Path, *, run: int
     }
     save_tensors(Path(folder) / WEIGHTS, tensors, {})
     temporary = Path(folder) / f".{CONFIG}.{os.getpid()}"
-    temporary.write_text(json.dumps(config, indent=2), encoding="utf-8")
-    temporary.replace(Path(folder) / CONFIG)
+    try:
+        temporary.write_text(json.dumps(config, indent=2), encoding="utf-8")
+        temporary.replace(Path(folder) / CONFIG)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @torch.no_grad()
@@ -79,10 +89,9 @@ def load_saelens(folder: str | Path) -> SparseAutoencoder:
         ValueError: if the files are damaged, or hold what the kit has no counterpart for.
     """
     config, tensors = _read(Path(folder))
-    architecture, sizes = config.get("architecture"), (1, config["d_in"], config["d_sae"])
     _check_supported(config, tensors)
+    architecture, sizes = config["architecture"], (1, *reversed(tensors["W_dec"].shape))
     lengths = tensors["W_dec"].norm(dim=1).clamp_min(1e-8)
-    tensors = {key: value.float() for key, value in tensors.items()}
     encoder = (tensors["W_enc"] * lengths).T
     # Ours always subtracts the decoder bias before the encoder; theirs may not have.
     centred = config.get("apply_b_dec_to_input", True)
@@ -139,19 +148,28 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             )
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return config, load_file(folder / WEIGHTS)
+        stored = load_file(folder / WEIGHTS)
     except (SafetensorError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{folder} does not hold a complete SAELens autoencoder ({error}). Fetch it anew."
         ) from error
+    # Before anything is computed: norms in half precision would be off in the third digit.
+    return config, {name: values.float() for name, values in stored.items()}
 
 
 def _check_supported(config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    known = {"standard", "topk", "gated", "jumprelu"}
-    if config.get("architecture") not in known:
+    architecture = config.get("architecture")
+    if architecture not in OWN_WEIGHTS:
         raise ValueError(
-            f"the architecture must be one of {sorted(known)}; got {config.get('architecture')!r}. "
+            f"the architecture must be one of {sorted(OWN_WEIGHTS)}; got {architecture!r}. "
             "(SAELens writes a trained BatchTopK or Matryoshka as jumprelu: save_inference_model.)"
+        )
+    missing = {"W_enc", "W_dec", "b_dec", *OWN_WEIGHTS[architecture]} - tensors.keys()
+    missing |= {"k"} - config.keys() if architecture == "topk" else set()
+    if missing:
+        raise ValueError(
+            f"the files do not hold a complete SAELens autoencoder: a {architecture} one lacks "
+            f"{sorted(missing)}. Fetch it anew."
         )
     for name in ("normalize_activations", "reshape_activations"):
         if config.get(name, "none") != "none":
@@ -160,9 +178,7 @@ def _check_supported(config: dict[str, Any], tensors: dict[str, Tensor]) -> None
             )
     lengths = tensors["W_dec"].norm(dim=1)
     unit = torch.allclose(lengths, torch.ones_like(lengths), atol=1e-4)
-    if config["architecture"] == "topk" and not (
-        unit or config.get("rescale_acts_by_decoder_norm")
-    ):
+    if architecture == "topk" and not (unit or config.get("rescale_acts_by_decoder_norm")):
         raise ValueError(
             "a topk autoencoder must have unit decoder directions, or rank codes by their length; "
             "this one does neither. Train it with `rescale_acts_by_decoder_norm=True`."

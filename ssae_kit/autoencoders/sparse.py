@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ssae_kit.autoencoders.base import Autoencoder, LossTerms
+from ssae_kit.autoencoders.base import CHUNK, Autoencoder, LossTerms
 
 
 class SparseAutoencoder(Autoencoder):
@@ -25,7 +25,7 @@ class SparseAutoencoder(Autoencoder):
         dead_after: Batches without firing after which a latent counts as dead, at least 1.
 
     Raises:
-        ValueError: if a size is below 1.
+        ValueError: if a size or `dead_after` is below 1.
     """
 
     def __init__(
@@ -92,12 +92,10 @@ class SparseAutoencoder(Autoencoder):
         centre = self.decoder_bias[:, None]
         return torch.baddbmm(torch.baddbmm(bias[:, None], centre, weight, alpha=-1), scaled, weight)
 
-    def _excess(self, codes: Tensor, scaled: Tensor) -> Tensor:
-        """Reconstruction minus input, without holding both."""
-        return torch.baddbmm(self.decoder_bias[:, None] - scaled, codes, self.decoder.mT)
-
     def _error(self, codes: Tensor, scaled: Tensor) -> Tensor:
-        return self._excess(codes, scaled).square().sum(-1).mean(-1)
+        # Reconstruction minus input, without holding both.
+        excess = torch.baddbmm(self.decoder_bias[:, None] - scaled, codes, self.decoder.mT)
+        return excess.square().sum(-1).mean(-1)
 
     @torch.no_grad()
     def _note_fired(self, codes: Tensor) -> None:
@@ -215,7 +213,7 @@ class GatedSAE(SparseAutoencoder):
 def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and mean squared distance from it, in chunks, so that a mapped file is not copied."""
     n_samples = inputs.shape[-2]
-    parts = inputs.split(65536, dim=-2)
+    parts = inputs.split(CHUNK, dim=-2)
     mean = torch.stack([part.double().sum(-2) for part in parts]).sum(0) / n_samples
     spread = [(part.double() - mean[..., None, :]).square().sum((-2, -1)) for part in parts]
     variance = torch.stack(spread).sum(0) / n_samples

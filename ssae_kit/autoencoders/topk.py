@@ -42,11 +42,7 @@ class TopKSAE(SparseAutoencoder):
         revival: float = 1 / 32,
     ) -> None:
         super().__init__(*sizes, generator=generator, dead_after=dead_after)
-        if not 1 <= k <= self.n_latents:
-            raise ValueError(
-                f"`k` must lie in 1..{self.n_latents} (the number of latents); got {k}. "
-                "Lower `k` or widen the autoencoder."
-            )
+        _check_k(k, self.n_latents)
         if not revival >= 0:
             raise ValueError(f"`revival` must be at least 0; got {revival}.")
         self.k, self.revival = k, revival
@@ -132,10 +128,18 @@ class _TopK(torch.autograd.Function):
         return None, of_encoder, of_bias, torch.bmm(of_excess.mT, codes), of_centre[:, 0], None
 
 
+def _check_k(k: int, n_latents: int) -> None:
+    if not 1 <= k <= n_latents:
+        raise ValueError(
+            f"`k` must lie in 1..{n_latents} (the number of latents); got {k}. "
+            "Lower `k` or widen the autoencoder."
+        )
+
+
 def _keep_largest(values: Tensor, k: int) -> Tensor:
     """Set all but the k largest of each row to 0, and what is below 0 as well.
 
-    Values that tie with the last one stay as well, which floating-point numbers hardly ever do.
+    Where values tie, which floating-point numbers hardly ever do, more than k may stay.
     """
     fixed = values.detach()
     cut = _kth_largest(fixed, k).clamp_min_(torch.finfo(values.dtype).tiny)
@@ -175,11 +179,7 @@ class BatchTopKSAE(SparseAutoencoder):
         self, *sizes: int, generator: torch.Generator, k: int, dead_after: int = 200
     ) -> None:
         super().__init__(*sizes, generator=generator, dead_after=dead_after)
-        if not 1 <= k <= self.n_latents:
-            raise ValueError(
-                f"`k` must lie in 1..{self.n_latents} (the number of latents); got {k}. "
-                "Lower `k` or widen the autoencoder."
-            )
+        _check_k(k, self.n_latents)
         self.k = k
         self.threshold: Tensor
         self.register_buffer("threshold", torch.zeros(self.n_runs))
@@ -192,13 +192,18 @@ class BatchTopKSAE(SparseAutoencoder):
     def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
         """Return error and mean sum of codes, per run."""
         scaled = self._scaled(inputs)
-        before = self._before(scaled).relu()
-        codes = self._largest(before) if before.requires_grad else self._above(before)
-        self._note_fired(codes)
+        codes = self._batch_codes(scaled)
         return LossTerms(self._error(codes, scaled), codes.sum(-1).mean(-1))
 
     def _encode(self, scaled: Tensor) -> Tensor:
         return self._above(self._before(scaled).relu())
+
+    def _batch_codes(self, scaled: Tensor) -> Tensor:
+        """Codes by the batch's own cut while training, by the threshold afterwards."""
+        before = self._before(scaled).relu()
+        codes = self._largest(before) if before.requires_grad else self._above(before)
+        self._note_fired(codes)
+        return codes
 
     def _above(self, before: Tensor) -> Tensor:
         return before * (before > self.threshold[:, None, None])
@@ -254,9 +259,7 @@ class MatryoshkaSAE(BatchTopKSAE):
     def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
         """Return error, mean sum of codes, and the summed errors of the prefixes, per run."""
         scaled = self._scaled(inputs)
-        before = self._before(scaled).relu()
-        codes = self._largest(before) if before.requires_grad else self._above(before)
-        self._note_fired(codes)
+        codes = self._batch_codes(scaled)
         ends = [0, *self.prefixes, self.n_latents]
         missed = scaled - self.decoder_bias[:, None]
         errors = []
