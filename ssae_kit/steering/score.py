@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import torch
@@ -39,22 +40,22 @@ def read_concepts(
         concepts: Binary concepts, in the order of the columns wanted.
         n_sentences: Sentences read; an unfinished one at the end is left out.
     """
-    ones = torch.zeros(len(texts), len(concepts))
-    n_words = torch.zeros(len(texts), len(concepts))
-    onset = torch.full((len(texts), len(concepts)), float("nan"))
-    ill_formed = torch.full((len(texts),), float("nan"))
-    for i, text in enumerate(texts):
-        complete = [s for s in read(text).sentences if s.is_complete][:n_sentences]
-        if complete:
-            ill_formed[i] = sum(not s.is_well_formed for s in complete) / len(complete)
-        for word in (word for sentence in complete for word in sentence.words):
-            for j, concept in enumerate(concepts):
-                if concept in word.values:
-                    if n_words[i, j] == 0:
-                        onset[i, j] = word.values[concept]
-                    n_words[i, j] += 1
-                    ones[i, j] += word.values[concept]
-    return Expressed(ones / n_words, onset, n_words, ill_formed)
+    rows = [_read(text, read, concepts, n_sentences) for text in texts]
+    share, onset, n_words, ill_formed = map(torch.tensor, zip(*rows, strict=True))
+    return Expressed(share, onset, n_words, ill_formed)
+
+
+def _read(
+    text: str, read: Callable[[str], Any], concepts: Sequence[str], n_sentences: int
+) -> tuple[list[float], list[float], list[float], float]:
+    """Share of value 1, first value and number of words of each concept; share of ill-formed."""
+    complete = [s for s in read(text).sentences if s.is_complete][:n_sentences]
+    words = [word.values for sentence in complete for word in sentence.words]
+    said = [[float(values[c]) for values in words if c in values] for c in concepts]
+    share = [sum(row) / len(row) if row else nan for row in said]
+    onset = [row[0] if row else nan for row in said]
+    ill_formed = sum(not s.is_well_formed for s in complete) / len(complete) if complete else nan
+    return share, onset, [float(len(row)) for row in said], ill_formed
 
 
 @dataclass(frozen=True)
