@@ -301,6 +301,10 @@ def test_settings_that_cannot_work_say_why():
         train(sparsity=Penalty(-1.0))
     with pytest.raises(ValueError, match="`steps` must be at least 1; got 0"):
         train(steps=0)
+    with pytest.raises(ValueError, match=r"one for each of the 2 runs; got shape \[3\]"):
+        train(sparsity=Penalty(torch.ones(3)))
+    with pytest.raises(ValueError, match="each of the 2 runs; got 3 sets"):
+        train(sparse_inputs(100).expand(3, -1, -1))
     with pytest.raises(ValueError, match="ShiftAutoencoder has no dead latents to resample"):
         fit(
             ShiftAutoencoder(1, 12, 4, generator=seeded()),
@@ -311,6 +315,24 @@ def test_settings_that_cannot_work_say_why():
         )
     with pytest.raises(ValueError, match="must vary"):
         train(torch.ones(100, 12))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"resample_every": -1}, "`resample_every` must be at least 0; got -1"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be above 0; got 0.0"),
+        ({"decay": 1.5}, "`decay` must be a share of the steps, 0 to 1; got 1.5"),
+        ({"warmup": torch.nan}, "`warmup` must be a share of the steps, 0 to 1; got nan"),
+        ({"sparsity": Penalty(0.1, warmup=20.0)}, "`warmup` must be a share of the steps"),
+        ({"sparsity": Constraint(0.1, ramp=-0.1)}, "`ramp` must be a share of the steps"),
+        ({"sparsity": Constraint(0.1, start=0.5)}, "`start` must be at least 1; got 0.5"),
+        ({"sparsity": Constraint(0.1, dual_learning_rate=0.0)}, "`dual_learning_rate` must be ab"),
+    ],
+)
+def test_settings_out_of_range_say_so(settings, message):
+    with pytest.raises(ValueError, match=message):
+        train(**settings)
 
 
 def test_divergence_names_the_step_and_the_runs():

@@ -66,7 +66,7 @@ def fit(
         FloatingPointError: if a run diverges; names the step and the runs.
     """
     config = config or TrainingConfig()
-    check(inputs, sparsity, config)
+    check(inputs, sparsity, config, autoencoder.n_runs)
     loop = _Loop(autoencoder, inputs, sparsity, config, generator)
     if checkpoint is not None and Path(checkpoint).exists():
         loop.restore(checkpoint)
@@ -206,9 +206,11 @@ class _Loop:
                 f"{path} belongs to another training: {metadata.get('of')}; this one is "
                 f"{self._identity()}. Give this training a file of its own, or delete that one."
             )
-        part = lambda prefix: {  # noqa: E731
-            k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)
-        }
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            named = tensors.items()
+            return {k.removeprefix(prefix): v for k, v in named if k.startswith(prefix)}
+
         self.autoencoder.load_state_dict(part("model."))
         self.generator.set_state(tensors["generator"])
         self.problem.multiplier.weight.data.copy_(tensors["multiplier"])
@@ -258,6 +260,9 @@ def evaluate(autoencoder: Trainable, inputs: Tensor, *, chunk: int = 4096) -> Lo
         autoencoder: Any number of runs.
         inputs: `[samples, d_model]` or `[run, samples, d_model]`.
         chunk: Samples per pass, to bound memory.
+
+    Returns:
+        One number per run, unitless; no auxiliary term.
     """
     parts = inputs.split(chunk, dim=-2)
     weights = [part.shape[-2] / inputs.shape[-2] for part in parts]

@@ -145,25 +145,61 @@ class History:
 SERIES = ("error", "sparsity", "level", "multiplier", "dead")
 
 
-def check(inputs: Source, sparsity: Penalty | Constraint, config: TrainingConfig) -> None:
+LEAST = {
+    "steps": 1,
+    "batch_size": 1,
+    "record_every": 1,
+    "checkpoint_every": 1,
+    "resample_every": 0,
+    "start": 1,
+}
+"""Settings that have a least value."""
+SHARES = ("warmup", "ramp", "decay", "resample_until")
+"""Settings that are shares of the steps, 0 to 1."""
+RATES = ("learning_rate", "dual_learning_rate")
+"""Settings above 0."""
+
+
+def check(
+    inputs: Source, sparsity: Penalty | Constraint, config: TrainingConfig, n_runs: int
+) -> None:
     """Raise a ValueError if a training so told could not work; `fit` says what is required."""
-    amount = sparsity.level if isinstance(sparsity, Constraint) else sparsity.weight
-    smallest = float(torch.as_tensor(amount).min())
-    if isinstance(sparsity, Constraint) and not smallest > 0:
+    _check_amount(sparsity, n_runs)
+    for name, value in [*vars(sparsity).items(), *vars(config).items()]:
+        if name in LEAST and not value >= LEAST[name]:
+            raise ValueError(f"`{name}` must be at least {LEAST[name]}; got {value}.")
+        if name in SHARES and not 0 <= value <= 1:
+            raise ValueError(f"`{name}` must be a share of the steps, 0 to 1; got {value}.")
+        if name in RATES and not value > 0:
+            raise ValueError(f"`{name}` must be above 0; got {value}.")
+    if isinstance(inputs, Tensor):
+        _check_rows(inputs, config.batch_size, n_runs)
+
+
+def _check_amount(sparsity: Penalty | Constraint, n_runs: int) -> None:
+    name = "level" if isinstance(sparsity, Constraint) else "weight"
+    amount = torch.as_tensor(getattr(sparsity, name))
+    if tuple(amount.shape) not in ((), (1,), (n_runs,)):
+        raise ValueError(
+            f"`{name}` must be one number or one for each of the {n_runs} runs; got shape "
+            f"{list(amount.shape)}."
+        )
+    smallest = float(amount.min())
+    if name == "level" and not smallest > 0:
         raise ValueError(
             f"`level` must be above 0: it bounds the sparsity term; got {smallest}. "
             "`choose_level` finds one from the data."
         )
     if not smallest >= 0:
         raise ValueError(f"`weight` must be at least 0; got {smallest}.")
-    for name in ("steps", "batch_size", "record_every", "checkpoint_every"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"`{name}` must be at least 1; got {getattr(config, name)}.")
-    if isinstance(inputs, Tensor):
-        _check_rows(inputs, config.batch_size)
 
 
-def _check_rows(inputs: Tensor, batch_size: int) -> None:
+def _check_rows(inputs: Tensor, batch_size: int, n_runs: int) -> None:
+    if inputs.dim() == 3 and len(inputs) != n_runs:
+        raise ValueError(
+            f"inputs [run, samples, d_model] must bring one set for each of the {n_runs} runs; got "
+            f"{len(inputs)} sets."
+        )
     if batch_size > inputs.shape[-2]:
         raise ValueError(
             f"`batch_size` must not exceed the {inputs.shape[-2]} training inputs; got "
