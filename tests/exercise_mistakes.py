@@ -43,6 +43,10 @@ def binary_sample(p, n, k, g):
     return (draw(p, n, k, g)[1] < p).float()
 
 
+def constant_sample(p, n, k, g):
+    return 0.5 * (draw(p, n, k, g)[1] < p)
+
+
 def normal_sample(p, n, k, g):
     return torch.randn(n, k, generator=g) * (torch.rand(n, k, generator=g) < p)
 
@@ -147,6 +151,7 @@ MISTAKES = {
         ("all 1", binary_sample),
         ("must lie between 0 and 1", normal_sample),
         ("same numbers", one_draw_sample),
+        ("evenly", constant_sample),
     ],
     "01.loss": [
         ("ReLU is missing", lambda x, w, b, i: (i * (x @ w.T @ w + b - x).square()).sum(1).mean()),
@@ -202,12 +207,13 @@ MISTAKES = {
         ("Ask it the other way", lambda f, t: (unit(f, 1) @ unit(t, 1).T).abs().amax(1).mean()),
         ("not the average over latents", lambda f, t: (unit(f, 1) @ unit(t, 1).T).abs().mean()),
         ("not the best of them", lambda f, t: (unit(f, 1) @ unit(t, 1).T).abs().max()),
+        ("matched one-to-one", lambda f, t: assigned((unit(f, 1) @ unit(t, 1).T).abs())),
     ],
     "02.dead": [
         ("turned round", lambda c: (c > 0).any(0)),
         ("silent on some samples", lambda c: (c == 0).any(0)),
         ("fires once", lambda c: (c > 0).float().mean(0) < 0.05),
-        ("weak latent", lambda c: c.max(0).values < 1e-3),
+        ("weak latent", lambda c: c.max(0).values < 1e-5),
         ("6 latents", lambda c: (c == 0).all(1)),
     ],
     "02.unit": [
@@ -314,6 +320,8 @@ MISTAKES = {
         ("too tight", lambda v, e, t: v.min()),
         ("steepest fall", lambda v, e, t: v[(e[:-1] - e[1:]).argmax() + 1]),
         ("*lowest error*", lambda v, e, t: v[e <= t].min()),
+        ("tolerance is 0.2", lambda v, e, t: v[e <= e.min() + 0.05].min()),
+        ("at the slackest level. It", lambda v, e, t: v[e <= e[v.argmax()] + t].min()),
         ("any order", lambda v, e, t: v[(e <= e.min() + t).nonzero()[0, 0]]),
     ],
     "04.turned": [

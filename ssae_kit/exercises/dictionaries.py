@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ssae_kit.exercises.core import Exercise, Mistake, expect, number, shape
@@ -33,7 +34,7 @@ def dead(answer: Callable[[Tensor], Tensor]) -> None:
     codes = torch.rand(50, 6, generator=seeded(5))
     codes[:, 1] = codes[:, 4] = 0
     codes[1:, 2] = 0  # fires once, and so is alive
-    codes[:, 3] *= 1e-4  # weak, but fires always
+    codes[:, 3] *= 1e-12  # weak, but fires always
     codes[::2, 0] = 0  # silent half of the time
     found = call(answer, codes)
     expect(found is not None, "your function returned None. Is a `return` missing?")
@@ -61,9 +62,11 @@ def mmcs(answer: Callable[[Tensor, Tensor], float]) -> None:
     """Mean over true directions of the largest absolute cosine with any found one."""
     found = torch.randn(7, 4, generator=seeded(6)) * 2
     truth = torch.randn(3, 4, generator=seeded(7))
+    truth[1] = truth[0] + 0.1 * truth[1]  # one latent is the best for both
     found[0] = -3 * truth[0]
     dots = found @ truth.T
     cosine = dots / (found.norm(dim=1)[:, None] * truth.norm(dim=1))
+    one_to_one = linear_sum_assignment(cosine.abs().numpy(), maximize=True)
     value = torch.tensor(number(call(answer, found, truth)), dtype=torch.float32)
     usual: dict[str, Tensor | None] = {
         "lengths are still in it: a cosine does not change if a direction is made longer.": (
@@ -78,6 +81,8 @@ def mmcs(answer: Callable[[Tensor, Tensor], float]) -> None:
             cosine.abs().mean()
         ),
         "take the mean over true directions, not the best of them.": cosine.abs().max(),
+        "you matched one-to-one. That is the MCC; here one latent may be the best for several "
+        "true directions.": cosine.abs()[one_to_one].mean(),
     }
     diagnose(
         value, cosine.abs().amax(0).mean(), usual, "for each true direction, the best |cosine|."

@@ -104,37 +104,66 @@ def diversity(answer: Callable[[Tensor], Iterable[int]]) -> None:
         raise Mistake(f"{where} the concepts {wanted} break the condition; you name {found}.")
 
 
+LEVELS = torch.tensor([0.1, 0.15, 0.2, 0.3, 0.4])
+ELBOWS = (
+    ([0.6, 0.3, 0.06, 0.04, 0.03], 0.05),
+    ([0.7, 0.25, 0.23, 0.22, 0.21], 0.05),
+    ([0.9, 0.5, 0.3, 0.25, 0.21], 0.2),
+    ([0.7, 0.15, 0.06, 0.02, 0.12], 0.05),
+)
+"""Error at each of the levels, and the tolerance; in the last the slackest is not the lowest."""
+
+
 def elbow(answer: Callable[[Tensor, Tensor, float], float]) -> None:
     """Smallest level whose error is the lowest, up to a tolerance."""
-    levels = torch.tensor([0.1, 0.15, 0.2, 0.3, 0.4])
-    for errors in ([0.6, 0.3, 0.06, 0.04, 0.03], [0.7, 0.25, 0.23, 0.22, 0.21]):
-        error, tolerance = torch.tensor(errors), 0.05
-        limit = error.min() + tolerance
-        found = number(call(answer, levels, error, tolerance))
-        right = float(levels[(error <= limit).nonzero()[0, 0]])
-        expect(
-            not close(found, float(levels[error.argmin()])),
+    for errors, tolerance in ELBOWS:
+        error = torch.tensor(errors)
+        _elbow(number(call(answer, LEVELS, error, tolerance)), error, tolerance)
+    turn = torch.tensor([4, 0, 3, 1, 2])
+    found = number(answer(LEVELS[turn], torch.tensor(ELBOWS[1][0])[turn], 0.05))
+    expect(close(found, 0.15), "levels may come in any order: take the smallest that qualifies.")
+
+
+def _elbow(found: float, error: Tensor, tolerance: float) -> None:
+    """Raise `Mistake` unless this is the level to choose."""
+
+    def smallest(limit: Tensor) -> float:
+        return float(LEVELS[error <= limit].min())
+
+    right = smallest(error.min() + tolerance)
+    steepest = float(LEVELS[(error[:-1] - error[1:]).argmax() + 1])
+    if close(found, right):
+        return
+    usual = (
+        (
+            float(LEVELS[error.argmin()]),
             "this is the level of the lowest error. A slack level always wins that, and identifies "
             "nothing: take the smallest level that is nearly as good.",
-        )
-        expect(
-            found >= 0.1 - 1e-6 and any(close(found, float(level)) for level in levels),
-            f"return one of the levels tried; {found:.3g} is none of them. Is it an index?",
-        )
-        expect(not close(found, 0.1), "too tight: this level loses most of the shifts.")
-        steepest = float(levels[(error[:-1] - error[1:]).argmax() + 1])
-        expect(
-            close(found, right) or not close(found, steepest),
+        ),
+        (0.1, "too tight: this level loses most of the shifts."),
+        (
+            smallest(error.min() + 0.05),
+            f"the tolerance is {tolerance} here: use the `tolerance` that is given.",
+        ),
+        (
+            smallest(error[-1] + tolerance),
+            "you compare with the error at the slackest level. It need not be the lowest.",
+        ),
+        (
+            steepest,
             "the steepest fall is not yet the end of it: the error still falls after that level.",
-        )
-        expect(
-            close(found, right),
-            "compare errors with the *lowest error* plus the tolerance: what is left at the "
-            "slackest level is noise that no level removes.",
-        )
-    turn = torch.tensor([4, 0, 3, 1, 2])
-    found = number(answer(levels[turn], torch.tensor([0.7, 0.25, 0.23, 0.22, 0.21])[turn], 0.05))
-    expect(close(found, 0.15), "levels may come in any order: take the smallest that qualifies.")
+        ),
+    )
+    for level, message in usual:
+        expect(not close(found, level), message)
+    expect(
+        any(close(found, float(level)) for level in LEVELS),
+        f"return one of the levels tried; {found:.3g} is none of them. Is it an index?",
+    )
+    raise Mistake(
+        "compare errors with the *lowest error* plus the tolerance: what is left at the "
+        "slackest level is noise that no level removes."
+    )
 
 
 def turned(answer: Callable[[float, float], float]) -> None:

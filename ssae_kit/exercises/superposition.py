@@ -53,6 +53,11 @@ def _values(values: Tensor) -> None:
         f"present values must be uniform, with mean 0.5; yours have {values.mean():.2f}. Were "
         "presence and value drawn from the same numbers?",
     )
+    spread = 5 * math.sqrt(1 / 180 / len(values))  # five standard errors of the variance
+    expect(
+        abs(values.var().item() - 1 / 12) < spread,
+        f"present values must fill 0 to 1 evenly, with variance 1/12; yours have {values.var():.3f}.",
+    )
 
 
 def loss(answer: Callable[..., Tensor]) -> None:
