@@ -44,3 +44,27 @@ def test_the_gaussian_imitation_has_the_same_mean_and_covariance():
 def test_more_active_features_than_there_are_is_refused():
     with pytest.raises(ValueError, match=r"at most the 10 features; got 11\.0"):
         FeatureWorld.flat(10, 4, n_active=11.0, generator=seeded())
+
+
+def test_the_gaussian_imitation_of_few_samples_stays_in_their_span():
+    inputs = torch.randn(5, 12, generator=seeded())
+    imitation = gaussian_like(inputs, generator=seeded(1))
+    assert imitation.shape == (5, 12)
+    centred, found = inputs - inputs.mean(0), imitation - inputs.mean(0)
+    assert_close(found @ torch.linalg.pinv(centred) @ centred, found, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"density": torch.tensor([0.5, 0.0])}, "above 0 and at most 1; got 0"),
+        ({"density": torch.tensor([0.5, 1.2])}, r"above 0 and at most 1; got 1\.2"),
+        ({"weakest": 1.5}, r"`weakest` must lie in 0\.\.1; got 1\.5"),
+        ({"parent": torch.tensor([1, -1])}, "feature 0 has parent 1"),
+        ({"parent": torch.tensor([-1, -2])}, "feature 1 has parent -2"),
+    ],
+)
+def test_a_world_that_cannot_be_is_refused(change, message):
+    world = {"density": torch.tensor([0.5, 0.5]), "parent": torch.tensor([-1, 0])} | change
+    with pytest.raises(ValueError, match=message):
+        FeatureWorld(torch.eye(2), **world)

@@ -200,6 +200,20 @@ def test_a_bent_embedding_makes_shifts_depend_on_their_source():
     assert bent.shifts[bent.supports[:, 0]].std(0).max() > 0.01
 
 
+def test_source_and_target_are_bent_by_one_function():
+    problem = ShiftProblem(supports.sizes(2, 2), 4, bend=1.0)
+    data = sample_shifts(problem, 500, generator=seeded())
+    size = data.directions.square().sum(0).mean().sqrt()
+    unbent = [
+        size * torch.atanh(ends / size) for ends in (data.sources, data.sources + data.shifts)
+    ]
+    kept = torch.stack([ends.abs().amax(1) < 2 * size for ends in unbent]).all(0)  # not saturated
+    assert kept.float().mean() > 0.5
+    straight = (data.concept_shifts @ data.directions)[kept]
+    # Float32 through tanh and back, up to tanh(2): some ten units in the last digit.
+    assert_close(unbent[1][kept] - unbent[0][kept], straight, rtol=0, atol=1e-5)
+
+
 def test_stacked_data_keep_each_world_and_level():
     problem = ShiftProblem(supports.sizes(3, 2), 8)
     worlds = [sample_shifts(problem, 50, generator=seeded(seed)) for seed in range(2)]

@@ -163,13 +163,17 @@ def train(
         losses[step] = loss.detach()
         if on_step is not None:
             on_step(step + 1, losses[: step + 1])
-    diverged = (~losses[-1].isfinite()).nonzero().flatten().tolist()
+    _check_converged(losses[-1])
+    return losses
+
+
+def _check_converged(loss: Tensor) -> None:
+    diverged = (~loss.isfinite()).nonzero().flatten().tolist()
     if diverged:
         raise FloatingPointError(
             f"training diverged in run(s) {diverged}: the loss is not finite. Lower "
             "`learning_rate`, or look for values that are not finite in the inputs."
         )
-    return losses
 
 
 def _importance(given: float | Tensor, n_runs: int, n_features: int) -> Tensor:

@@ -13,6 +13,10 @@ class FeatureWorld:
 
     A feature with a parent can be active only where the parent is; its density is then the
     probability given that the parent is active.
+
+    Raises:
+        ValueError: if a density or `weakest` is out of range, or a parent does not come before its
+            child.
     """
 
     directions: Float[Tensor, "features d_model"]
@@ -24,6 +28,24 @@ class FeatureWorld:
     weakest: float = 0.5
     """Smallest value of an active feature, 0 to 1; the largest is 1. From 0 on, it would be left
     open whether a weak feature is there at all."""
+
+    def __post_init__(self) -> None:
+        wrong = ~((self.density > 0) & (self.density <= 1))
+        if wrong.any():
+            raise ValueError(
+                "every density must be above 0 and at most 1; got "
+                f"{float(self.density[wrong][0]):g}. It is the share of samples in which a feature "
+                "is active."
+            )
+        if not 0 <= self.weakest <= 1:
+            raise ValueError(f"`weakest` must lie in 0..1; got {self.weakest}.")
+        late = (self.parent < -1) | (self.parent >= torch.arange(len(self.parent)))
+        if late.any():
+            child = int(late.nonzero()[0])
+            raise ValueError(
+                f"a parent must come before its child, or be -1 for none; feature {child} has "
+                f"parent {int(self.parent[child])}. Reorder the features."
+            )
 
     @classmethod
     def flat(
@@ -69,10 +91,13 @@ class FeatureWorld:
             n_parents: Number of parents; they come first.
             n_children: Children of each parent; they follow, parent by parent.
             d_model: Width of the activations.
-            density: Probability that a parent is active.
-            share: Probability of each child, given that its parent is active.
-            weakest: Smallest value of an active feature.
+            density: Probability that a parent is active, above 0 and at most 1.
+            share: Probability of each child, given that its parent is active; same range.
+            weakest: Smallest value of an active feature, 0 to 1.
             generator: Source of the directions.
+
+        Raises:
+            ValueError: if a number is out of range.
         """
         n_features = n_parents * (1 + n_children)
         directions = torch.randn(n_features, d_model, generator=generator)
@@ -115,6 +140,6 @@ def gaussian_like(
     """
     mean = inputs.mean(0)
     _, sizes, axes = torch.linalg.svd(inputs - mean, full_matrices=False)
-    noise = torch.randn(inputs.shape, generator=generator)
+    noise = torch.randn(len(inputs), len(sizes), generator=generator)
     imitation: Tensor = mean + (noise * sizes) @ axes / len(inputs) ** 0.5
     return imitation

@@ -78,7 +78,11 @@ class Mixing:
     def sample(
         self, n_concepts: int, d_model: int, *, generator: torch.Generator
     ) -> Float[Tensor, "concepts d_model"]:
-        """Draw the concept directions."""
+        """Draw the concept directions.
+
+        Raises:
+            ValueError: if `lengths` holds another number of them, or there are too few dimensions.
+        """
         if self.lengths and len(self.lengths) != n_concepts:
             raise ValueError(
                 f"`lengths` must hold one length per concept ({n_concepts}); "
@@ -116,7 +120,8 @@ class ShiftProblem:
     noise: float = 0.0
     """Standard deviation of the noise in each dimension; concept directions have length 1."""
     bend: float = 0.0
-    """Share of a tanh in the embedding, 0 to 1; above 0 a shift depends on where it starts."""
+    """Share of a tanh in the embedding, 0 to 1; above 0 a shift depends on where it starts. The
+    tanh saturates at the sources' root mean square."""
 
     def __post_init__(self) -> None:
         if self.d_model < 1:
@@ -180,7 +185,8 @@ def sample_shifts(
         The pairs with their truth.
 
     Raises:
-        ValueError: if the directions have another shape, or are not finite.
+        ValueError: if the directions have another shape or are not finite, `n_samples` is below
+            1, or the mixing does not fit the sizes.
     """
     shape = (problem.design.n_concepts, problem.d_model)
     if directions is None:
@@ -197,8 +203,10 @@ def sample_shifts(
     sources = torch.randn(size, generator=generator) @ directions
     shifts = concept_shifts @ directions
     if problem.bend:
-        shifts = _bent(sources + shifts, problem.bend) - _bent(sources, problem.bend)
-        sources = _bent(sources, problem.bend)
+        # Root mean square of the sources, by the laws they are drawn from: one function for all.
+        spread = directions.square().sum(0).mean().sqrt()
+        ends = (_bent(sources, problem.bend, spread), _bent(sources + shifts, problem.bend, spread))
+        sources, shifts = ends[0], ends[1] - ends[0]
     if problem.noise:
         shifts = shifts + problem.noise * torch.randn(shifts.shape, generator=generator)
     return ShiftData(shifts, sources, concept_shifts, directions)
@@ -232,7 +240,6 @@ def stack(datasets: Sequence[ShiftData]) -> ShiftData:
     return ShiftData(*(torch.stack([getattr(d, name) for d in datasets]) for name in names))
 
 
-def _bent(activations: Tensor, bend: float) -> Tensor:
-    """Mix in a tanh that saturates at about the activations' own size."""
-    size = activations.square().mean().sqrt()
+def _bent(activations: Tensor, bend: float, size: Tensor) -> Tensor:
+    """Mix in a tanh that saturates at a size."""
     return (1 - bend) * activations + bend * size * torch.tanh(activations / size)
