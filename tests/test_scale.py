@@ -41,10 +41,13 @@ def test_a_lifted_autoencoder_does_in_all_dimensions_what_it_did_in_components()
     assert_close(full.directions.norm(dim=-1), torch.ones(2, 5))
 
 
-def test_scale_scores_every_concept_of_every_world():
-    found = scale(**TINY, steps=30)
-    assert found["codes"].shape == found["directions"].shape == (2, 4)
+def test_every_concept_of_every_world_comes_back_and_without_training_it_does_not():
+    found, untrained = scale(**TINY, steps=600), scale(**TINY, steps=1)
     assert found["error"].shape == found["multiplier"].shape == (2,)
+    assert found["error"].max() < 0.05
+    for kind in ("codes", "directions"):
+        assert found[kind].shape == (2, 4)
+        assert found[kind].min() > 0.95 > untrained[kind].min()
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_result(tmp_path, monkeypatch):

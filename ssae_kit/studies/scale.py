@@ -12,12 +12,14 @@ from torch import Tensor
 from ssae_kit.autoencoders import ShiftAutoencoder
 from ssae_kit.studies.recovery import score
 from ssae_kit.synthetic import ShiftData, ShiftProblem, sample_shifts, stack, supports
-from ssae_kit.training import Constraint, TrainingConfig, fit
+from ssae_kit.training import Constraint, History, TrainingConfig, fit
 
 SIZES = ((10, 64, 3), (50, 256, 3), (200, 1024, 4), (1000, 4096, 20))
 """Concepts, dimensions, most concepts that shift at once."""
 CHUNK = 4000
 """Pairs that are held in all dimensions at a time."""
+SCHEDULE = {"warmup": 0.02, "ramp": 0.63, "dual_learning_rate": 0.02}
+"""How the level falls, and how fast the multiplier climbs."""
 
 
 def scale(
@@ -66,26 +68,11 @@ def scale(
     axes, pairs = zip(*drawn, strict=True)
     level = tightness * torch.stack([t.true_level() for t in tests])
     dense = (2 / (pi * n_concepts)) ** 0.5
-    small = ShiftAutoencoder(
-        len(seeds), n_concepts, n_concepts, generator=_seeded(seeds[0] + 2 * 10**6)
-    )
-    history = fit(
-        small,
-        torch.stack(pairs),
-        Constraint(
-            level,
-            start=start or max(1.0, dense / float(level.min())),
-            warmup=0.02,
-            ramp=0.63,
-            dual_learning_rate=0.02,
-        ),
-        TrainingConfig(steps=steps, learning_rate=min(0.01, 0.08 / n_concepts**0.5), decay=0.6),
-        generator=_seeded(seeds[0] + 3 * 10**6),
-        checkpoint=checkpoint,
+    start = start or max(1.0, dense / float(level.min()))
+    small, history = _trained(
+        torch.stack(pairs), Constraint(level, start=start, **SCHEDULE), steps, seeds[0], checkpoint
     )
     seconds = (time.process_time() - started) / len(seeds)
-    if checkpoint is not None:
-        Path(checkpoint).unlink(missing_ok=True)
     recovery = score(lifted(small, torch.stack(axes)), stack(tests))
     return {
         "codes": recovery.codes.per_concept,
@@ -94,6 +81,29 @@ def scale(
         "cpu_seconds": torch.tensor(seconds),
         "multiplier": history.series("multiplier").amax(0),
     }
+
+
+def _trained(
+    pairs: Float[Tensor, "run pairs components"],
+    sparsity: Constraint,
+    steps: int,
+    seed: int,
+    checkpoint: str | None,
+) -> tuple[ShiftAutoencoder, History]:
+    n_runs, _, n_concepts = pairs.shape
+    small = ShiftAutoencoder(n_runs, n_concepts, n_concepts, generator=_seeded(seed + 2 * 10**6))
+    rate = min(0.01, 0.08 / n_concepts**0.5)
+    history = fit(
+        small,
+        pairs,
+        sparsity,
+        TrainingConfig(steps=steps, learning_rate=rate, decay=0.6),
+        generator=_seeded(seed + 3 * 10**6),
+        checkpoint=checkpoint,
+    )
+    if checkpoint is not None:
+        Path(checkpoint).unlink(missing_ok=True)
+    return small, history
 
 
 def lifted(
