@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
 
+from ssae_kit.plots import predictions
 from ssae_kit.plots.show import COLOURS, DASHES, MARKERS, PLOTLY_MIME, TEMPLATE, show
 
 ALT = "A line that rises from one to three."
@@ -78,3 +79,10 @@ def test_the_template_must_be_asked_for_by_name():
     template = pio.templates[TEMPLATE].layout
     assert template.paper_bgcolor == template.plot_bgcolor == "white"
     assert template.colorway == COLOURS
+
+
+def test_predictions_and_outcomes_must_have_one_length():
+    with pytest.raises(ValueError, match=r"`names`, `ranges` and `outcomes` .* got 2, 1, 1\."):
+        predictions.intervals(["a", "b"], [(0, 1)], [0.5], x_title="", title="")
+    with pytest.raises(ValueError, match=r"`predicted` and `outcome` .* got 2, 2, 1\."):
+        predictions.sketch(["a", "b"], [0, 1], [0], y_title="", title="")

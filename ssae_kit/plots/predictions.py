@@ -28,11 +28,7 @@ def intervals(
     Raises:
         ValueError: if the three do not have one length.
     """
-    if not len(names) == len(ranges) == len(outcomes):
-        raise ValueError(
-            f"`names`, `ranges` and `outcomes` must have one length; got {len(names)}, "
-            f"{len(ranges)} and {len(outcomes)}."
-        )
+    _check_one_length(names=names, ranges=ranges, outcomes=outcomes)
     fig = go.Figure()
     for i, (name, (low, high)) in enumerate(zip(names, ranges, strict=True)):
         bar = {"x": [low, high], "y": [name, name], "mode": "lines", "name": "predicted range"}
@@ -98,11 +94,7 @@ def sketch(
     Raises:
         ValueError: if the three do not have one length.
     """
-    if not len(places) == len(predicted) == len(outcome):
-        raise ValueError(
-            f"`places`, `predicted` and `outcome` must have one length; got {len(places)}, "
-            f"{len(predicted)} and {len(outcome)}."
-        )
+    _check_one_length(places=places, predicted=predicted, outcome=outcome)
     fig = go.Figure()
     for name, values, colour, dash, symbol in (
         ("your sketch", predicted, BLUE, "dash", "circle"),
@@ -115,3 +107,13 @@ def sketch(
     fig.update_xaxes(type="category", title="place")
     fig.update_yaxes(title=y_title)
     return fig.update_layout(template=TEMPLATE, title=title, height=360)
+
+
+def _check_one_length(**lists: Sequence[object]) -> None:
+    lengths = {name: len(values) for name, values in lists.items()}
+    if len(set(lengths.values())) > 1:
+        *first, last = (f"`{name}`" for name in lengths)
+        raise ValueError(
+            f"{', '.join(first)} and {last} must have one length; got "
+            f"{', '.join(map(str, lengths.values()))}. Bring one entry of each per prediction."
+        )

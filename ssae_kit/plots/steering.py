@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
+from plotly.subplots import make_subplots
 
 from ssae_kit.plots.show import BLACK, BLUE, COLOURS, DASHES, MARKERS, TEMPLATE, VERMILLION
 
@@ -113,8 +114,6 @@ def layer_curves(layers: Sequence[int], curves: Curves) -> go.Figure:
 def _rate_panels(
     places: Sequence[float] | Sequence[int], curves: Curves, place_title: str
 ) -> go.Figure:
-    from plotly.subplots import make_subplots
-
     fig = make_subplots(1, len(curves), subplot_titles=list(curves), shared_yaxes=True)
     for column, quantities in enumerate(curves.values(), 1):
         for i, (quantity, rates) in enumerate(quantities.items()):
@@ -143,25 +142,14 @@ def pareto(
         paths: Per method, effect and share of other words at each strength tried; drawn as a
             line in the left panel.
     """
-    from plotly.subplots import make_subplots
-
     sides = ("share of other words that changed", "off-target KL (nats per token)")
     fig = make_subplots(1, 2, horizontal_spacing=0.14)
-    for i, (method, (effect, *others)) in enumerate(points.items()):
-        colour, symbol = COLOURS[i % 5], MARKERS[i % 5] + ("", "-open", "-open-dot")[i // 5 % 3]
-        across = _bars([effect])[1]
-        for column, side in enumerate(others, 1):
-            if side is None:
-                continue
-            fig.add_scatter(
-                x=[effect[0]], y=[side[0]], row=1, col=column, mode="markers", name=method,
-                marker={"color": colour, "symbol": symbol, "size": 11},
-                error_x=across, error_y=_bars([side])[1],
-                showlegend=column == 1, legendgroup=method,
-            )  # fmt: skip
+    for i, (method, rates) in enumerate(points.items()):
+        symbol = MARKERS[i % 5] + ("", "-open", "-open-dot")[i // 5 % 3]
+        _effect_and_sides(fig, method, rates, {"color": COLOURS[i % 5], "symbol": symbol})
         if method in paths:
             x, y = zip(*paths[method], strict=True)
-            line = {"color": colour, "dash": DASHES[i % 5], "width": 1}
+            line = {"color": COLOURS[i % 5], "dash": DASHES[i % 5], "width": 1}
             fig.add_scatter(
                 x=x, y=y, row=1, col=1, mode="lines", line=line, opacity=0.6,
                 showlegend=False, legendgroup=method, hoverinfo="skip",
@@ -172,6 +160,20 @@ def pareto(
     title = "Effect against side effects, with 95% intervals"
     legend = {"orientation": "h", "y": -0.25}
     return fig.update_layout(template=TEMPLATE, title=title, legend=legend, width=860, height=520)
+
+
+def _effect_and_sides(
+    fig: go.Figure, method: str, rates: tuple[Rate, Rate, Rate | None], marker: dict[str, str]
+) -> None:
+    """Draw one method's point in both panels of `pareto`, in place."""
+    effect, *sides = rates
+    for column, side in enumerate(sides, 1):
+        if side is not None:
+            fig.add_scatter(
+                x=[effect[0]], y=[side[0]], row=1, col=column, mode="markers", name=method,
+                marker={**marker, "size": 11}, error_x=_bars([effect])[1], error_y=_bars([side])[1],
+                showlegend=column == 1, legendgroup=method,
+            )  # fmt: skip
 
 
 def _bars(rates: Sequence[Rate]) -> tuple[Float[ndarray, " rates"], dict[str, object]]:
