@@ -83,6 +83,6 @@ def test_the_template_must_be_asked_for_by_name():
 
 def test_predictions_and_outcomes_must_have_one_length():
     with pytest.raises(ValueError, match=r"`names`, `ranges` and `outcomes` .* got 2, 1, 1\."):
-        predictions.intervals(["a", "b"], [(0, 1)], [0.5], x_title="", title="")
+        predictions.intervals(["a", "b"], [(0.0, 1.0)], [0.5], x_title="", title="")
     with pytest.raises(ValueError, match=r"`predicted` and `outcome` .* got 2, 2, 1\."):
-        predictions.sketch(["a", "b"], [0, 1], [0], y_title="", title="")
+        predictions.sketch(["a", "b"], [0.0, 1.0], [0.0], y_title="", title="")
