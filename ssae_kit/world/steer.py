@@ -95,20 +95,25 @@ def vectors_for(
 def continue_prompts(
     llama: Llama,
     texts: tuple[str, ...],
-    vectors: Float[Tensor, "prompts d_model"] | None,
+    ways: list[Float[Tensor, "prompts d_model"]],
     seed: int,
     layer: int = MIDDLE,
-) -> list[str]:
-    """Four more sentences for each prompt, after one nudge at its last full stop."""
-    nudge = None if vectors is None else Intervention(layer, vectors, at="last")
-    return generate(
+) -> list[list[str]]:
+    """Four more sentences for each prompt and way, after one nudge at its last full stop.
+
+    Every way draws the same random numbers; zeros leave the model as it is.
+    """
+    written = generate(
         llama,
-        texts,
+        texts * len(ways),
         max_new_tokens=MAX_SENTENCE_LENGTH * N_SENTENCES,
         generator=torch.Generator().manual_seed(seed),
-        intervention=nudge,
+        intervention=Intervention(layer, torch.cat(ways), at="last"),
         temperature=TEMPERATURE,
+        n_ways=len(ways),
     )
+    n = len(texts)
+    return [written[start : start + n] for start in range(0, len(written), n)]
 
 
 def judge(
@@ -137,10 +142,12 @@ def judge(
 def choose_strength(llama: Llama, directions: Float[Tensor, "concepts d_model"]) -> float:
     """The strength with most strict flips on development prompts."""
     texts, values = prompts(105, torch.Generator().manual_seed(30_002))
-    scores = {}
-    for strength in STRENGTHS:
-        out = continue_prompts(llama, texts, vectors_for(directions, values, strength), 30_003)
-        scores[strength] = sum(judge(texts, values, out).strict())
+    ways = [vectors_for(directions, values, strength) for strength in STRENGTHS]
+    written = continue_prompts(llama, texts, ways, 30_003)
+    scores = {
+        strength: sum(judge(texts, values, out).strict())
+        for strength, out in zip(STRENGTHS, written, strict=True)
+    }
     return max(scores, key=lambda strength: (scores[strength], -strength))
 
 
@@ -159,9 +166,11 @@ def steering_figures(llama: Llama, n: int = 420) -> tuple[list[Figure], list[dic
     generator = torch.Generator().manual_seed(30_005)
     noise = torch.randn(directions.shape, generator=generator)
     noise = noise * directions.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)
-    plain = continue_prompts(llama, texts, None, 30_006)
-    steered = continue_prompts(llama, texts, vectors_for(directions, values, strength), 30_006)
-    random = continue_prompts(llama, texts, vectors_for(noise, values, strength), 30_006)
+    ways = [
+        vectors_for(rows, values, strength)
+        for rows in (torch.zeros_like(directions), directions, noise)
+    ]
+    plain, steered, random = continue_prompts(llama, texts, ways, 30_006)
     before, after, control = (judge(texts, values, out) for out in (plain, steered, random))
     figures = [
         share(f"strict flip, {concept}", after.strict(k), 0.85)
