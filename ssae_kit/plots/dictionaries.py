@@ -39,7 +39,7 @@ def architectures(
 
     Args:
         scores: Architecture, then score, then one value per seed, 0 to 1.
-        floors: Of each score, what a random dictionary gets.
+        floors: Of each score, what it was before training.
     """
     names = list(next(iter(scores.values())))
     fig = make_subplots(1, len(names), subplot_titles=names, shared_yaxes=True)
@@ -54,7 +54,7 @@ def architectures(
         fig.add_vline(x=floors[name], line=line, row=1, col=column)
     fig.update_xaxes(range=[0, 1.05], title="unitless")
     fig.update_yaxes(autorange="reversed")
-    title = "Recovery by architecture (points: seeds; dashed: random dictionary)"
+    title = "Recovery by architecture (points: seeds; dashed: before training)"
     return fig.update_layout(template=TEMPLATE, title=title)
 
 

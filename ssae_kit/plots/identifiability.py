@@ -130,7 +130,7 @@ def floors(
     if log_x:
         fig.update_xaxes(tickvals=list(x), ticktext=[f"{v:g}" for v in x])
     fig.update_yaxes(title=y_title, range=[0, 1.05])
-    return fig.update_layout(template=TEMPLATE, title=title)
+    return fig.update_layout(template=TEMPLATE, title=f"{title} (band: 95% of draws)")
 
 
 def two_scores(points: Mapping[str, tuple[float, float]]) -> go.Figure:

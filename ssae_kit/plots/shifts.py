@@ -54,7 +54,7 @@ def per_concept(
     fig.update_yaxes(range=[-0.05, 1.08], tickvals=[0, 0.5, 1])
     return fig.update_layout(
         template=TEMPLATE, height=110 + 180 * rows, width=820,
-        title="Recovery of each concept; dashed: random rotations",
+        title="Recovery of each concept; one point per world; dashed: random rotations",
         legend={
             "orientation": "h", "yref": "container", "y": 0.98, "yanchor": "top",
             "x": 1, "xanchor": "right",
@@ -103,33 +103,33 @@ def add_boundary(fig: go.Figure, columns: Sequence[float], rows: Sequence[float]
     """Draw an analytic boundary over heatmap panel `i` (from 0) of `phases`, in cell units."""
     fig.add_scatter(
         x=list(columns), y=list(rows), mode="lines", row=1, col=i + 1, name="analytic boundary",
-        line={"color": VERMILLION, "width": 3}, showlegend=False,
+        line={"color": VERMILLION, "width": 2, "dash": "dash"}, showlegend=False,
     )  # fmt: skip
 
 
 def transition(
     shares: Sequence[float],
-    measured: Mapping[str, Float[ndarray, "shares seeds"]],
+    measured: Mapping[str, Float[ndarray, "shares worlds"]],
     boundaries: Mapping[str, float],
 ) -> go.Figure:
-    """Draw recovery against the share of joint pairs, one point per seed, beside the formulas.
+    """Draw recovery against the share of joint pairs, one point per world, beside the formulas.
 
     Args:
         shares: Share of pairs in which both of two concepts shift.
-        measured: Per setting, direction MCC of each seed.
+        measured: Per setting, direction MCC of each world.
         boundaries: Per formula, the share at which it says L1 leaves the truth.
     """
     fig = go.Figure()
     for i, (name, values) in enumerate(measured.items()):
         colour = (BLUE, GREEN, BLACK, PURPLE)[i % 4]
-        fig.add_scatter(
-            x=np.repeat(shares, values.shape[1]), y=values.ravel(), mode="markers", name=name,
-            marker={"color": colour, "symbol": MARKERS[i], "size": 8, "opacity": 0.6},
-        )  # fmt: skip
-        fig.add_scatter(
-            x=list(shares), y=values.mean(1), mode="lines", showlegend=False,
-            line={"color": colour, "dash": DASHES[i]},
-        )  # fmt: skip
+        marker = {"color": colour, "symbol": MARKERS[i], "size": 8, "opacity": 0.6}
+        line = {"color": colour, "dash": DASHES[i]}
+        group = {"legendgroup": name, "name": name}
+        x = np.repeat(shares, values.shape[1])
+        fig.add_scatter(x=x, y=values.ravel(), mode="markers", marker=marker, showlegend=False, **group)  # fmt: skip
+        fig.add_scatter(x=list(shares), y=values.mean(1), mode="lines", line=line, showlegend=False, **group)  # fmt: skip
+        # One entry in the legend for both.
+        fig.add_scatter(x=[None], y=[None], mode="lines+markers", line=line, marker=marker, **group)
     for i, (name, share) in enumerate(boundaries.items()):
         fig.add_vline(
             x=share, line={"color": VERMILLION, "dash": "dash"}, annotation_text=name,
@@ -137,7 +137,7 @@ def transition(
         )  # fmt: skip
     fig.update_xaxes(title="share of pairs in which both concepts shift")
     fig.update_yaxes(title="direction MCC (unitless)", range=[0.4, 1.03])
-    title = "Points: seeds; lines: their mean; dashed: where the formula says L1 turns"
+    title = "Points: worlds; lines: their mean; vertical lines: where the formula says L1 turns"
     return fig.update_layout(template=TEMPLATE, title=title)
 
 
@@ -183,7 +183,7 @@ def widths(
     )  # fmt: skip
     fig.update_xaxes(title="latents (count)")
     fig.update_yaxes(title="MCC (unitless)", range=[0.4, 1.03])
-    title = "Seeds disagree about spare latents, not about concepts"
+    title = "Seeds disagree about spare latents, not about concepts (bars: range)"
     return fig.update_layout(template=TEMPLATE, title=title)
 
 

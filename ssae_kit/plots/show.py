@@ -52,6 +52,7 @@ def register_template() -> None:
         yaxis=axis,
         hoverlabel={"font": {"size": 13}},
     )
+    layout.yaxis.title.standoff = 14  # pixels; by itself the title touches wide tick labels
     pio.templates[TEMPLATE] = go.layout.Template(layout=layout)
 
 

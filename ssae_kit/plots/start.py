@@ -19,22 +19,17 @@ def shift_cloud(
         shifts: One point per pair.
         directions: Per method, unit directions; drawn through the origin, sign ignored.
     """
-    fig = go.Figure(
-        go.Scatter(
-            x=shifts[:, 0],
-            y=shifts[:, 1],
-            mode="markers",
-            name="one shift",
-            marker={"color": "#999999", "size": 4},
-        )
-    )
+    fig = go.Figure()
     reach = float(np.abs(shifts).max())
     for i, (method, lines) in enumerate(directions.items()):
         ends = np.stack([-reach * lines, reach * lines, np.full_like(lines, np.nan)], 1)
         fig.add_scatter(
             x=ends[..., 0].ravel(), y=ends[..., 1].ravel(), mode="lines", name=method,
-            line={"color": COLOURS[i % 5], "dash": DASHES[i % 5], "width": 5 if i == 0 else 2.5},
+            line={"color": COLOURS[i % 5], "dash": DASHES[i % 5], "width": 3},
         )  # fmt: skip
+    # Points last: most of them lie on the lines, which would hide them.
+    points = {"color": "#777777", "size": 5, "line": {"color": "white", "width": 0.5}}
+    fig.add_scatter(x=shifts[:, 0], y=shifts[:, 1], mode="markers", name="one shift", marker=points)
     fig.update_xaxes(title="first number of the shift (unitless)", range=[-reach, reach])
     fig.update_yaxes(
         title="second number (unitless)", range=[-reach, reach], scaleanchor="x", scaleratio=1

@@ -23,6 +23,8 @@ from ssae_kit.plots.show import (
 
 PHASE_FILL = ("#BDBDBD", "#56B4E9", "#E69F00", "#9FD8C6")
 """Fills of the phase maps; every region also carries its name, and white is none of them."""
+TICKS = (10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+"""Labels of a logarithmic axis: plotly writes those between the powers as bare digits."""
 HOVER = "density %{x:.3g}, importance %{y:.3g}<br>%{text}<extra></extra>"
 
 
@@ -55,6 +57,8 @@ def features_kept(
         xaxis={
             "type": "log",
             "autorange": "reversed",
+            "tickvals": [*density],
+            "ticktext": [f"{p:g}" for p in density],
             "title": "density: share of samples in which a feature is active (rarer →)",
         },
         yaxis={"title": "features stored (count)", "range": [0, n_features + 0.5]},
@@ -81,12 +85,12 @@ def arrangements(panels: Mapping[str, Float[ndarray, "dimensions features"]]) ->
     fig.update_xaxes(**box).update_yaxes(**box)
     for number in range(1, len(panels) + 1):
         fig.update_yaxes(scaleanchor=f"x{number if number > 1 else ''}", col=number)
-    fig.update_scenes(xaxis=box, yaxis=box, zaxis=box, aspectmode="cube", camera_eye={"x": 1.2, "y": 0.9, "z": 0.6})  # fmt: skip
+    fig.update_scenes(xaxis=box, yaxis=box, zaxis=box, aspectmode="cube", camera_eye={"x": 1.45, "y": 1.1, "z": 0.72})  # fmt: skip
     return fig.update_layout(
         template=TEMPLATE,
-        width=190 * len(panels),
-        height=300,
-        margin={"l": 10, "r": 10, "t": 90, "b": 10},
+        width=200 * len(panels),
+        height=320,
+        margin={"l": 10, "r": 10, "t": 110, "b": 10},
         title="Feature directions, axes −1.5 to 1.5 (unitless)",
     )
 
@@ -124,6 +128,7 @@ def dimensionality_sweep(
         xaxis={
             "type": "log",
             "autorange": "reversed",
+            "tickvals": (0.8, 0.6, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01),
             "title": "density (rarer →; dots spread sideways by 3%)",
         },
         yaxis={"title": "dimensionality (unitless)", "range": [0, 1]},
@@ -164,8 +169,14 @@ def phase_maps(
                 x=np.log10(density[at[1]]), y=np.log10(importance[at[0]]), text=name.replace(" ", "<br>", 1),
                 showarrow=False, font={"size": 12}, row=1, col=column,
             )  # fmt: skip
-    fig.update_xaxes(type="log", title="density (unitless)", showgrid=False)
-    fig.update_yaxes(type="log", showgrid=False)
+    axis = {
+        "type": "log",
+        "showgrid": False,
+        "tickvals": TICKS,
+        "ticktext": [f"{v:g}" for v in TICKS],
+    }
+    fig.update_xaxes(axis, title="density (unitless)")
+    fig.update_yaxes(axis)
     fig.update_yaxes(title="importance of the extra feature<br>(the others have 1)", col=1)
     white = {"symbol": "square", "size": 12, "color": "white", "line": {"color": BLACK, "width": 1}}
     fig.add_scatter(x=[None], y=[None], mode="markers", marker=white, name="none of the named ways")
