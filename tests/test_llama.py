@@ -158,6 +158,20 @@ def test_an_unknown_failure_in_a_folder_still_explains(folder):
     assert "truncated" in str(_explained(RuntimeError("boom"), str(folder)))
 
 
+def test_a_failure_without_words_still_explains():
+    assert "Check the network" in str(_explained(OSError(), "owner/model"))
+
+
+@pytest.mark.parametrize("name", ["owner/model", "llama_tiny"])
+def test_a_full_device_is_no_broken_file(monkeypatch, name):
+    def overflow(*_args, **_kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nDetails")
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", overflow)
+    with pytest.raises(MemoryError, match=r"not fit on the device \(CUDA out of memory\.\)"):
+        load(name)
+
+
 def test_a_zero_vector_leaves_the_text_unchanged_and_a_large_one_changes_it(llama):
     prompts = TEXTS[:2]
     zero = Intervention(2, torch.zeros(2, 16))

@@ -11,7 +11,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ssae_kit.llama.load import Llama
+from ssae_kit.llama.load import Llama, check_fit
 
 SPECIAL_TOKENS = (
     "<|begin_of_text|>",
@@ -85,7 +85,7 @@ def _spacing_decoder(no_space_before: Sequence[str]) -> Any:
 
 
 def create_llama(n_tokens: int, seed: int) -> LlamaForCausalLM:
-    """An untrained `LlamaForCausalLM`: 6 blocks of width 128, about 1.2 million parameters.
+    """An untrained `LlamaForCausalLM`: 6 blocks of width 128, about 1.1 million parameters.
 
     Grouped-query attention, SwiGLU, RMSNorm, Llama 3.1's RoPE scaling, tied embeddings.
 
@@ -158,7 +158,7 @@ def save_llama(
         OSError: if the disk is full; nothing is left behind.
     """
     check_new(folder)
-    check_fit(model, tokenizer)
+    check_fit(tokenizer, model.config.vocab_size, str(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -189,13 +189,4 @@ def check_new(folder: Path) -> None:
         raise FileExistsError(
             f"the folder to write, {folder}, must not exist yet; it does. "
             "Choose another `--out`, or move the old one away."
-        )
-
-
-def check_fit(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Raise ValueError unless every token has a row in the model."""
-    if len(tokenizer) > model.config.vocab_size:
-        raise ValueError(
-            f"the tokenizer must fit the weights ({model.config.vocab_size} rows); it has "
-            f"{len(tokenizer)} tokens. Bring the tokenizer that belongs to this checkpoint."
         )

@@ -114,38 +114,66 @@ def load(
         ValueError: if the folder holds another architecture, or weights that are corrupt,
             incomplete or of other shapes; or if both `device` and `device_map` are given.
     """
-    source, place = _source(str(name)), _place(device, device_map)
-    dtype = torch.float32 if dtype is None and _is_bundled(str(name)) else dtype
+    name = str(name)
+    source, place, is_bundled = _source(name), _place(device, device_map), _is_bundled(name)
+    dtype = torch.float32 if dtype is None and is_bundled else dtype
     try:
         config = AutoConfig.from_pretrained(source, revision=revision)
-        if config.model_type != "llama":
-            raise ValueError(
-                f"{name} must be a Llama; its config.json says {config.model_type!r}. "
-                "Choose a Llama checkpoint."
-            )
-        check_memory(str(name), config, dtype, place)
-        with _bars_hidden(_is_bundled(str(name))):
-            model, report = AutoModelForCausalLM.from_pretrained(
-                source,
-                revision=revision,
-                dtype=dtype or "auto",
-                device_map=device_map,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
+        _check_architecture(config, name)
+        check_memory(name, config, dtype, place)
+        with _bars_hidden(is_bundled):
+            model = _weights(source, name, revision, dtype, device_map)
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, padding_side="left")
+        model = model if device_map else model.to(place)
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise _explained(error, str(name)) from error
-    _check_complete(report, str(name))
+        raise _explained(error, name) from error
+    check_fit(tokenizer, config.vocab_size, name)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if len(tokenizer) > config.vocab_size:
+    return Llama(name, model.eval().requires_grad_(False), tokenizer)
+
+
+def check_fit(tokenizer: Any, n_rows: int, name: str) -> None:
+    """Raise ValueError unless every token has a row in the weights."""
+    if len(tokenizer) > n_rows:
         raise ValueError(
-            f"the tokenizer of {name} must fit its weights ({config.vocab_size} rows); it has "
+            f"the tokenizer of {name} must fit its weights ({n_rows} rows); it has "
             f"{len(tokenizer)} tokens. Bring the tokenizer that belongs to this checkpoint."
         )
-    model = model.eval().requires_grad_(False)
-    return Llama(str(name), model if device_map else model.to(place), tokenizer)
+
+
+def _check_architecture(config: Any, name: str) -> None:
+    if config.model_type != "llama":
+        raise ValueError(
+            f"{name} must be a Llama; its config.json says {config.model_type!r}. "
+            "Choose a Llama checkpoint."
+        )
+
+
+def _weights(
+    source: str,
+    name: str,
+    revision: str | None,
+    dtype: torch.dtype | None,
+    device_map: str | dict[str, Any] | None,
+) -> Any:
+    """Read the weights; refuse a checkpoint of which some would have been made up at random."""
+    model, report = AutoModelForCausalLM.from_pretrained(
+        source,
+        revision=revision,
+        dtype=dtype or "auto",
+        device_map=device_map,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    for kind in ("missing_keys", "mismatched_keys"):
+        if report[kind]:
+            first = sorted(str(key) for key in report[kind])[0]
+            raise ValueError(
+                f"the weights of {name} are incomplete: {len(report[kind])} {kind[:-5]}, first "
+                f"{first}. Copy or download the checkpoint again."
+            )
+    return model
 
 
 @contextmanager
@@ -209,11 +237,13 @@ def _source(name: str) -> str:
 
 def _explained(error: Exception, name: str) -> Exception:
     """Turn what the loading library raised into an error that says what to do."""
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in chain:
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
+    first_line = str(error).partition("\n")[0]
+    if isinstance(error, torch.OutOfMemoryError):
+        return MemoryError(
+            f"{name} does not fit on the device ({first_line}). Give dtype=torch.bfloat16, "
+            f"device_map='auto', or choose a smaller model such as {BUNDLED!r}."
+        )
+    chain = _chain(error)
     if any(isinstance(e, GatedRepoError) for e in chain) or "gated repo" in str(error):
         return PermissionError(
             f"{name} is gated. Ask for access on its page on huggingface.co, then log in here "
@@ -233,16 +263,15 @@ def _explained(error: Exception, name: str) -> Exception:
         )
     return ConnectionError(
         f"{name!r} could not be fetched from the hub. Check the network, or download the "
-        f"checkpoint elsewhere and give its folder. ({str(error).splitlines()[0]})"
+        f"checkpoint elsewhere and give its folder. ({first_line})"
     )
 
 
-def _check_complete(report: dict[str, Any], name: str) -> None:
-    """Refuse a checkpoint of which some weights would have been made up at random."""
-    for kind in ("missing_keys", "mismatched_keys"):
-        if report[kind]:
-            first = sorted(str(key) for key in report[kind])[0]
-            raise ValueError(
-                f"the weights of {name} are incomplete: {len(report[kind])} {kind[:-5]}, first "
-                f"{first}. Copy or download the checkpoint again."
-            )
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what it came from."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return chain
