@@ -39,3 +39,10 @@ def test_curves_carry_their_names_and_axes_their_units():
     long = figures.norms(np.ones(3), {"affine": np.ones(3)})
     assert [fig.data[0].name for fig in (turned, wide, long)] == ["p", "seeds", "affine"]
     assert all(all(titles(fig)) for fig in (turned, wide, long))
+
+
+def test_more_curves_than_colours_start_the_colours_again():
+    curves = {f"method {i}": np.ones((2, 3)) for i in range(6)}
+    looks = [trace.line.color for trace in figures.widths([4, 8], curves, true=4).data]
+    assert looks[0] == looks[5]
+    assert len(set(looks)) == 5

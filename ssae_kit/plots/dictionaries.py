@@ -8,7 +8,17 @@ from jaxtyping import Float
 from numpy import ndarray
 from plotly.subplots import make_subplots
 
-from ssae_kit.plots.show import BLACK, BLUE, COLOURS, DASHES, DIVERGING, MARKERS, TEMPLATE
+from ssae_kit.plots.show import (
+    BLACK,
+    BLUE,
+    COLOURS,
+    DASHES,
+    DIVERGING,
+    MARKERS,
+    TEMPLATE,
+    VERMILLION,
+    band,
+)
 
 
 def cosines(
@@ -95,11 +105,7 @@ def dead_over_training(
     fig = go.Figure()
     for i, (name, dead) in enumerate(curves.items()):
         colour = COLOURS[(i + 1) % 5]
-        fig.add_scatter(
-            x=[*steps, *reversed(steps)], y=np.concatenate([dead.max(1), dead.min(1)[::-1]]),
-            fill="toself", mode="lines", fillcolor=colour, opacity=0.15, line={"width": 0}, hoverinfo="skip",
-            showlegend=False,
-        )  # fmt: skip
+        band(fig, np.asarray(steps), dead.min(1), dead.max(1), colour)
         fig.add_scatter(
             x=list(steps), y=dead.mean(1), mode="lines", name=name,
             line={"color": colour, "dash": DASHES[i % 5], "width": 3},
@@ -190,7 +196,7 @@ def activation_histogram(
     longest = max([1e-9, *map(float, values), *map(float, chosen)])
     bins = {"start": 0.0, "end": 1.01 * longest, "size": longest / 40}
     fig.add_histogram(x=chosen, name=label, marker={"color": BLUE}, xbins=bins)
-    other = {"color": COLOURS[2], "pattern": {"shape": "/"}}
+    other = {"color": VERMILLION, "pattern": {"shape": "/"}}
     fig.add_histogram(x=values, name="other texts", marker=other, xbins=bins)
     fig.update_xaxes(title="code where it fires (unitless)")
     fig.update_yaxes(title="texts (count, logarithmic)", type="log", dtick=1)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from ssae_kit.plots.show import BLACK, BLUE, COLOURS, DASHES, MARKERS, TEMPLATE
+from ssae_kit.plots.show import BLACK, COLOURS, DASHES, MARKERS, TEMPLATE, band
 
 
 def sorted_matches(
@@ -28,7 +28,7 @@ def sorted_matches(
     for i, (name, values) in enumerate(curves.items()):
         ranked = -np.sort(-values, axis=1)
         x = np.arange(1, ranked.shape[1] + 1)
-        _band(fig, x, ranked.min(0), ranked.max(0), COLOURS[(i + 1) % 5])
+        band(fig, x, ranked.min(0), ranked.max(0), COLOURS[(i + 1) % 5])
         fig.add_scatter(
             x=x, y=ranked.mean(0), mode="lines", name=name,
             line={"color": COLOURS[(i + 1) % 5], "dash": DASHES[i % 5], "width": 3},
@@ -120,7 +120,7 @@ def floors(
     fig = go.Figure()
     for i, (name, draws) in enumerate(curves.items()):
         low, high = np.quantile(draws, [0.025, 0.975], axis=1)
-        _band(fig, np.asarray(x, dtype=float), low, high, COLOURS[(i + 1) % 5])
+        band(fig, np.asarray(x, dtype=float), low, high, COLOURS[(i + 1) % 5])
         fig.add_scatter(
             x=list(x), y=draws.mean(1), mode="lines+markers", name=name,
             line={"color": COLOURS[(i + 1) % 5], "dash": DASHES[i % 5]},
@@ -172,17 +172,9 @@ def plane(
     for i, (name, rows) in enumerate(arrows.items()):
         x = [v for row in rows for v in (0.0, float(row[0]) * reach, None)]
         y = [v for row in rows for v in (0.0, float(row[1]) * reach, None)]
-        line = {"color": (BLACK, BLUE, *COLOURS[2:])[i % 5], "dash": DASHES[i % 5], "width": 4}
+        line = {"color": COLOURS[i % 5], "dash": DASHES[i % 5], "width": 4}
         fig.add_scatter(x=x, y=y, mode="lines", name=name, line=line)
     fig.update_xaxes(title="first input (unitless)")
     fig.update_yaxes(title="second input (unitless)", scaleanchor="x")
     title = "The same data in two bases"
     return fig.update_layout(template=TEMPLATE, title=title, width=620, height=520)
-
-
-def _band(fig: go.Figure, x: ndarray, low: ndarray, high: ndarray, colour: str) -> None:
-    """Shade between two lines, without a legend entry."""
-    fig.add_scatter(
-        x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself", mode="lines",
-        fillcolor=colour, opacity=0.15, line={"width": 0}, hoverinfo="skip", showlegend=False,
-    )  # fmt: skip

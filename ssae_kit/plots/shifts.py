@@ -122,8 +122,8 @@ def transition(
     fig = go.Figure()
     for i, (name, values) in enumerate(measured.items()):
         colour = (BLUE, GREEN, BLACK, PURPLE)[i % 4]
-        marker = {"color": colour, "symbol": MARKERS[i], "size": 8, "opacity": 0.6}
-        line = {"color": colour, "dash": DASHES[i]}
+        marker = {"color": colour, "symbol": MARKERS[i % 5], "size": 8, "opacity": 0.6}
+        line = {"color": colour, "dash": DASHES[i % 5]}
         group = {"legendgroup": name, "name": name}
         x = np.repeat(shares, values.shape[1])
         fig.add_scatter(x=x, y=values.ravel(), mode="markers", marker=marker, showlegend=False, **group)  # fmt: skip
@@ -174,7 +174,7 @@ def widths(
         mean = values.mean(1)
         fig.add_scatter(
             x=list(n_latents), y=mean, mode="lines+markers", name=name,
-            line={"color": COLOURS[i + 1], "dash": DASHES[i]}, marker={"symbol": MARKERS[i], "size": 9},
+            line={"color": COLOURS[(i + 1) % 5], "dash": DASHES[i % 5]}, marker={"symbol": MARKERS[i % 5], "size": 9},
             error_y={"array": values.max(1) - mean, "arrayminus": mean - values.min(1)},
         )  # fmt: skip
     fig.add_vline(
@@ -200,7 +200,7 @@ def norms(
     for i, (name, values) in enumerate(codes.items()):
         fig.add_scatter(
             x=length, y=values / values.mean(), mode="markers", name=name,
-            marker={"color": COLOURS[i + 1], "symbol": MARKERS[i], "size": 5, "opacity": 0.6},
+            marker={"color": COLOURS[(i + 1) % 5], "symbol": MARKERS[i % 5], "size": 5, "opacity": 0.6},
         )  # fmt: skip
     fig.update_xaxes(title="true length of the concept shifts (unitless)")
     fig.update_yaxes(title="length of the code over its mean")

@@ -1,6 +1,6 @@
 """Figures about superposition: features kept, arrangements, phases, neurons, recovery."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,9 +16,9 @@ from ssae_kit.plots.show import (
     DIVERGING,
     GREEN,
     MARKERS,
-    PURPLE,
     TEMPLATE,
     VERMILLION,
+    band,
 )
 
 PHASE_FILL = ("#BDBDBD", "#56B4E9", "#E69F00", "#9FD8C6")
@@ -40,9 +40,7 @@ def features_kept(
     for (name, counts), colour, dash, marker in zip(
         kept.items(), (BLUE, VERMILLION, GREEN), DASHES, MARKERS, strict=False
     ):
-        low, high = counts.min(1), counts.max(1)
-        around = {"x": [*density, *density[::-1]], "y": [*high, *low[::-1]]}
-        fig.add_scatter(**around, fill="toself", fillcolor=colour, opacity=0.2, mode="none", showlegend=False, hoverinfo="skip")  # fmt: skip
+        band(fig, density, counts.min(1), counts.max(1), colour, opacity=0.2)
         line = {"color": colour, "dash": dash}
         fig.add_scatter(x=density, y=counts.mean(1), name=name, mode="lines+markers", line=line, marker={"symbol": marker, "size": 9})  # fmt: skip
     fig.add_hline(
@@ -54,15 +52,19 @@ def features_kept(
     return fig.update_layout(
         template=TEMPLATE,
         title=f"{n_features} features in {d_hidden} dimensions (line: mean; band: all {seeds} seeds)",
-        xaxis={
-            "type": "log",
+        xaxis=_log_axis(density)
+        | {
             "autorange": "reversed",
-            "tickvals": [*density],
-            "ticktext": [f"{p:g}" for p in density],
             "title": "density: share of samples in which a feature is active (rarer →)",
         },
         yaxis={"title": "features stored (count)", "range": [0, n_features + 0.5]},
     )
+
+
+def _log_axis(ticks: Iterable[float]) -> dict[str, object]:
+    """A logarithmic axis with a label at each of these values and nowhere else."""
+    at = [float(tick) for tick in ticks]
+    return {"type": "log", "tickvals": at, "ticktext": [f"{tick:g}" for tick in at]}
 
 
 def arrangements(panels: Mapping[str, Float[ndarray, "dimensions features"]]) -> go.Figure:
@@ -107,30 +109,20 @@ def dimensionality_sweep(
     rows = np.broadcast_to(density[:, None], values.shape)[stored]
     spread = np.random.default_rng(0).uniform(0.97, 1.03, rows.shape)  # to see points apart
     fig = go.Figure()
+    lowest = min(fractions, key=fractions.__getitem__)
     for name, fraction in fractions.items():
-        fig.add_hline(
-            y=fraction,
-            line={"color": VERMILLION, "dash": "dash", "width": 1},
-            annotation={
-                "text": name,
-                "x": 1.01,
-                "xanchor": "left",
-                "font": {"size": 12},
-                "yanchor": "top" if name == min(fractions, key=fractions.__getitem__) else "middle",
-            },
-        )
+        note = {"text": name, "x": 1.01, "xanchor": "left", "font": {"size": 12}}
+        note["yanchor"] = "top" if name == lowest else "middle"  # or two would touch
+        line = {"color": VERMILLION, "dash": "dash", "width": 1}
+        fig.add_hline(y=fraction, line=line, annotation=note)
     marker = {"color": BLUE, "size": 4, "opacity": 0.5}
     fig.add_scatter(x=rows * spread, y=values[stored], mode="markers", marker=marker)
     return fig.update_layout(
         template=TEMPLATE,
         margin={"r": 130},
         title=f"{values.shape[1]} equal features in {d_hidden} dimensions: one dot is one stored feature",
-        xaxis={
-            "type": "log",
-            "autorange": "reversed",
-            "tickvals": (0.8, 0.6, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01),
-            "title": "density (rarer →; dots spread sideways by 3%)",
-        },
+        xaxis=_log_axis((0.8, 0.6, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01))
+        | {"autorange": "reversed", "title": "density (rarer →; dots spread sideways by 3%)"},
         yaxis={"title": "dimensionality (unitless)", "range": [0, 1]},
     )
 
@@ -147,34 +139,17 @@ def phase_maps(
         importance: Importance of the extra feature, one per row.
         density: Density of all features, one per column.
         maps: Title of each panel → phases of the trained models, phases expected; -1 is none.
-        names: Title of each panel → names of the phases.
+        names: Title of each panel → names of the phases. One that is expected nowhere gets no
+            boundary.
     """
     fig = make_subplots(1, len(maps), subplot_titles=list(maps), horizontal_spacing=0.1)
-    steps = [[v, c] for i, c in enumerate(PHASE_FILL) for v in (i / 4, (i + 1) / 4)]
     for column, (title, (trained, expected)) in enumerate(maps.items(), 1):
-        axes = {"x": density, "y": importance, "showscale": False}
-        hover = {
-            "text": np.array([*names[title], "none of these"])[trained],
-            "hovertemplate": HOVER,
-        }
-        shown = np.where(trained < 0, np.nan, trained)
-        fig.add_heatmap(z=shown, **axes, **hover, colorscale=steps, zmin=-0.5, zmax=3.5, row=1, col=column)  # fmt: skip
+        place = {"row": 1, "col": column}
+        _trained_phases(fig, density, importance, trained, names[title], place)
         for phase, name in enumerate(names[title]):
-            inside = (expected == phase).astype(float)
-            lines = {"start": 0.5, "end": 0.5, "size": 1, "coloring": "lines"}
-            black = {"colorscale": [[0, BLACK], [1, BLACK]], "line": {"width": 2, "smoothing": 0}}
-            fig.add_contour(z=inside, **axes, contours=lines, **black, hoverinfo="skip", row=1, col=column)  # fmt: skip
-            at = np.argwhere(expected == phase).mean(0).round().astype(int)
-            fig.add_annotation(
-                x=np.log10(density[at[1]]), y=np.log10(importance[at[0]]), text=name.replace(" ", "<br>", 1),
-                showarrow=False, font={"size": 12}, row=1, col=column,
-            )  # fmt: skip
-    axis = {
-        "type": "log",
-        "showgrid": False,
-        "tickvals": TICKS,
-        "ticktext": [f"{v:g}" for v in TICKS],
-    }
+            if (expected == phase).any():
+                _expected_phase(fig, density, importance, expected == phase, name, place)
+    axis = _log_axis(TICKS) | {"showgrid": False}
     fig.update_xaxes(axis, title="density (unitless)")
     fig.update_yaxes(axis)
     fig.update_yaxes(title="importance of the extra feature<br>(the others have 1)", col=1)
@@ -188,6 +163,46 @@ def phase_maps(
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": -0.18, "yanchor": "top"},
         title=f"{trained.shape[0]}×{trained.shape[1]} cells. Colour: what training found. Line: what theory expects",
     )
+
+
+def _trained_phases(
+    fig: go.Figure,
+    density: ndarray,
+    importance: ndarray,
+    trained: ndarray,
+    names: Sequence[str],
+    place: Mapping[str, int],
+) -> None:
+    """Colour every cell of a panel by the phase of its model, in place."""
+    steps = [[v, c] for i, c in enumerate(PHASE_FILL) for v in (i / 4, (i + 1) / 4)]
+    hover = {"text": np.array([*names, "none of these"])[trained], "hovertemplate": HOVER}
+    shown = np.where(trained < 0, np.nan, trained)
+    fig.add_heatmap(
+        x=density, y=importance, z=shown, **hover, colorscale=steps, showscale=False, zmin=-0.5,
+        zmax=3.5, **place,
+    )  # fmt: skip
+
+
+def _expected_phase(
+    fig: go.Figure,
+    density: ndarray,
+    importance: ndarray,
+    inside: ndarray,
+    name: str,
+    place: Mapping[str, int],
+) -> None:
+    """Draw the boundary of the cells in which a phase is expected, and its name, in place."""
+    lines = {"start": 0.5, "end": 0.5, "size": 1, "coloring": "lines"}
+    black = {"colorscale": [[0, BLACK], [1, BLACK]], "line": {"width": 2, "smoothing": 0}}
+    fig.add_contour(
+        x=density, y=importance, z=inside.astype(float), showscale=False, contours=lines, **black,
+        hoverinfo="skip", **place,
+    )  # fmt: skip
+    row, column = np.argwhere(inside).mean(0).round().astype(int)
+    fig.add_annotation(
+        x=np.log10(density[column]), y=np.log10(importance[row]), text=name.replace(" ", "<br>", 1),
+        showarrow=False, font={"size": 12}, **place,
+    )  # fmt: skip
 
 
 def pair_cosines(cosines: Mapping[str, Float[ndarray, " pairs"]], groups: int = 40) -> go.Figure:
@@ -243,7 +258,7 @@ def recovery_curves(
     features = sorted({n for _, n in shares})
     dimensions = sorted({d for d, _ in shares})
     for (d, n), share in shares.items():
-        colour = (BLACK, BLUE, VERMILLION, GREEN, PURPLE)[dimensions.index(d)]
+        colour = COLOURS[dimensions.index(d)]
         line = {"color": colour, "dash": DASHES[features.index(n)]}
         marker = {"symbol": MARKERS[dimensions.index(d)], "size": 6}
         name = f"{n} features in {d} dimensions"
