@@ -209,3 +209,10 @@ def test_concepts_and_values_that_do_not_exist_are_refused():
         State(gender=2)
     with pytest.raises(ValueError, match="character"):
         sample_story(torch.Generator(), character=99)
+
+
+def test_what_a_word_says_cannot_be_changed_for_later_readers():
+    word_values("queens")["gender"] = 0
+    with pytest.raises(TypeError, match="item assignment"):
+        read("the queens").words[1].values["gender"] = 0
+    assert word_values("queens")["gender"] == read("queens").words[0].values["gender"] == 1

@@ -1,10 +1,12 @@
 """The parser: which concept values a text expresses, word by word, and whether it is well-formed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
+from types import MappingProxyType
 
 from ssae_kit.world.sentences import Plan, admissible_states, all_states, realise, recognise
-from ssae_kit.world.state import VALUES, State, check_concept, value_index
+from ssae_kit.world.state import VALUES, State, value_index
 from ssae_kit.world.stories import Story
 from ssae_kit.world.text import join_words, split_words
 
@@ -15,7 +17,7 @@ class WordReading:
 
     word: str
     """The word as split from the text, lower-case."""
-    values: dict[str, int]
+    values: Mapping[str, int]
     """Concept → value index, for the concepts that this word alone fixes; often empty."""
 
 
@@ -64,15 +66,21 @@ class Reading:
         return bool(self.sentences) and all(s.is_well_formed for s in self.sentences)
 
 
-@cache
 def word_values(word: str) -> dict[str, int]:
     """Concept → value index for every concept that a word fixes wherever it may stand."""
+    return dict(_word_values(word))
+
+
+@lru_cache(maxsize=2**12)  # not more: a text may hold any words
+def _word_values(word: str) -> Mapping[str, int]:
+    """Shared by every reading of the word, so it cannot be changed."""
     possible = 0
     for words in admissible_states().values():
         possible |= words.get(word, 0)
     states = [state for i, state in enumerate(all_states()) if possible >> i & 1]
     found = {concept: {getattr(state, concept) for state in states} for concept in VALUES}
-    return {concept: values.pop() for concept, values in found.items() if len(values) == 1}
+    values = {concept: only.pop() for concept, only in found.items() if len(only) == 1}
+    return MappingProxyType(values)
 
 
 def read(text: str) -> Reading:
@@ -85,10 +93,15 @@ def read(text: str) -> Reading:
     for word in [*split_words(text), ""]:
         words += [word] if word else []
         if words and word in (".", ""):
-            readings = tuple(WordReading(w, dict(word_values(w))) for w in words)
-            sentences.append(SentenceReading(readings, recognise(tuple(words)), word == "."))
+            sentences.append(_sentence(tuple(words)))
             words = []
     return Reading(tuple(sentences))
+
+
+@lru_cache(maxsize=2**14)  # not more: a lab may read texts for days
+def _sentence(words: tuple[str, ...]) -> SentenceReading:
+    readings = tuple(WordReading(word, _word_values(word)) for word in words)
+    return SentenceReading(readings, recognise(words), words[-1] == ".")
 
 
 def parse(text: str) -> Story:
@@ -135,7 +148,6 @@ def counterfactual(text: str, concept: str, value: str | int) -> str:
     Raises:
         ValueError: if the text is not of the grammar, or the concept or value does not exist.
     """
-    check_concept(concept)
     index = value_index(concept, value)
     plans = [
         Plan(plan.state.changed(**{concept: index}), plan.character, plan.template, plan.fillers)

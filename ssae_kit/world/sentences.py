@@ -42,25 +42,24 @@ def entry_for(slot: Slot, state: State, filler: int) -> Entry:
 def inflect(entry: Entry, slot: Slot, state: State, thing_is_feminine: bool = False) -> str:
     """The form of an entry under a state, before elision."""
     forms = entry.french if state.language else entry.english
-    cell = {
-        "none": 0,
-        "person": 2 * state.gender + state.number,
-        "verb": 2 * state.tense + state.number,
-        "tense": state.tense,
-        "thing": int(thing_is_feminine),
-    }[slot.agreement]
-    return forms[cell] if len(forms) > 1 else forms[0]
+    if len(forms) == 1 or slot.agreement == "none":
+        return forms[0]
+    if slot.agreement == "person":
+        return forms[2 * state.gender + state.number]
+    if slot.agreement == "verb":
+        return forms[2 * state.tense + state.number]
+    return forms[state.tense if slot.agreement == "tense" else int(thing_is_feminine)]
 
 
 def realise(plan: Plan) -> tuple[str, ...]:
     """The words of a planned sentence, agreeing and elided."""
-    names = TEMPLATES[plan.template]
-    entries = [entry_for(SLOTS[n], plan.state, f) for n, f in zip(names, plan.fillers, strict=True)]
-    words, feminine = [], False
-    for name, entry in reversed(list(zip(names, entries, strict=True))):
-        if name in ("thing", "place"):
+    names, words, feminine = TEMPLATES[plan.template], [], False
+    for name, filler in zip(reversed(names), reversed(plan.fillers), strict=True):
+        slot = SLOTS[name]
+        entry = entry_for(slot, plan.state, filler)
+        if name in ("thing", "place"):  # what stands before it agrees with it
             feminine = entry.is_feminine_thing
-        words.append(inflect(entry, SLOTS[name], plan.state, feminine))
+        words.append(inflect(entry, slot, plan.state, feminine))
     return tuple(elide(words[::-1]))
 
 
@@ -132,16 +131,27 @@ def story_words() -> tuple[str, ...]:
     return tuple(sorted({word for words in admissible_states().values() for word in words}))
 
 
+@cache
+def _fillers_of(name: str) -> dict[str, list[int]]:
+    """Word → the fillers of a slot that have it among their forms, ascending."""
+    table: dict[str, list[int]] = {}
+    for filler, entries in enumerate(zip(*SLOTS[name].choices, strict=True)):
+        for form in {form for entry in entries for form in (*entry.english, *entry.french)}:
+            table.setdefault(form, []).append(filler)
+    return table
+
+
 def _filler_of(name: str, word: str, state: State) -> int:
-    slot = SLOTS[name]
-    for filler in range(n_fillers(slot)):
+    fillers, slot = _fillers_of(name).get(word, [0]), SLOTS[name]  # an elided word has no choice
+    if len(fillers) == 1:
+        return fillers[0]
+    for filler in fillers:
         entry = entry_for(slot, state, filler)
         if word in (inflect(entry, slot, state, False), inflect(entry, slot, state, True)):
             return filler
     return 0
 
 
-@cache
 def recognise(words: tuple[str, ...]) -> Plan | None:
     """The plan whose words these are, or None where no sentence of the grammar reads so."""
     table = admissible_states()
