@@ -15,7 +15,7 @@ DATA = Path(__file__).resolve().parents[2] / "data" / "llama_tiny"
 
 
 def main() -> None:
-    """Read the command line and run one of the two commands."""
+    """Read the command line and run one of the three commands."""
     options = _parser().parse_args()
     torch.set_num_threads(options.threads)
     try:
@@ -69,9 +69,8 @@ def _measure(options: argparse.Namespace) -> None:
 
 def _print_report(report: Report) -> None:
     excess = " ".join(f"{family} {value:.4f}" for family, value in report.excess.items())
-    speed = f"{report.seconds / 60:.1f} min"
-    print(f"step {report.step} ({speed}, {report.tokens / 1e6:.2f}M tokens) above floor: {excess}")
-    sys.stdout.flush()
+    so_far = f"{report.seconds / 60:.1f} min, {report.tokens / 1e6:.2f}M tokens"
+    print(f"step {report.step} ({so_far}) above floor: {excess}", flush=True)
 
 
 if __name__ == "__main__":

@@ -46,8 +46,7 @@ def load_in_float32(folder: Path) -> Llama:
     Raises:
         ValueError: if its tokenizer does not know the world's words.
     """
-    llama = load(folder)
-    llama.model.float()
+    llama = load(folder, dtype=torch.float32)
     word_index(llama)
     return llama
 
@@ -162,10 +161,10 @@ def _missing(models: dict[str, Any], n_seeds: int) -> list[str]:
 
 
 def _table(models: dict[str, Any]) -> str:
-    names = list(next(iter(models.values()))["figures"])
+    rows = next(iter(models.values()))["figures"]
     head = ["figure", "must reach", *models]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for row in names:
+    for row in rows:
         cells = [_cell(_find(model, row["name"])) for model in models.values()]
         lines.append("| " + " | ".join([row["name"], _threshold(row), *cells]) + " |")
     return "\n".join(lines) + "\n"

@@ -18,6 +18,9 @@ from ssae_kit.world.stories import log_probability_of_story, story_from
 from ssae_kit.world.text import split_words
 from ssae_kit.world.two_hop import TWO_HOP
 
+BEGIN, END, PAD = 0, 1, 2
+"""Token ids of `<|begin_of_text|>`, `<|end_of_text|>` and padding in the bundled tokenizer."""
+
 MIXTURE: dict[str, float] = {
     "story": 0.18,
     "control": 0.13,
@@ -98,10 +101,6 @@ def encode(document: Document, index: dict[str, int]) -> list[int]:
     """Token ids with the begin token and, unless the document is cut, the end token."""
     ids = [index[word] for word in document.words]
     return [BEGIN, *ids] if document.is_cut else [BEGIN, *ids, END]
-
-
-BEGIN, END, PAD = 0, 1, 2
-"""Token ids of `<|begin_of_text|>`, `<|end_of_text|>` and padding in the bundled tokenizer."""
 
 
 class Rows:

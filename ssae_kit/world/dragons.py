@@ -2,7 +2,7 @@
 
 from ssae_kit.world.entities import Relation, phrases
 
-DRAGONS = tuple(["azgar", "brumo", "dralon", "eldur", "fumor", "grimel", "hydrak", "kazoth"])
+DRAGONS = ("azgar", "brumo", "dralon", "eldur", "fumor", "grimel", "hydrak", "kazoth")
 """Their names."""
 
 TOPIC: tuple[Relation, ...] = (

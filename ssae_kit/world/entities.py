@@ -19,56 +19,17 @@ _LANGUES = "français italien espagnol allemand norvégien arabe swahili japonai
 LANGUAGE_OF_COUNTRY = (0, 1, 2, 3, 4, 5, 6, 2, 7, 8)
 CONTINENT_OF_COUNTRY = (0, 0, 0, 0, 0, 1, 1, 2, 3, 3)
 
-CITIES = tuple(
-    [
-        "paris",
-        "lyon",
-        "rome",
-        "milan",
-        "madrid",
-        "toledo",
-        "berlin",
-        "munich",
-        "oslo",
-        "bergen",
-        "tunis",
-        "sousse",
-        "nairobi",
-        "mombasa",
-        "lima",
-        "cusco",
-        "tokyo",
-        "osaka",
-        "delhi",
-        "mumbai",
-    ]
+_CITIES = (
+    "paris lyon rome milan madrid toledo berlin munich oslo bergen "
+    "tunis sousse nairobi mombasa lima cusco tokyo osaka delhi mumbai"
 )
+_PEOPLE = (
+    "anna boris clara david elena felix greta hugo irene jonas "
+    "karin louis maria nadia oscar petra simon teresa viktor wanda"
+)
+CITIES = tuple(_CITIES.split())
 """Two cities to each country, in the order of the countries."""
-PEOPLE = tuple(
-    [
-        "anna",
-        "boris",
-        "clara",
-        "david",
-        "elena",
-        "felix",
-        "greta",
-        "hugo",
-        "irene",
-        "jonas",
-        "karin",
-        "louis",
-        "maria",
-        "nadia",
-        "oscar",
-        "petra",
-        "simon",
-        "teresa",
-        "viktor",
-        "wanda",
-    ]
-)
-DRAGONS = tuple(["azgar", "brumo", "dralon", "eldur", "fumor", "grimel", "hydrak", "kazoth"])
+PEOPLE = tuple(_PEOPLE.split())
 
 COUNTRY_OF_CITY = tuple(i // 2 for i in range(len(CITIES)))
 CITY_OF_PERSON = (7, 14, 2, 19, 9, 0, 17, 5, 12, 10, 3, 15, 18, 6, 1, 13, 8, 4, 16, 11)
@@ -188,7 +149,7 @@ FACTS: tuple[Relation, ...] = (
         "person.birthplace",
         PEOPLE,
         CITY_OF_PERSON,
-        (phrases(a=" ".join(CITIES)),) * 2,
+        (phrases(a=_CITIES),) * 2,
         (
             (
                 "{e} was born in {a}",

@@ -9,7 +9,7 @@ import torch
 from ssae_kit.llama.load import Llama
 from ssae_kit.llama.sampling import generate
 from ssae_kit.world import families
-from ssae_kit.world.corpus import MIXTURE, draw_document, log_probability, vocabulary
+from ssae_kit.world.corpus import BEGIN, MIXTURE, PAD, draw_document, log_probability, vocabulary
 from ssae_kit.world.documents import Document
 from ssae_kit.world.lexicon import SLOTS
 from ssae_kit.world.loss import document_losses, n_predicted
@@ -111,8 +111,8 @@ def greedy_answers(
     answers: list[list[str]] = []
     for start in range(0, len(documents), 128):
         block = documents[start : start + 128]
-        rows = [[0, *(index[word] for word in document.words)] for document in block]
-        ids = torch.full((len(rows), max(map(len, rows))), 2)
+        rows = [[BEGIN, *(index[word] for word in document.words)] for document in block]
+        ids = torch.full((len(rows), max(map(len, rows))), PAD)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
         best = llama.model(input_ids=ids).logits.argmax(-1)
@@ -156,7 +156,9 @@ def agreement_figure(llama: Llama, n: int = 400) -> Figure:
     columns = torch.tensor([index[form] for form in forms])
     right = []
     for document in documents:
-        ids = torch.tensor([[0, *(index[word] for word in document.words[: document.n_prompt])]])
+        ids = torch.tensor(
+            [[BEGIN, *(index[word] for word in document.words[: document.n_prompt])]]
+        )
         best = forms[int(llama.model(input_ids=ids).logits[0, -1, columns].argmax())]
         right.append(numbers[best] == numbers[document.answer])
     return share("agreement, characters never put together", right, 0.97)
@@ -190,8 +192,8 @@ def _obeyed(llama: Llama, name: str, documents: list[Document]) -> Figure:
     texts = generate(llama, prompts, max_new_tokens=MAX_SENTENCE_LENGTH, generator=generator)
     obeyed = []
     for text, document in zip(texts, documents, strict=True):
-        wanted = _demands(document)
-        state = read(text).sentences[0].state if read(text).sentences else None
+        wanted, sentences = _demands(document), read(text).sentences
+        state = sentences[0].state if sentences else None
         obeyed.append(state is not None and all(getattr(state, c) == v for c, v in wanted))
     return share(name, obeyed, 0.95)
 

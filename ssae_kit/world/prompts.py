@@ -39,6 +39,9 @@ def prompts(
 
     Returns:
         The texts and the values of the binary concepts, columns as in `CONCEPTS`.
+
+    Raises:
+        ValueError: if a number is below 1.
     """
     _check_counts(n, n_sentences)
     texts, values = [], []
@@ -69,9 +72,13 @@ def concept_pairs(
         concepts: The concepts that may change; the others vary between pairs, not within one.
             A concept of four values ("colour") takes one column per value, "colour=red" and so on.
         co_change: Two concepts that tend to change together; None lets all change independently.
+            They are drawn apart from the others, so that up to two concepts more may change.
         n_sentences: Sentences per text.
         aligned: Whether both texts share templates, fillers and character word by word; if not,
             only the concepts relate them (the character stays).
+
+    Returns:
+        The pairs; their shifts are 1 from a concept's value 0 to its value 1, and -1 back.
 
     Raises:
         ValueError: for a concept that does not exist, or sizes that cannot be met.
@@ -106,10 +113,7 @@ def _draw_change(
 ) -> tuple[State, State]:
     before = draw_state(draws)
     pool = list(concepts)
-    changed = [
-        pool.pop(draws.index(len(pool)))
-        for _ in range(1 + draws.index(min(max_changed, len(pool))))
-    ]
+    changed = [pool.pop(draws.index(len(pool))) for _ in range(1 + draws.index(max_changed))]
     if co_change:
         before, changed = _couple(draws, before, changed, concepts, co_change)
     new = {}

@@ -1,6 +1,6 @@
 """Whether the concepts of a Llama can be read and moved at a middle layer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -191,8 +191,7 @@ def _side_effects(before: Outcome, after: Outcome, control: Outcome) -> list[Fig
     off_before, off_after = share("", _pooled(before.others)), share("", _pooled(after.others))
     half = (off_after.high - off_after.low + off_before.high - off_before.low) / 2
     rise = off_after.value - off_before.value
-    ill = [not well for well in _pooled(after.is_well_formed)]
-    ill_share = share("ill-formed sentences, steered", ill)
+    ill = share("ill-formed sentences, steered", [not w for w in _pooled(after.is_well_formed)])
     return [
         share("strict flip, all concepts", after.strict()),
         share("words flipped, steered", _pooled(after.flips)),
@@ -208,9 +207,7 @@ def _side_effects(before: Outcome, after: Outcome, control: Outcome) -> list[Fig
             0.03,
             True,
         ),
-        Figure(
-            ill_share.name, ill_share.value, ill_share.low, ill_share.high, ill_share.n, 0.03, True
-        ),
+        replace(ill, threshold=0.03, smaller_is_better=True),
         share("ill-formed sentences, unsteered", [not w for w in _pooled(before.is_well_formed)]),
         share("character kept, steered", _pooled(after.keeps_character)),
     ]

@@ -128,14 +128,11 @@ class Trainer:
         return value
 
     def _rate(self) -> float:
-        n_first, n_second = (
-            self.recipe.n_first_steps,
-            self.recipe.n_steps - self.recipe.n_first_steps,
-        )
+        n_first = self.recipe.n_first_steps
         if self.step < n_first:
             factor = min(1.0, (self.step + 1) / 50, 2 * (1 - self.step / n_first))
         else:
-            factor = 0.7 * (1 - (self.step - n_first) / n_second)
+            factor = 0.7 * (1 - (self.step - n_first) / (self.recipe.n_steps - n_first))
         return self.recipe.learning_rate * max(0.02, factor)
 
     def excess(self, documents: list[Document]) -> dict[str, float]:
