@@ -1,12 +1,14 @@
 """Grading: twelve submissions, one of each kind of trouble, and what becomes of them."""
 
 import csv
+import subprocess
+import sys
 import time
 
 import nbformat
 import pytest
 
-from ssae_kit.exercises.grade import Limits, answers, grade, imports
+from ssae_kit.exercises.grade import Limits, answers, grade, imports, kill
 from ssae_kit.exercises.release import read
 from tests.test_exercises_release import COSINE, SHIFT, small_course
 
@@ -108,6 +110,12 @@ def test_a_submission_that_cannot_be_interrupted_is_stopped_and_a_broken_file_na
     assert "ran longer than 15 s and was stopped" in first.trouble[0]
     assert second.student == "nia"
     assert "not a readable notebook" in second.trouble[0]
+
+
+def test_a_process_that_has_ended_by_itself_need_not_be_killed():
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    kill(ended.pid)
 
 
 def test_only_imports_that_are_not_the_kits_are_given_to_answers():

@@ -78,6 +78,21 @@ def test_solutions_can_be_kept_folded_below_their_checks(tmp_path):
     assert "BEGIN" not in cells[place].source
 
 
+def test_a_solution_stands_below_its_own_check_wherever_that_is(tmp_path):
+    source = small_course(tmp_path / "notebooks")
+    notebook = read(source / "00_small.ipynb")
+    shift, check = (
+        next(c for c in notebook.cells if c.id == f"00-shift{s}") for s in ("", "-check")
+    )
+    lonely = answer("00-lonely-check", "1", solution=False)  # a check without an answer
+    notebook.cells = [lonely, *(c for c in notebook.cells if c is not check), check]
+    nbformat.write(notebook, source / "00_small.ipynb")
+    (written,) = release(source, tmp_path / "student", with_solutions=True)
+    ids = [cell.id for cell in read(written).cells]
+    assert ids[-2:] == ["00-shift-check", f"{shift.id}-solution"]
+    assert ids[ids.index("00-cosine-check") + 1] == "00-cosine-solution"
+
+
 @pytest.mark.parametrize("broken", ["    ### END SOLUTION", "### END HIDDEN TESTS"])
 def test_a_solution_without_its_end_is_never_released(tmp_path, broken):
     source = small_course(tmp_path / "notebooks")
@@ -184,6 +199,9 @@ def test_a_prediction_says_what_it_needs():
     guesses.sketch("floor", "How high?", [2, 10], 0, 1)
     with pytest.raises(ValueError, match="one value for each of"):
         guesses.outcome("floor", [0.5])
+    guesses.order("methods", "Which?", ["PCA", "ICA"])
+    with pytest.raises(ValueError, match=r"asked for, \['PCA', 'ICA'\]; got \['PCA'\]"):
+        guesses.outcome("methods", ["PCA"])
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ def test_known_shifts_must_fit_pairs_and_concepts():
         ConceptPairs(("a", "b"), ("c", "d"), ("tense",), ((1,),))
     with pytest.raises(ValueError, match=r"one number per concept \(1: tense\)"):
         ConceptPairs(("a",), ("c",), ("tense",), ((1, 0),))
+    with pytest.raises(ValueError, match=r"-1, 0 or 1; shifts\[1\] is \(2,\)"):
+        ConceptPairs(("a", "b"), ("c", "d"), ("tense",), ((1,), (2,)))
 
 
 def test_taking_pairs_keeps_texts_and_shifts_together():

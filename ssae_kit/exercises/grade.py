@@ -5,6 +5,7 @@ are put beside the checks of the notebook with solutions, and that notebook is r
 """
 
 import ast
+import contextlib
 import multiprocessing
 import sys
 import tempfile
@@ -187,7 +188,6 @@ def supervise(notebook: Any, limits: Limits) -> tuple[dict[str, Any], str]:
 
 def execute(path: Path, ran: Path, folder: Path, limits: Limits) -> None:
     """Run a notebook by papermill under limits; the kernel inherits them."""
-    import contextlib
     import logging
     import os
 
@@ -218,9 +218,12 @@ def kill(pid: int | None) -> None:
     """End a process and everything it started, such as a kernel."""
     import psutil  # comes with ipykernel
 
-    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    for process in family:
-        process.kill()
+    gone = contextlib.suppress(psutil.NoSuchProcess)  # it may end by itself at any moment
+    with gone:
+        first = psutil.Process(pid)
+        for process in [first, *first.children(recursive=True)]:
+            with gone:
+                process.kill()
 
 
 def records(cell: Any) -> Iterator[tuple[dict[str, Any], str]]:

@@ -149,13 +149,14 @@ class Predictions:
                 or one number for each place of a sketch.
 
         Raises:
-            ValueError: if nothing was asked under this name, or a sketch gets another number of
-                values than it has places.
+            ValueError: if nothing was asked under this name, an order gets other things than were
+                asked for, or a sketch another number of values than it has places.
         """
         if name not in self.asked:
             raise ValueError(f"`name` must be one of {list(self.asked)}; got {name!r}.")
         one = self.asked[name]
-        one.asked, one.outcome = one.answer, _outcome(one, value)
+        one.outcome = _outcome(one, value)
+        one.asked = one.answer
         for widget in one.widgets:
             widget.disabled = True
         told = _told(one)
@@ -207,6 +208,11 @@ class Predictions:
 def _outcome(one: Prediction, value: Any) -> Any:
     """Return what came out, in the form of the answer."""
     if not one.unit:
+        if sorted(value) != sorted(one.start):
+            raise ValueError(
+                f"the outcome must hold the things that were asked for, {list(one.start)}; got "
+                f"{list(value)}."
+            )
         return tuple(value)
     if not one.places:
         return float(value)

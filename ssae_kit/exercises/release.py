@@ -106,14 +106,14 @@ def release(folder: Path, target: Path, *, with_solutions: bool = False) -> list
 
 def student_edition(notebook: Any, name: str, with_solutions: bool, above: str = "..") -> Any:
     """Take solutions, hidden tests and outputs out of a notebook, in place, and return it."""
-    cells = []
+    cells, solved = [], {}
     for cell in notebook.cells:
-        solution = SOLUTION.search(cell.source) if cell.cell_type == "code" else None
+        if with_solutions and cell.cell_type == "code" and SOLUTION.search(cell.source):
+            solution = SOLUTION.sub(r"\g<lines>", cell.source)
+            solved[f"{grade_id(cell)}-check"] = _folded(f"{cell.id}-solution", solution)
         cells.append(_for_students(cell, name, above))
-        if with_solutions and solution:
-            answer = f"{cell.id}-solution", SOLUTION.sub(r"\g<lines>", solution.string)
-        if with_solutions and grade_id(cell).endswith("-check"):
-            cells.append(_folded(*answer))
+        if grade_id(cell) in solved:
+            cells.append(solved[grade_id(cell)])
     notebook.cells = cells
     return notebook
 

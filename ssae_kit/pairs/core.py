@@ -37,11 +37,13 @@ class ConceptPairs:
             raise ValueError(
                 f"`shifts` needs one row per pair ({len(self.source)}); got {len(self.shifts)}."
             )
-        if any(len(row) != len(self.concepts) for row in self.shifts):
-            raise ValueError(
-                f"each row of `shifts` needs one number per concept ({len(self.concepts)}: "
-                f"{', '.join(self.concepts) or 'none named'})."
-            )
+        known = {-1, 0, 1}
+        for i, row in enumerate(self.shifts):
+            if len(row) != len(self.concepts) or not known.issuperset(row):
+                raise ValueError(
+                    f"each row of `shifts` needs one number per concept ({len(self.concepts)}: "
+                    f"{', '.join(self.concepts) or 'none named'}), -1, 0 or 1; shifts[{i}] is {row}."
+                )
 
     def __len__(self) -> int:
         return len(self.source)
