@@ -157,7 +157,7 @@ class Register:
             )
         claims([self._settled(key, found[key]) for key in self.rows])
 
-    def _settled(self, key: str, found: tuple[float, float] | float) -> "Claim":
+    def _settled(self, key: str, found: tuple[float, float] | float) -> Claim:
         claim, metric, direction, threshold, control = self.rows[key]
         value, other = found if isinstance(found, tuple) else (found, None)
         return Claim(

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -70,3 +71,13 @@ def test_components_have_the_same_form_and_span_the_subspace(data, method):
     torch.testing.assert_close(inside, found.directions, atol=1e-3, rtol=1e-3)
     rows = methods.grade(found, changes[1200:], directions)
     assert rows.codes.shape == rows.directions.shape == (2, 4)
+
+
+def test_components_do_not_depend_on_the_global_seed():
+    # Of a size at which sklearn draws at random.
+    shifts = torch.randn(600, 128, generator=torch.Generator().manual_seed(0))
+    found = []
+    for seed in (0, 1):
+        np.random.seed(seed)  # noqa: NPY002 - the very state that must not matter
+        found.append(methods.by_components("PCA", shifts, shifts[:5], 7).directions)
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,16 +111,7 @@ class Notebook(IPyNbFile):
         option, own = self.config.option, self.parameter_names()
         named = self.nb.metadata.get("kernelspec", {}).get("name", "python3")
         kernel = option.nbval_kernel_name or named
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("TQDM_DISABLE", "1")  # inherited by the kernel
-            # Kernels of several workers would wait for each other's threads; and with one thread
-            # the outputs do not depend on the number of cores.
-            patch.setenv("OMP_NUM_THREADS", "1")
-            if option.nb_write:
-                patch.setenv("SSAE_STATIC", "1")  # figures as PNG: GitHub draws no plotly
-            # nbclient issue 312: the echo of an Output widget makes about 2 cells in 100 sleep
-            # until the cell timeout. The kernel does not need it.
-            patch.setattr(OutputWidget, "sync_state", lambda widget: None)
+        with _surroundings(figures_as_png=option.nb_write):
             try:
                 KernelSpecManager().get_kernel_spec(kernel)  # fails in one line, papermill in many
                 papermill.execute_notebook(
@@ -160,6 +152,22 @@ class Notebook(IPyNbFile):
             culprit = (started[-1:] or run)[0]
             self.problems[culprit] = (explain(crash, self.config.option), "")
         self.unreached -= set(self.problems)
+
+
+@contextmanager
+def _surroundings(*, figures_as_png: bool) -> Iterator[None]:
+    """What a kernel started inside the `with` block inherits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TQDM_DISABLE", "1")
+        # Kernels of several workers would wait for each other's threads; and with one thread the
+        # outputs do not depend on the number of cores.
+        patch.setenv("OMP_NUM_THREADS", "1")
+        if figures_as_png:
+            patch.setenv("SSAE_STATIC", "1")  # GitHub draws no plotly
+        # nbclient issue 312: the echo of an Output widget makes about 2 cells in 100 sleep until
+        # the cell timeout. The kernel does not need it.
+        patch.setattr(OutputWidget, "sync_state", lambda widget: None)
+        yield
 
 
 class Cell(IPyNbCell):

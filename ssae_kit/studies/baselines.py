@@ -21,7 +21,7 @@ def pca(train: ShiftData, test: ShiftData, seed: int) -> Found:
     """Directions of greatest variance."""
     from sklearn.decomposition import PCA  # slow to import; only these comparisons need it
 
-    model = PCA(_n_components(train)).fit(train.shifts.numpy())
+    model = PCA(_n_components(train), random_state=seed).fit(train.shifts.numpy())
     return _tensors(model.transform(test.shifts.numpy()), model.components_)
 
 

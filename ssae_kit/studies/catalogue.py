@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssae_kit.studies.choices import judge_choices
+from ssae_kit.studies.choices import KINDS, judge_choices
 from ssae_kit.studies.phases import (
     LAWS,
     coshift_cell,
@@ -65,7 +65,7 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
         _grid(level=(0.25, 0.6, 0.9, 1.2, 2.0), n_latents=(4, 8, 16), seeds=[SEEDS]),
     ),
     "methods": (method_cell, _grid(law=range(len(LAWS)), seeds=[SEEDS])),
-    "choices": (judge_choices, _grid(kind=range(5), seed=range(10))),
+    "choices": (judge_choices, _grid(kind=range(len(KINDS)), seed=range(10))),
     "scale": (
         scale,
         [{"n_concepts": k, "d_model": d, "most": s, "seeds": SEEDS[:3]} for k, d, s in SIZES[:3]]

@@ -124,12 +124,15 @@ def by_components(
     n_latents: int,
     n_seeds: int = 1,
 ) -> Found:
-    """PCA or FastICA of shifts. FastICA may stop before it has settled; its score will tell."""
+    """PCA or FastICA of shifts; seeds count from 0.
+
+    FastICA may stop before it has settled; its score will tell.
+    """
     from sklearn.decomposition import PCA, FastICA  # a second that only this needs
 
     codes, directions = [], []
     for seed in range(n_seeds):
-        fitted: Any = PCA(n_latents)
+        fitted: Any = PCA(n_latents, random_state=seed)
         if method == "FastICA":
             fitted = FastICA(n_latents, random_state=seed, max_iter=200, tol=1e-3)
         with warnings.catch_warnings():

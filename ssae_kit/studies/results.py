@@ -1,6 +1,5 @@
 """Results of the studies that ran at length, read from their files."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,5 +80,5 @@ def load_study(name: str, folder: str | Path = RESULTS) -> StudyResult:
         FileNotFoundError: if it has not been run.
     """
     tensors, metadata = load_tensors(Path(folder) / f"shifts_{name}.safetensors")
-    keys: Sequence[str] = ("conditions", "command", "cpu_seconds")
-    return StudyResult(tensors, *(metadata[key] for key in keys))
+    told = (metadata[name] for name in ("conditions", "command", "cpu_seconds"))
+    return StudyResult(tensors, *told)
