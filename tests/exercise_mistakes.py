@@ -98,6 +98,19 @@ def hook_of(change):
     return lambda vectors: lambda module, inputs, output: change(output, vectors)
 
 
+def alone(shifts, changes):
+    """Average over the pairs in which one concept changes."""
+    kept = changes.abs().sum(1) == 1
+    return changes[kept].T @ shifts[kept] / changes[kept].abs().sum(0)[:, None]
+
+
+def within(tolerance, share=1.0):
+    """Make an answer to 06.strength with another rule than "within 0.05 of the best"."""
+    return lambda s, b: next(
+        x for x, y in zip(s, b, strict=True) if y >= share * max(b) - tolerance
+    )
+
+
 def added(output, vectors, at):
     new = output.clone()
     new[:, at] = new[:, at] + vectors
@@ -342,6 +355,8 @@ MISTAKES = {
         ("undo the overlap", lambda x, c: c.T @ x),
         ("each mean contains the other", lambda x, c: c.T @ x / c.abs().sum(0)[:, None]),
         ("length 1", lambda x, c: unit(torch.linalg.lstsq(c, x).solution, 1)),
+        ("turn the two arguments round", lambda x, c: torch.linalg.lstsq(x, c).solution.T),
+        ("use all", alone),
         ("returned None", lambda x, c: None),
     ],
     "05.explained": [
@@ -402,15 +417,19 @@ MISTAKES = {
         ("Is it an index", lambda s, b: max(b) - 0.05),
         ("strongest push", lambda s, b: s[-1]),
         ("more than 0.05 below", lambda s, b: next(x for x, y in zip(s, b, strict=True) if y > 0)),
-        (
-            "a difference, not a share",
-            lambda s, b: next(x for x, y in zip(s, b, strict=True) if y >= 0.95 * max(b)),
-        ),
+        ("a difference, not a share", within(0, 0.9)),
+        ("comes within 0.05", within(0.04)),
+        ("more than 0.05 below", within(0.1)),
     ],
     "06.isolate": [
         ("first the effect", lambda c, t: effects(c, t)[::-1]),
         ("NaN spread", lambda c, t: (c[own(c, t)].mean(), c[~own(c, t)].mean())),
         ("among the concepts", lambda c, t: (c[own(c, t)].nanmean(), c.nanmean())),
+        ("its own target", lambda c, t: (c[own(c, t)].mean(), c[~own(c, t)].nanmean())),
+        (
+            "nothing about its target",
+            lambda c, t: (c[own(c, t)].nan_to_num(0).mean(), c[~own(c, t)].nanmean()),
+        ),
         (
             "hides side effects",
             lambda c, t: (c[own(c, t)].nanmean(), c.nan_to_num(0.0)[~own(c, t)].mean()),

@@ -177,6 +177,13 @@ def test_two_concepts_have_a_floor_known_in_closed_form():
     assert abs(float(draws.mean()) - 2 * math.sqrt(2) / math.pi) < 5 * float(draws.std()) / 44
 
 
+def test_single_concepts_scatter_more_than_their_means():
+    mean = metrics.rotation_floor(7, generator=seeded())
+    single = metrics.rotation_floor(7, generator=seeded(), per_concept=True)
+    torch.testing.assert_close(single.view(200, 7).mean(1), mean)
+    assert single.std() > 1.5 * mean.std()
+
+
 def test_label_mcc_finds_something_in_noise():
     noise, labels = torch.randn(1, 20, 512, generator=seeded()), torch.zeros(20, 1)
     labels[:10] = 1

@@ -14,26 +14,33 @@ def fit(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
     truth = torch.randn(3, 5, generator=seeded(1))
     changes = torch.randint(-1, 2, (80, 3), generator=seeded(2)).float()
     changes[:40, 1] = changes[:40, 0]  # entangled: both often change together
-    shifts = changes @ truth
+    shifts = changes @ truth + 0.1 * torch.randn(80, 5, generator=seeded(3))
+    wanted = torch.linalg.lstsq(changes, shifts).solution
     found = call(answer, shifts, changes)
     expect(
         not (isinstance(found, Tensor) and found.shape == (5, 3)),
         "transposed: give one row per concept, [concepts, d_model].",
     )
     found = tensor(found, (3, 5), "[concepts, d_model]")
+    backwards = torch.linalg.lstsq(shifts, changes).solution.T
+    alone = changes.abs().sum(1) == 1
     means = (changes.T @ shifts) / changes.abs().sum(0)[:, None]
     usual: dict[str, Tensor | None] = {
         "this is the difference of means. Where two concepts often change together each mean "
         "contains the other; fit all concepts at once.": means,
         "this is Cᵀx: undo the overlap of the columns as well, by (CᵀC)⁻¹.": changes.T @ shifts,
         "you scaled the directions to length 1. Their lengths are part of the fit.": (
-            truth / truth.norm(dim=1, keepdim=True)
+            wanted / wanted.norm(dim=1, keepdim=True)
         ),
         "you fitted each concept alone. Where two change together each takes the other's share.": (
             (changes.T @ shifts) / changes.square().sum(0)[:, None]
         ),
+        "this predicts changes from shifts: turn the two arguments round.": backwards,
+        "you averaged over pairs in which one concept changes. The others tell as much: use all.": (
+            (changes[alone].T @ shifts[alone]) / changes[alone].abs().sum(0)[:, None]
+        ),
     }
-    diagnose(found, truth, usual, "these shifts are exact sums: the fit must find them exactly.")
+    diagnose(found, wanted, usual, "fit all concepts at once, by least squares.")
 
 
 def explained(answer: Callable[[Tensor, Tensor, Tensor], float]) -> None:

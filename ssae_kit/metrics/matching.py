@@ -92,7 +92,11 @@ def mcc_seeds(directions: Float[Tensor, "run latents d_model"]) -> Float[Tensor,
 
 
 def rotation_floor(
-    n_concepts: int, *, generator: torch.Generator, n_draws: int = 200
+    n_concepts: int,
+    *,
+    generator: torch.Generator,
+    n_draws: int = 200,
+    per_concept: bool = False,
 ) -> Float[Tensor, " draws"]:
     """MCC of random rotations of the true concepts: what finding only the subspace is worth.
 
@@ -100,9 +104,12 @@ def rotation_floor(
         n_concepts: Number of concepts, at least 1. The floor falls as it grows.
         generator: Source of the rotations.
         n_draws: Number of rotations.
+        per_concept: Return the scores of single concepts, which scatter more widely than their
+            means: the floor of a figure that shows concepts one by one.
 
     Returns:
-        One MCC per rotation; their mean is the floor and their spread its uncertainty.
+        One MCC per rotation; their mean is the floor and their spread its uncertainty. With
+        `per_concept`, `n_draws * n_concepts` scores.
 
     Raises:
         ValueError: if `n_concepts` or `n_draws` is below 1.
@@ -113,7 +120,8 @@ def rotation_floor(
         )
     gaussian = torch.randn(n_draws, n_concepts, n_concepts, generator=generator)
     rotations, _ = torch.linalg.qr(gaussian)  # uniform up to signs, which the score ignores
-    return mcc_directions(rotations, torch.eye(n_concepts)).score
+    matching = mcc_directions(rotations, torch.eye(n_concepts))
+    return matching.per_concept.flatten() if per_concept else matching.score
 
 
 def _match(similarity: Float[Tensor, "run latents concepts"]) -> Matching:
