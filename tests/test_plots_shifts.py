@@ -29,6 +29,8 @@ def test_a_cell_without_value_is_blank():
 def test_transition_draws_every_seed_and_every_formula():
     fig = figures.transition([0.1, 0.2], {"a": np.ones((2, 5))}, {"formula": 0.15})
     assert len(fig.data[0].x) == 10
+    shown = [trace for trace in fig.data if trace.showlegend is not False]
+    assert [(trace.name, trace.mode) for trace in shown] == [("a", "lines+markers")]
     assert fig.layout.shapes[0].x0 == 0.15
     assert all(titles(fig))
 
