@@ -25,3 +25,23 @@ def displayed(monkeypatch):
 
     monkeypatch.setattr("IPython.display.display", display)
     return outputs
+
+
+@pytest.fixture(scope="module")
+def short(request):
+    """Make the lab that the test module names (`LAB = "ShiftLab"`) quick; gives its name."""
+    from tests import labs
+
+    with pytest.MonkeyPatch.context() as patch:
+        labs.shorten(patch, request.module.LAB)
+        yield request.module.LAB
+
+
+@pytest.fixture(scope="module")
+def lab(short):
+    """One quick lab for all tests of a module that names it."""
+    from tests import labs
+
+    made = labs.make(short)
+    yield made
+    made.close()

@@ -17,17 +17,7 @@ from ssae_kit.training import Penalty, fit
 from tests import labs as small
 from tests.labs import finished
 
-
-@pytest.fixture(autouse=True)
-def short(monkeypatch):
-    small.shorten(monkeypatch, "DictionaryLab")
-
-
-@pytest.fixture(scope="module")
-def lab():
-    made = small.make("DictionaryLab")
-    yield made
-    made.close()
+LAB = "DictionaryLab"
 
 
 def test_the_figure_shows_the_kits_own_numbers(lab):

@@ -13,17 +13,7 @@ from ssae_kit.labs.texts import plain, shaded
 from tests import labs as small
 from tests.labs import finished
 
-
-@pytest.fixture(autouse=True)
-def short(monkeypatch):
-    small.shorten(monkeypatch, "LatentLab")
-
-
-@pytest.fixture(scope="module")
-def lab():
-    made = small.make("LatentLab")
-    yield made
-    made.close()
+LAB = "LatentLab"
 
 
 def test_figure_and_texts_show_the_kits_own_numbers(lab):
@@ -100,7 +90,7 @@ def test_words_that_the_model_does_not_know_are_explained(lab):
     assert lab.found.options == (PICK,)
 
 
-def test_without_a_dictionary_it_trains_one_and_shows_its_clearest_latent(monkeypatch):
+def test_without_a_dictionary_it_trains_one_and_shows_its_clearest_latent(short, monkeypatch):
     monkeypatch.setattr(latents_run, "STEPS", 2)
     monkeypatch.setattr(latents_run, "BATCH", 16)
     lab = LatentLab()

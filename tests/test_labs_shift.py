@@ -14,17 +14,7 @@ from ssae_kit.labs.shift import CONDITIONS, GAME
 from tests import labs as small
 from tests.labs import finished
 
-
-@pytest.fixture(autouse=True)
-def short(monkeypatch):
-    small.shorten(monkeypatch, "ShiftLab")
-
-
-@pytest.fixture(scope="module")
-def lab():
-    made = small.make("ShiftLab")
-    yield made
-    made.close()
+LAB = "ShiftLab"
 
 
 def test_the_figure_shows_the_kits_own_numbers(lab):

@@ -12,22 +12,12 @@ from ssae_kit.labs.texts import plain, side_by_side
 from tests import labs as small
 from tests.labs import finished
 
-
-@pytest.fixture(autouse=True)
-def short(monkeypatch):
-    small.shorten(monkeypatch, "SteeringLab")
+LAB = "SteeringLab"
 
 
 @pytest.fixture(scope="module")
 def subject():
     return small.subject()
-
-
-@pytest.fixture(scope="module")
-def lab():
-    made = small.make("SteeringLab")
-    yield made
-    made.close()
 
 
 def test_the_figure_shows_the_kits_own_numbers(lab, subject):
@@ -84,7 +74,7 @@ def test_a_prompt_of_ones_own_comes_first_and_a_bad_one_is_explained(lab, subjec
     finished(lab)
 
 
-def test_directions_are_found_once_per_layer_and_method(subject):
+def test_directions_are_found_once_per_layer_and_method(short, subject):
     first = subject.directions("SSAE latent", 2)
     assert subject.directions("SSAE latent", 2) is first
     assert first.shape == (7, subject.llama.d_model)

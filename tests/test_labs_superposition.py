@@ -14,17 +14,7 @@ from ssae_kit.synthetic.features import sample_features
 from tests import labs as small
 from tests.labs import finished
 
-
-@pytest.fixture(autouse=True)
-def short(monkeypatch):
-    small.shorten(monkeypatch, "SuperpositionLab")
-
-
-@pytest.fixture(scope="module")
-def lab():
-    made = small.make("SuperpositionLab")
-    yield made
-    made.close()
+LAB = "SuperpositionLab"
 
 
 def toy(on_step=None):

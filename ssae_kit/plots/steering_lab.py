@@ -34,6 +34,19 @@ def steering_lab(
     titles = ["what the texts say", "effect and side effects"]
     fig = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.12)
     names = [f"<b>{n}</b>" if s else n for n, s in zip(labels, steered, strict=True)]
+    _readouts(fig, names, before, after)
+    _rates(fig, strengths, curves, strength)
+    fig.update_xaxes(title="share of its words (unitless)", range=[0, 1.05], row=1, col=1)
+    fig.update_yaxes(autorange="reversed", showgrid=False, row=1, col=1)
+    fig.update_xaxes(title="strength (typical shifts; dashed: chosen)", row=1, col=2)
+    fig.update_yaxes(title="share", range=[-0.03, 1.06], row=1, col=2)
+    return fig.update_layout(
+        template=TEMPLATE, width=820, height=420, margin={"l": 20, "r": 20, "t": 80, "b": 50},
+        legend={"orientation": "h", "x": 1, "y": 1.1, "xanchor": "right", "yanchor": "bottom"},
+    )  # fmt: skip
+
+
+def _readouts(fig: go.Figure, names: list[str], before: ndarray, after: ndarray) -> None:
     for values, name, colour, shape in (
         (before, "unsteered", "#BDBDBD", "/"), (after, "steered", BLUE, ""),
     ):  # fmt: skip
@@ -41,6 +54,9 @@ def steering_lab(
             y=names, x=values, name=name, orientation="h", row=1, col=1,
             marker={"color": colour, "pattern": {"shape": shape}, "line": {"color": BLACK, "width": 1}},
         )  # fmt: skip
+
+
+def _rates(fig: go.Figure, strengths: Sequence[float], curves: ndarray, strength: float) -> None:
     rates = (("effect", GREEN, "solid", "circle"), ("side effect", VERMILLION, "dash", "square"),
              ("ill-formed", PURPLE, "dot", "diamond"))  # fmt: skip
     here = np.isclose(strengths, strength)
@@ -53,12 +69,4 @@ def steering_lab(
     fig.add_scatter(
         x=[strength] * 2, y=[0, 1], mode="lines", name="chosen", row=1, col=2, showlegend=False,
         line={"color": BLACK, "dash": "dash", "width": 1.5},
-    )  # fmt: skip
-    fig.update_xaxes(title="share of its words (unitless)", range=[0, 1.05], row=1, col=1)
-    fig.update_yaxes(autorange="reversed", showgrid=False, row=1, col=1)
-    fig.update_xaxes(title="strength (typical shifts; dashed: chosen)", row=1, col=2)
-    fig.update_yaxes(title="share", range=[-0.03, 1.06], row=1, col=2)
-    return fig.update_layout(
-        template=TEMPLATE, width=820, height=420, margin={"l": 20, "r": 20, "t": 80, "b": 50},
-        legend={"orientation": "h", "x": 1, "y": 1.1, "xanchor": "right", "yanchor": "bottom"},
     )  # fmt: skip
