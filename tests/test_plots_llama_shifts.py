@@ -14,10 +14,14 @@ def draw(name):
         return figures.by_layer([1, 2], SCORES, FLOOR, quantity="MCC of codes")
     if name == "co_change":
         return figures.co_change([0.1, 0.7], SCORES, bound=0.41)
+    if name == "starts":
+        return figures.starts({"10%": np.array([0.1, 0.2])}, {"10%": np.array([0.99, 0.7])})
     return figures.steering_cosines({"SSAE": 0.9}, {"SSAE": 0.7}, 0.6)
 
 
-@pytest.mark.parametrize("name", ["linearity", "by_layer", "co_change", "steering_cosines"])
+@pytest.mark.parametrize(
+    "name", ["linearity", "by_layer", "co_change", "starts", "steering_cosines"]
+)
 def test_a_figure_names_its_axes_and_its_title(name):
     fig = draw(name)
     assert fig.layout.title.text
@@ -33,8 +37,15 @@ def test_the_line_is_the_median_and_the_bars_reach_worst_and_best(name):
     np.testing.assert_allclose(trace.y - trace.error_y.arrayminus, [0.5, 0.8])
 
 
+def test_every_start_is_a_point_at_its_error():
+    (points,) = draw("starts").data
+    assert (list(points.x), list(points.y)) == ([0.1, 0.2], [0.99, 0.7])
+
+
 def test_the_band_holds_the_middle_95_percent_of_the_floor():
     (band,) = draw("by_layer").layout.shapes
+    assert band.showlegend
+    assert "random" in band.name
     np.testing.assert_allclose([band.y0, band.y1], np.quantile(FLOOR, [0.025, 0.975]))
 
 

@@ -50,7 +50,10 @@ def by_layer(
     """
     fig = go.Figure()
     low, high = np.quantile(floor, [0.025, 0.975])
-    fig.add_hrect(y0=low, y1=high, fillcolor="#DDDDDD", line_width=0, layer="below")
+    fig.add_hrect(
+        y0=low, y1=high, fillcolor="#DDDDDD", line_width=0, layer="below",
+        name="random rotations, 95%", showlegend=True,
+    )  # fmt: skip
     for i, (method, values) in enumerate(scores.items()):
         middle = np.median(values, 1)
         shift = 0.05 * (i - (len(scores) - 1) / 2)
@@ -98,6 +101,27 @@ def co_change(
     fig.update_xaxes(title="share of both, given that one changes", range=[-0.03, 1])
     fig.update_yaxes(title="|correlation|, mean of the two", range=[0.4, 1.05])
     title = "Two coupled concepts: median of seeds, worst to best"
+    return fig.update_layout(template=TEMPLATE, title=title)
+
+
+def starts(
+    error: Mapping[str, Float[ndarray, " starts"]], weakest: Mapping[str, Float[ndarray, " starts"]]
+) -> go.Figure:
+    """Draw, for single starts of a training, what was lost against what can be seen without labels.
+
+    Args:
+        error: Per data set, the reconstruction error of each start, unitless.
+        weakest: The same starts' score of their weakest concept, 0 to 1.
+    """
+    fig = go.Figure()
+    for i, (name, values) in enumerate(error.items()):
+        fig.add_scatter(
+            x=values, y=weakest[name], name=name, mode="markers",
+            marker={"color": COLOURS[(i + 1) % 5], "symbol": MARKERS[i % 5], "size": 8},
+        )  # fmt: skip
+    fig.update_xaxes(title="reconstruction error (share of the shifts not explained)")
+    fig.update_yaxes(title="|correlation| of the weakest concept", range=[0, 1.05])
+    title = "Which starts lost a concept? One point per start"
     return fig.update_layout(template=TEMPLATE, title=title)
 
 

@@ -80,8 +80,11 @@ def recovery(
         range=ends, showgrid=False, zeroline=False,
     )  # fmt: skip
     fig.update_yaxes(range=[0, 1.05], title=quantity)
-    title = "Recovery of each concept, one point per seed"
-    return fig.update_layout(template=TEMPLATE, title=title, legend={"orientation": "h", "y": -0.3})
+    fig.update_layout(template=TEMPLATE, title="Recovery of each concept, one point per seed")
+    if len(concepts) > 8:  # their names need room
+        fig.update_xaxes(tickangle=-45)
+        fig.update_layout(height=480)
+    return fig.update_layout(legend={"orientation": "h", "y": -0.45 if len(concepts) > 8 else -0.3})
 
 
 Curves = Mapping[str, Mapping[str, Sequence[Rate]]]
