@@ -3,6 +3,7 @@
 import json
 import random
 import resource
+import subprocess
 import sys
 import threading
 
@@ -155,6 +156,15 @@ def test_two_hundred_random_operations_leave_no_exception_and_no_memory(lab):
     # One figure is 5 MiB; 100 would be 500 MiB.
     assert grown < 60_000, f"memory grew by {grown} KiB"
     assert threading.active_count() < 10
+
+
+def test_a_lab_that_needs_no_language_model_loads_none():
+    code = "import sys; from ssae_kit import labs; labs.SuperpositionLab, labs.ShiftLab; "
+    code += "assert 'transformers' not in sys.modules, sorted(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert all(hasattr(labs, name) for name in labs.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'NoLab'"):
+        labs.NoLab  # noqa: B018
 
 
 @pytest.mark.parametrize("name", NAMES)

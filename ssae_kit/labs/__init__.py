@@ -3,24 +3,45 @@
 Every lab has named `controls`, one figure, and `words` that say what is seen. Put it last in a cell
 to show it. `start` and `wait` run it without a browser; `export` gives the view without the widget;
 `close` stops everything.
+
+A lab is loaded when it is first asked for: some need a language model, others nothing of it.
 """
 
-from ssae_kit.labs.base import Export, Lab
-from ssae_kit.labs.dictionary import DictionaryLab
-from ssae_kit.labs.dictionary_run import DictionaryOutcome, DictionarySettings
-from ssae_kit.labs.latents import LatentLab
-from ssae_kit.labs.latents_run import (
-    LatentOutcome,
-    LatentSettings,
-    TokenDictionary,
-    token_dictionary,
-)
-from ssae_kit.labs.shift import ShiftLab
-from ssae_kit.labs.shift_run import ShiftOutcome, ShiftSettings
-from ssae_kit.labs.steering import SteeringLab
-from ssae_kit.labs.steering_run import SteeringOutcome, SteeringSettings, Subject, bundled
-from ssae_kit.labs.superposition import SuperpositionLab
-from ssae_kit.labs.superposition_run import SuperpositionOutcome, SuperpositionSettings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ssae_kit.labs.base import Export, Lab
+    from ssae_kit.labs.dictionary import DictionaryLab
+    from ssae_kit.labs.dictionary_run import DictionaryOutcome, DictionarySettings
+    from ssae_kit.labs.latents import LatentLab
+    from ssae_kit.labs.latents_run import (
+        LatentOutcome,
+        LatentSettings,
+        TokenDictionary,
+        token_dictionary,
+    )
+    from ssae_kit.labs.shift import ShiftLab
+    from ssae_kit.labs.shift_run import ShiftOutcome, ShiftSettings
+    from ssae_kit.labs.steering import SteeringLab
+    from ssae_kit.labs.steering_run import SteeringOutcome, SteeringSettings, Subject, bundled
+    from ssae_kit.labs.superposition import SuperpositionLab
+    from ssae_kit.labs.superposition_run import SuperpositionOutcome, SuperpositionSettings
+
+_HOME = {
+    "base": ("Export", "Lab"),
+    "dictionary": ("DictionaryLab",),
+    "dictionary_run": ("DictionaryOutcome", "DictionarySettings"),
+    "latents": ("LatentLab",),
+    "latents_run": ("LatentOutcome", "LatentSettings", "TokenDictionary", "token_dictionary"),
+    "shift": ("ShiftLab",),
+    "shift_run": ("ShiftOutcome", "ShiftSettings"),
+    "steering": ("SteeringLab",),
+    "steering_run": ("SteeringOutcome", "SteeringSettings", "Subject", "bundled"),
+    "superposition": ("SuperpositionLab",),
+    "superposition_run": ("SuperpositionOutcome", "SuperpositionSettings"),
+}
+"""Module → what it holds of the names below."""
 
 __all__ = [
     "DictionaryLab",
@@ -45,3 +66,10 @@ __all__ = [
     "bundled",
     "token_dictionary",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

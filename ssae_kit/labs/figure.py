@@ -44,8 +44,12 @@ class LiveFigure(go.FigureWidget):  # type: ignore[misc]
 
     @property
     def behind(self) -> bool:
-        """Whether the browser is still drawing the last update; true for ever if there is none."""
-        return bool(self._layout_edit_in_process or self._trace_edit_in_process)
+        """Whether the browser is still drawing the last update; true for ever if there is none.
+
+        The traces tell. Of the layout plotly's browser side would tell as well, but under a name
+        that its Python side does not know (seen in 7.1.0).
+        """
+        return bool(self._trace_edit_in_process)
 
     def settle(self) -> None:
         """Make what is drawn the start of every further view; else each would begin empty."""

@@ -78,6 +78,8 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
                 "n_concepts": k,
                 "d_model": d,
                 "most": s,
+                "steps": 20_000,
+                "n_samples": 60_000,
                 "checkpoint": ".cache/scale_1000.safetensors",
             }
             for k, d, s in SIZES[3:]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import pi
 from pathlib import Path
 
@@ -14,12 +15,26 @@ from ssae_kit.studies.recovery import score
 from ssae_kit.synthetic import ShiftData, ShiftProblem, sample_shifts, stack, supports
 from ssae_kit.training import Constraint, History, TrainingConfig, fit
 
-SIZES = ((10, 64, 3), (50, 256, 3), (200, 1024, 4), (1000, 4096, 20))
+SIZES = ((10, 64, 3), (50, 256, 3), (200, 1024, 4), (1000, 4096, 4))
 """Concepts, dimensions, most concepts that shift at once."""
+RATE = 0.8
+"""Learning rate at the start over the level at the end."""
 CHUNK = 4000
 """Pairs that are held in all dimensions at a time."""
-SCHEDULE = {"warmup": 0.02, "ramp": 0.63, "dual_learning_rate": 0.02}
-"""How the level falls, and how fast the multiplier climbs."""
+
+
+@dataclass(frozen=True)
+class EvenFall(Constraint):
+    """A constraint whose level falls by equal ratios, not by equal amounts.
+
+    From ten or twenty times its end, equal amounts would halve it in the last few steps.
+    """
+
+    def at(self, progress: float) -> Tensor:
+        """Return the level at a point of training, `progress` from 0 to 1."""
+        fallen = min(max((progress - self.warmup) / self.ramp, 0.0), 1.0)
+        multiple: float = self.start ** (1 - fallen)
+        return torch.as_tensor(self.level) * multiple
 
 
 def scale(
@@ -38,8 +53,11 @@ def scale(
 
     As many components as concepts hold all of a shift that has no noise, so the components lose
     nothing, and an update costs concepts squared instead of concepts times dimensions. Pairs are
-    drawn and projected in chunks. The entries of a unit direction shrink with the root of the
-    components, and so does the learning rate.
+    drawn and projected in chunks.
+
+    Every update of Adam moves every code, also one that should be 0, by about the learning rate. The
+    mean of |code| cannot come down to a level below that, so the learning rate is a share of the
+    level at the end, and falls most of the time.
 
     Args:
         n_concepts: Concepts, and latents.
@@ -69,9 +87,9 @@ def scale(
     level = tightness * torch.stack([t.true_level() for t in tests])
     dense = (2 / (pi * n_concepts)) ** 0.5
     start = start or max(1.0, dense / float(level.min()))
-    small, history = _trained(
-        torch.stack(pairs), Constraint(level, start=start, **SCHEDULE), steps, seeds[0], checkpoint
-    )
+    # The longer the training, the slower the multiplier: or it overshoots and crushes the code.
+    rule = EvenFall(level, start=start, warmup=0.02, ramp=0.6, dual_learning_rate=40 / steps)
+    small, history = _trained(torch.stack(pairs), rule, steps, seeds[0], checkpoint)
     seconds = (time.process_time() - started) / len(seeds)
     recovery = score(lifted(small, torch.stack(axes)), stack(tests))
     return {
@@ -92,12 +110,12 @@ def _trained(
 ) -> tuple[ShiftAutoencoder, History]:
     n_runs, _, n_concepts = pairs.shape
     small = ShiftAutoencoder(n_runs, n_concepts, n_concepts, generator=_seeded(seed + 2 * 10**6))
-    rate = min(0.01, 0.08 / n_concepts**0.5)
+    rate = min(0.01, RATE * float(torch.as_tensor(sparsity.level).min()))
     history = fit(
         small,
         pairs,
         sparsity,
-        TrainingConfig(steps=steps, learning_rate=rate, decay=0.6),
+        TrainingConfig(steps=steps, learning_rate=rate, decay=0.8),
         generator=_seeded(seed + 3 * 10**6),
         checkpoint=checkpoint,
     )
