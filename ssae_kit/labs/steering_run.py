@@ -190,26 +190,27 @@ def run(subject: Subject, settings: SteeringSettings, report: Report) -> Steerin
     directions = subject.directions(settings.method, settings.layer)
     report(0.4, None)
     steered = torch.tensor([[name in settings.concepts for name in subject.pairs.concepts]])
-    order = dict.fromkeys([0.0, settings.strength, *STRENGTHS])
-    for i, strength in enumerate(order):
-        vector = steering.steering_vectors(directions, values, steered, strength)
-        texts[strength] = write(subject, settings, vector)
-        ready = None if i == 0 else lambda: SteeringOutcome.measure(texts, subject, settings)
-        if settings.strength in texts:
-            report(0.4 + 0.6 * (i + 1) / len(order), ready)
+    push = steering.steering_vectors(directions, values, steered, 1.0)
+    asked = {0.0, settings.strength}
+    for strengths in filter(None, (sorted(asked), sorted(set(STRENGTHS) - asked))):
+        written = write(subject, settings, torch.cat([strength * push for strength in strengths]))
+        texts.update(zip(strengths, written, strict=True))
+        report(0.7, lambda: SteeringOutcome.measure(texts, subject, settings))
     return SteeringOutcome.measure(texts, subject, settings)
 
 
 def write(
-    subject: Subject, settings: SteeringSettings, vector: Float[Tensor, "1 d_model"]
-) -> list[str]:
-    """Continue the prompt `N_TEXTS` times under one vector, always with the same random numbers."""
+    subject: Subject, settings: SteeringSettings, vectors: Float[Tensor, "ways d_model"]
+) -> list[list[str]]:
+    """Continue the prompt `N_TEXTS` times under each vector, always with the same random numbers."""
     at = "all" if settings.everywhere else "last"
-    push = kit_llama.Intervention(settings.layer, vector.repeat(N_TEXTS, 1), at)  # type: ignore[arg-type]
-    return kit_llama.generate(
-        subject.llama, [settings.prompt] * N_TEXTS, max_new_tokens=subject.n_tokens,
+    push = kit_llama.Intervention(settings.layer, vectors.repeat_interleave(N_TEXTS, 0), at)  # type: ignore[arg-type]
+    written = kit_llama.generate(
+        subject.llama, [settings.prompt] * len(push.vectors), max_new_tokens=subject.n_tokens,
         generator=_seeded(settings.seed), intervention=push, temperature=TEMPERATURE,
+        n_ways=len(vectors),
     )  # fmt: skip
+    return [written[start : start + N_TEXTS] for start in range(0, len(written), N_TEXTS)]
 
 
 def code(settings: SteeringSettings, name: str) -> str:
