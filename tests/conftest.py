@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
 # The tests' tensors are small: a second thread costs more than it brings.
@@ -9,7 +10,10 @@ torch.set_num_threads(1)
 
 # Every annotated shape and type of the package is checked while the tests run. The option
 # --jaxtyping-packages cannot do it here: pytest has imported ssae_kit.nbtest by then.
-install_import_hook("ssae_kit", "beartype.beartype")
+# A whole number may stand for a float, as for mypy (PEP 484, the numeric tower): of a sequence
+# beartype looks at one item drawn at random, so one that holds both would fail in some runs only.
+check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+install_import_hook("ssae_kit", f"{__name__}.check")
 
 collect_ignore = ["notebooks_bad"]  # they must fail; test_nbtest.py runs copies of them
 

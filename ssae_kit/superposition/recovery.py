@@ -65,12 +65,12 @@ def fista(
         raise ValueError(
             f"`penalty` must be at least 0 and `n_steps` at least 1; got {penalty} and {n_steps}."
         )
-    gram, match = dictionary.mT @ dictionary, hidden @ dictionary
     step = 1 / torch.linalg.matrix_norm(dictionary, ord=2).square()[:, None, None]
-    code = point = torch.zeros_like(match)
+    code = point = hidden.new_zeros(*hidden.shape[:2], dictionary.shape[-1])
     momentum = 1.0
     for _ in range(n_steps):
-        moved = point - step * (point @ gram - match)
+        error = point @ dictionary.mT - hidden
+        moved = point - step * (error @ dictionary)
         shrunk = moved.sign() * (moved.abs() - step * penalty).clamp_min(0)
         following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
         point = shrunk + (momentum - 1) / following * (shrunk - code)

@@ -69,7 +69,8 @@ def pattern_features(
     Where features are rare, random samples are mostly zero and teach little. Two features have
     only four patterns (none, first, second, both). Listing them all and weighing each by its
     probability (`pattern_weights`) gives the same expected loss at any density, with less noise,
-    and one set of samples then serves runs of every density.
+    and one set of samples then serves runs of every density. The pattern in which nothing is
+    active comes once: all its samples are the same.
 
     Args:
         n_features: From 1 to 10; the number of patterns is 2 to that power.
@@ -82,7 +83,8 @@ def pattern_features(
     Raises:
         ValueError: if a number is out of range.
     """
-    active = _patterns(n_features).repeat_interleave(_at_least_one(n_draws), 0)
+    patterns = _patterns(n_features)
+    active = patterns.repeat_interleave(_draws(patterns, n_draws), 0)
     return active * torch.rand(active.shape, generator=generator)
 
 
@@ -95,9 +97,10 @@ def pattern_weights(
         ValueError: if a density is out of range or there are more than 10 features.
     """
     _check_density(density)
-    active = _patterns(density.shape[1]) > 0
-    share = torch.where(active, density[:, None], 1 - density[:, None]).prod(-1)
-    return share.repeat_interleave(_at_least_one(n_draws), 1) / n_draws
+    patterns = _patterns(density.shape[1])
+    draws = _draws(patterns, n_draws)
+    share = torch.where(patterns > 0, density[:, None], 1 - density[:, None]).prod(-1)
+    return (share / draws).repeat_interleave(draws, 1)
 
 
 def _patterns(n_features: int) -> Float[Tensor, "patterns features"]:
@@ -110,10 +113,11 @@ def _patterns(n_features: int) -> Float[Tensor, "patterns features"]:
     return (number >> torch.arange(n_features) & 1).float()
 
 
-def _at_least_one(n_draws: int) -> int:
+def _draws(patterns: Tensor, n_draws: int) -> Tensor:
+    """Samples of each pattern."""
     if n_draws < 1:
         raise ValueError(f"`n_draws` must be at least 1; got {n_draws}.")
-    return n_draws
+    return torch.where(patterns.any(1), n_draws, 1)
 
 
 def _check_density(density: Tensor) -> None:

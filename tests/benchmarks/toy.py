@@ -113,7 +113,7 @@ def plain_loop(n_features: int, density: torch.Tensor, importance: torch.Tensor)
     weights = pattern_weights(density, draws)[0]
     w = torch.randn(n_features, n_features - 1, generator=generator).requires_grad_()
     b = torch.zeros(n_features, requires_grad=True)
-    optimiser = torch.optim.Adam([w, b], lr=0.02)
+    optimiser = torch.optim.Adam([w, b], lr=0.02, fused=True)
     for step in range(TIMED):
         optimiser.param_groups[0]["lr"] = 0.02 * min(1.0, 2 * (1 - step / TIMED))
         x = pattern_features(n_features, draws, generator=generator)
