@@ -92,6 +92,12 @@ def test_an_empty_text_is_named_by_its_index(llama):
         hidden_states(llama, [], 1)
 
 
+def test_a_text_longer_than_the_model_reads_is_refused(llama):
+    longest = llama.model.config.max_position_embeddings
+    with pytest.raises(ValueError, match=rf"texts\[1\] has .* reads at most {longest}"):
+        hidden_states(llama, [TEXTS[0], "the " * (longest + 1)], 1)
+
+
 def test_a_hidden_state_that_is_not_finite_is_named_by_its_text(folder):
     llama = load(folder, device="cpu")
     llama.model.model.embed_tokens.weight[3 + WORDS.index("queen")] = float("nan")

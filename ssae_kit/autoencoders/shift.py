@@ -46,8 +46,8 @@ class ShiftAutoencoder(Autoencoder):
         """Return error and sparsity of a batch, per run."""
         scaled = self._scaled(inputs)
         codes = self._encode(scaled)
-        error = (self._decode(codes) - scaled).square().sum(-1).mean(-1)
-        return LossTerms(error, codes.abs().mean((-2, -1)))
+        error = nn.functional.mse_loss(self._decode(codes), scaled, reduction="none")
+        return LossTerms(error.sum(-1).mean(-1), codes.abs().mean((-2, -1)))
 
     def _encode(self, scaled: Tensor) -> Tensor:
         return torch.baddbmm(self.encoder_bias[:, None], scaled, self.encoder.mT)

@@ -101,7 +101,6 @@ def cache_hidden_states(
     *,
     part: Part = "block",
     texts_per_file: int = 512,
-    tokens_per_batch: int = 8192,
     progress: bool = False,
 ) -> CachedStates:
     """Compute hidden states at the last token and keep them on disk; compute nothing twice.
@@ -117,7 +116,6 @@ def cache_hidden_states(
             fingerprint, so one cache serves many models and texts.
         part: "block" for the residual stream after block l, "mlp" for what its MLP adds to it.
         texts_per_file: Texts between two writes, at least 1. More is faster and takes more memory.
-        tokens_per_batch: See `hidden_states`.
         progress: Show a progress bar.
 
     Returns:
@@ -139,7 +137,7 @@ def cache_hidden_states(
         if _read(path, provenance, number) is not None:
             continue
         some = texts[number * texts_per_file :][:texts_per_file]
-        states = hidden_states(llama, some, layers, part=part, tokens_per_batch=tokens_per_batch)
+        states = hidden_states(llama, some, layers, part=part)
         facts = {"provenance": asdict(provenance), "number": number, "sha256": _digest(states)}
         save_tensors(path, {"states": states}, facts)
     return CachedStates(inside, provenance)

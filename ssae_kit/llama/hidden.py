@@ -11,6 +11,9 @@ from tqdm import tqdm
 
 from ssae_kit.llama.load import Llama, Part
 
+TOKENS_PER_BATCH = 2048
+"""Tokens that a model reads at once: what one thread's cache holds of a small model's layers."""
+
 
 class _Reached(Exception):  # noqa: N818
     """Ends a forward pass once the wanted layer has been computed."""
@@ -23,7 +26,7 @@ def hidden_states(
     layer: int | Sequence[int],
     *,
     part: Part = "block",
-    tokens_per_batch: int = 8192,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
     progress: bool = False,
 ) -> Float[Tensor, "*layers texts d_model"]:
     """Return the hidden state at the last token of each text.
@@ -45,7 +48,8 @@ def hidden_states(
         in the order of the layers.
 
     Raises:
-        ValueError: if the layer or part does not exist, a text is empty, or a state is not finite.
+        ValueError: if the layer or part does not exist, a text is empty or too long, or a state is
+            not finite.
     """
     layers = [layer] if isinstance(layer, int) else list(layer)
     if not layers:
@@ -79,11 +83,16 @@ def token_ids(llama: Llama, text: str, index: int = 0) -> list[int]:
     """Return the token ids of a text, special tokens included.
 
     Raises:
-        ValueError: if the text is empty.
+        ValueError: if the text is empty, or longer than the model can read.
     """
     if not text.strip():
         raise ValueError(f"texts[{index}] is empty. Give every text at least one word.")
     ids: list[int] = llama.tokenizer(text)["input_ids"]
+    longest = llama.model.config.max_position_embeddings
+    if len(ids) > longest:
+        raise ValueError(
+            f"texts[{index}] has {len(ids)} tokens; {llama.name} reads at most {longest}. Shorten it."
+        )
     return ids
 
 

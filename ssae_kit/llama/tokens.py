@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ssae_kit.llama.hidden import batches, outputs, padded, token_ids
+from ssae_kit.llama.hidden import TOKENS_PER_BATCH, batches, outputs, padded, token_ids
 from ssae_kit.llama.load import Llama, Part
 
 
@@ -30,7 +30,7 @@ def token_states(
     layer: int,
     *,
     part: Part = "block",
-    tokens_per_batch: int = 8192,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
 ) -> TokenStates:
     """Return the hidden state at every token of each text but its first.
 
@@ -45,7 +45,7 @@ def token_states(
         tokens_per_batch: Bound on the memory used: texts times the longest one's tokens.
 
     Raises:
-        ValueError: if the layer or part does not exist, or a text is empty.
+        ValueError: if the layer or part does not exist, or a text is empty or too long.
     """
     rows = [token_ids(llama, text, i) for i, text in enumerate(texts)]
     kept: list[Tensor] = [torch.empty(0)] * len(rows)
@@ -60,7 +60,7 @@ def token_states(
 
 @torch.no_grad()
 def text_losses(
-    llama: Llama, texts: Sequence[str], *, tokens_per_batch: int = 8192
+    llama: Llama, texts: Sequence[str], *, tokens_per_batch: int = TOKENS_PER_BATCH
 ) -> Float[Tensor, " texts"]:
     """Return the mean loss of each text's tokens, in nats per token; smaller is better.
 
@@ -73,7 +73,7 @@ def text_losses(
         tokens_per_batch: Bound on the memory used: texts times the longest one's tokens.
 
     Raises:
-        ValueError: if a text is empty or too short.
+        ValueError: if a text is empty, too short or too long.
     """
     rows = [token_ids(llama, text, i) for i, text in enumerate(texts)]
     short = [i for i, row in enumerate(rows) if len(row) < 3]

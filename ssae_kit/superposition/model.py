@@ -114,7 +114,7 @@ class ToyModel(nn.Module):
                 f"shape {list(inputs.shape)}."
             )
         error = (self(inputs) - inputs).square()
-        mean = error.mean(1) if weights is None else (error * weights[..., None]).sum(1)
+        mean = error.mean(1) if weights is None else (error.mT * weights[:, None]).sum(-1)
         return torch.einsum("rk,rk->r", mean, self.importance)
 
 

@@ -115,7 +115,8 @@ class _Loop:
         config: TrainingConfig,
         generator: torch.Generator,
     ) -> None:
-        self.autoencoder, self.inputs, self.sparsity = autoencoder, inputs, sparsity
+        self.autoencoder, self.sparsity = autoencoder, sparsity
+        self.inputs = inputs.contiguous() if isinstance(inputs, Tensor) else inputs
         self.config, self.generator = config, generator
         self.done, self.history = 0, History()
         if config.resample_every and not isinstance(autoencoder, SparseAutoencoder):
@@ -143,12 +144,12 @@ class _Loop:
         if not isinstance(self.inputs, Tensor):
             return self.inputs(size, self.generator)
         n_runs, n_samples = self.autoencoder.n_runs, self.inputs.shape[-2]
-        rows = torch.randint(n_samples, (n_runs, size), generator=self.generator)
-        rows = rows.to(self.inputs.device)
-        if self.inputs.dim() == 2:  # ten times faster than `inputs[rows]`
-            chosen = self.inputs.index_select(0, rows.flatten())
-            return chosen.view(n_runs, size, -1)
-        return self.inputs[torch.arange(n_runs, device=rows.device)[:, None], rows]
+        drawn = torch.randint(n_samples, (n_runs, size), generator=self.generator)
+        if self.inputs.dim() == 3:
+            drawn = drawn + n_samples * torch.arange(n_runs)[:, None]
+        rows = self.inputs.flatten(0, -2)  # one long table: many times faster than `inputs[...]`
+        chosen = rows.index_select(0, drawn.flatten().to(rows.device))
+        return chosen.view(n_runs, size, -1)
 
     def update(self, step: int) -> Terms:
         """Make one update; returns the batch's loss terms before it."""
