@@ -26,6 +26,13 @@ DRAWN = "() => JSON.stringify(document.querySelector('.js-plotly-plot').data.map
 
 
 @pytest.fixture(scope="module")
+def page():
+    """One page for all tests: what a browser has loaded once, it need not load again."""
+    with browser.opened() as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with one small notebook per lab."""
     path = tmp_path_factory.mktemp("labs")
@@ -84,21 +91,19 @@ def complaints(page):
 
 
 @pytest.mark.parametrize("lab", LABS)
-def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(jupyterlab, lab):
-    with browser.opened() as page:
-        page.page.goto(f"{jupyterlab}/lab/tree/{lab}.ipynb?token=t&reset")
-        browser.run_all(page.page)
-        use(page, LABS[lab])
-        page.shot(f"jupyterlab_{lab}")
-        assert complaints(page) == []
+def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(jupyterlab, page, lab):
+    page.visit(f"{jupyterlab}/lab/tree/{lab}.ipynb?token=t&reset")
+    browser.run_all(page.page)
+    use(page, LABS[lab])
+    page.shot(f"jupyterlab_{lab}")
+    assert complaints(page) == []
 
 
 @pytest.mark.parametrize("lab", LABS)
-def test_voila_serves_the_lab_as_a_page_without_serious_barriers(voila, lab):
-    with browser.opened() as page:
-        page.page.goto(f"{voila}/voila/render/{lab}.ipynb")
-        drawn = use(page, LABS[lab])
-        assert drawn >= (LIVE if lab == "SuperpositionLab" else 2)
-        page.shot(f"voila_{lab}")
-        assert complaints(page) == []
-        assert page.barriers() == []
+def test_voila_serves_the_lab_as_a_page_without_serious_barriers(voila, page, lab):
+    page.visit(f"{voila}/voila/render/{lab}.ipynb")
+    drawn = use(page, LABS[lab])
+    assert drawn >= (LIVE if lab == "SuperpositionLab" else 2)
+    page.shot(f"voila_{lab}")
+    assert complaints(page) == []
+    assert page.barriers() == []

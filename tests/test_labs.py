@@ -158,9 +158,9 @@ def test_two_hundred_random_operations_leave_no_exception_and_no_memory(lab):
     assert threading.active_count() < 10
 
 
-def test_a_lab_that_needs_no_language_model_loads_none():
+def test_a_lab_loads_no_language_model_that_it_does_not_need_and_no_parser():
     code = "import sys; from ssae_kit import labs; labs.SuperpositionLab, labs.ShiftLab; "
-    code += "assert 'transformers' not in sys.modules, sorted(sys.modules)"
+    code += "assert not {'transformers', 'lark'} & set(sys.modules), sorted(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert all(hasattr(labs, name) for name in labs.__all__)
     with pytest.raises(AttributeError, match="no attribute 'NoLab'"):
