@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ssae_kit.llama import Intervention, load
+from ssae_kit.llama import Intervention, edit, load
 from ssae_kit.llama.predict import next_token_log_probs
 from ssae_kit.steering import Prompted, off_target_kl, stacked
 
@@ -46,6 +46,17 @@ def test_a_nudge_acts_at_the_last_token_of_the_prompt_and_on_all_that_follows(ll
     )
     moved = (plain - steered).abs().amax(-1)[0]
     assert moved.min() > 1e-4  # far above rounding, also at the last token
+
+
+def test_a_push_at_every_token_acts_on_the_continuation_too(llama):
+    ids, rows = ids_of(llama, WRITTEN[:1])
+    vector = 3 * torch.randn(1, llama.d_model, generator=torch.Generator().manual_seed(0))
+    found = next_token_log_probs(llama, PROMPTS[:1], ids, Intervention(3, vector, "all"))
+    start = llama.tokenizer(PROMPTS[0])["input_ids"]
+    with edit(llama, 3, lambda hidden: hidden + vector):
+        logits = llama.model(torch.tensor([start + rows[0]])).logits[0, len(start) - 1 : -1]
+    # Other batch shapes round differently.
+    torch.testing.assert_close(found[0], logits.log_softmax(-1), atol=1e-3, rtol=1e-3)
 
 
 def test_a_continuation_is_required_for_every_prompt(llama):

@@ -111,7 +111,7 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
             without effect.
     """
     steered = intervention.vectors.abs().sum(1).nonzero().flatten().tolist()
-    add, changed = _adding(intervention), torch.zeros(len(intervention.vectors), dtype=torch.bool)
+    add, changed = adding(intervention), torch.zeros(len(intervention.vectors), dtype=torch.bool)
     prompt: tuple[Tensor, Tensor | None] | None = None
 
     def change(hidden: Tensor) -> Tensor:
@@ -141,7 +141,8 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
         _check_logits(llama, intervention.rows(steered[0], steered[0] + 1), *prompt)
 
 
-def _adding(intervention: Intervention) -> Callable[[Tensor], Tensor]:
+def adding(intervention: Intervention) -> Callable[[Tensor], Tensor]:
+    """Return what `edit` needs to add the intervention's vectors."""
     vectors = intervention.vectors[:, None]
 
     def add(hidden: Tensor) -> Tensor:
@@ -166,7 +167,7 @@ def _check_logits(
 ) -> None:
     settings = {"attention_mask": mask, "use_cache": False, "logits_to_keep": 1}
     plain = llama.model(ids, **settings).logits
-    with edit(llama, intervention.layer, _adding(intervention)):
+    with edit(llama, intervention.layer, adding(intervention)):
         pushed = llama.model(ids, **settings).logits
     if torch.equal(plain, pushed):
         raise _no_effect(llama, intervention, "changed the hidden state, but not the logits")

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ssae_kit.llama.hidden import token_ids
-from ssae_kit.llama.intervene import Intervention, intervene
+from ssae_kit.llama.intervene import Intervention, adding, edit, intervene
 from ssae_kit.llama.load import Llama
 
 
@@ -22,8 +22,8 @@ def next_token_log_probs(
     """Return the log-probabilities of every token at each place of a continuation.
 
     The continuation is given (teacher forcing): place t is predicted from the prompt and the
-    tokens before t, whatever the model itself would have written. The intervention acts while the
-    prompt is read, so one at the prompt's last token acts there, as in `generate`.
+    tokens before t, whatever the model itself would have written. The intervention acts as in
+    `generate`: at "last" once, while the prompt is read; at "all" also on every token that follows.
 
     Args:
         llama: The model.
@@ -54,8 +54,10 @@ def next_token_log_probs(
         )  # fmt: skip
     logits = [first.logits]
     if new.shape[1] > 1:
-        rest = llama.model(
-            new[:, :-1], attention_mask=mask[:, :-1], past_key_values=first.past_key_values
-        )
+        go_on = intervention if intervention and intervention.at == "all" else None
+        with edit(llama, go_on.layer, adding(go_on)) if go_on else nullcontext():
+            rest = llama.model(
+                new[:, :-1], attention_mask=mask[:, :-1], past_key_values=first.past_key_values
+            )
         logits.append(rest.logits.to(first.logits.device))
     return torch.cat(logits, dim=1).float().log_softmax(-1)
