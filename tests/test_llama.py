@@ -9,8 +9,19 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ssae_kit.llama import Intervention, Llama, generate, hidden_states, intervene, load
+from ssae_kit.llama import (
+    Intervention,
+    Llama,
+    generate,
+    hidden_states,
+    intervene,
+    load,
+    text_losses,
+    token_states,
+)
+from ssae_kit.llama.hidden import outputs
 from ssae_kit.llama.load import _explained
+from ssae_kit.llama.predict import next_token_log_probs
 
 WORDS = ["the", "king", "queen", "saw", "found", "a", "small", "large", "hat", "book", ".", ","]
 TEXTS = ["the king saw a hat .", "the queen found", "a", "the small king found a large book ."]
@@ -88,14 +99,32 @@ def test_a_layer_that_does_not_exist_is_named(llama, layer):
 def test_an_empty_text_is_named_by_its_index(llama):
     with pytest.raises(ValueError, match=r"texts\[1\] is empty"):
         hidden_states(llama, ["the king", " "], 1)
-    with pytest.raises(ValueError, match="at least one text"):
-        hidden_states(llama, [], 1)
+
+
+@pytest.mark.parametrize("texts", [[], "the king"])
+def test_no_text_or_one_string_for_a_list_of_texts_is_refused(llama, texts):
+    ids = torch.ones(len(texts), 2, dtype=torch.int64)
+    for call in (
+        lambda: hidden_states(llama, texts, 1),
+        lambda: token_states(llama, texts, 1),
+        lambda: text_losses(llama, texts),
+        lambda: next_token_log_probs(llama, texts, ids),
+        lambda: generate(llama, texts, max_new_tokens=2, generator=seeded()),
+    ):
+        with pytest.raises(ValueError, match=r"a list of one or more texts is required; got"):
+            call()
 
 
 def test_a_text_longer_than_the_model_reads_is_refused(llama):
     longest = llama.model.config.max_position_embeddings
     with pytest.raises(ValueError, match=rf"texts\[1\] has .* reads at most {longest}"):
         hidden_states(llama, [TEXTS[0], "the " * (longest + 1)], 1)
+
+
+def test_a_continuation_beyond_what_the_model_reads_is_refused(llama):
+    longest = llama.model.config.max_position_embeddings
+    with pytest.raises(ValueError, match=rf"the {longest} tokens .* got a prompt of 1 "):
+        generate(llama, ["a"], max_new_tokens=longest, generator=seeded())
 
 
 def test_a_hidden_state_that_is_not_finite_is_named_by_its_text(folder):
@@ -285,6 +314,52 @@ def test_passes_of_another_thread_stay_as_they_are(llama):
         seen.append(llama.model(ids).logits)
     assert torch.equal(seen[0], plain)
     assert not torch.equal(seen[1], plain)
+
+
+def test_reading_in_the_background_disturbs_no_pass(llama):
+    """Layer 3 is read by this thread when the other one passes: it must neither stop nor be kept."""
+    ids, seen = torch.tensor([[3, 4]]), []
+
+    def read(hidden):
+        seen.append(hidden)
+        if len(seen) == 1:
+            other = threading.Thread(target=lambda: seen.append(llama.model(ids).logits))
+            other.start()
+            other.join()
+        return hidden
+
+    outputs(llama, [[3, 4, 5], [3, 4, 6]], [1, 3], "block", read)
+    logits = [tensor for tensor in seen if tensor.shape[:2] == (1, 2)]
+    assert len(seen) == 3
+    assert torch.equal(logits[0], llama.model(ids).logits)
+
+
+def test_the_check_of_the_logits_takes_the_prompt_of_its_own_thread(llama):
+    """The other thread's prompt is one token: steered alone it would change nothing."""
+    other = threading.Thread(target=lambda: llama.model(input_ids=torch.tensor([[3]])))
+    with intervene(llama, Intervention(1, torch.ones(1, 16))):
+        other.start()
+        other.join()
+        llama.model(input_ids=torch.tensor([[3, 4]]))
+
+
+def test_readers_that_sort_their_texts_refuse_to_be_steered_text_by_text(llama):
+    push = Intervention(1, torch.ones(len(TEXTS), 16))
+    for read in (
+        lambda: hidden_states(llama, TEXTS, 2),
+        lambda: token_states(llama, TEXTS, 2),
+        lambda: text_losses(llama, TEXTS[:2]),
+    ):
+        with pytest.raises(RuntimeError, match="keep the order"), intervene(llama, push):
+            read()
+        read()
+    seen = []
+    other = threading.Thread(target=lambda: seen.append(hidden_states(llama, TEXTS, 2)))
+    with intervene(llama, Intervention(1, torch.ones(1, 16))):
+        other.start()
+        other.join()
+        llama.model(torch.tensor([[3, 4]]))
+    torch.testing.assert_close(seen[0], hidden_states(llama, TEXTS, 2))
 
 
 def test_an_intervention_that_changes_nothing_is_an_error(llama):

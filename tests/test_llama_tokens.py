@@ -80,6 +80,16 @@ def test_an_edit_starts_at_the_token_it_is_told(llama):
     assert edited[:, 4:].abs().max() == 0  # the norm and the unembedding of nothing
 
 
+@pytest.mark.parametrize("cut", [1, 3, 6])
+def test_an_edit_starts_at_the_same_token_where_the_text_is_read_in_parts(llama, cut):
+    ids = ids_of(llama, TEXTS[0])
+    with edit(llama, 2, torch.neg, from_token=4):
+        whole = llama.model(ids).logits
+        first = llama.model(ids[:, :cut], use_cache=True)
+        rest = llama.model(ids[:, cut:], past_key_values=first.past_key_values)
+    assert_close(torch.cat([first.logits, rest.logits], dim=1), whole)
+
+
 def test_an_edit_of_another_shape_or_without_a_pass_is_an_error(llama):
     ids = ids_of(llama, TEXTS[0])
     with (

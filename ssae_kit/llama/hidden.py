@@ -1,5 +1,6 @@
 """Hidden states of texts at one or several layers."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ssae_kit.llama.intervene import refuse_inside
 from ssae_kit.llama.load import Llama, Part
 
 TOKENS_PER_BATCH = 2048
@@ -48,17 +50,16 @@ def hidden_states(
         in the order of the layers.
 
     Raises:
-        ValueError: if the layer or part does not exist, a text is empty or too long, or a state is
-            not finite.
+        ValueError: if the layer or part does not exist, there is no text, one is empty or too long,
+            or a state is not finite.
+        RuntimeError: inside `intervene`, which needs the order of the texts; use `edit`.
     """
     layers = [layer] if isinstance(layer, int) else list(layer)
     if not layers:
         raise ValueError("at least one layer is required; got none.")
     for one in layers:
         llama.module(one, part)
-    rows = [token_ids(llama, text, i) for i, text in enumerate(texts)]
-    if not rows:
-        raise ValueError("at least one text is required; got none.")
+    rows = token_rows(llama, texts)
     states = torch.empty(len(layers), len(rows), llama.d_model)
     with tqdm(total=len(rows), disable=not progress, unit="text") as bar:
         for batch in batches([len(row) for row in rows], tokens_per_batch):
@@ -79,21 +80,29 @@ def _check_finite(llama: Llama, texts: Sequence[str], layers: list[int], states:
         )
 
 
-def token_ids(llama: Llama, text: str, index: int = 0) -> list[int]:
-    """Return the token ids of a text, special tokens included.
+def token_rows(llama: Llama, texts: Sequence[str]) -> list[list[int]]:
+    """Return the token ids of each text, special tokens included.
 
     Raises:
-        ValueError: if the text is empty, or longer than the model can read.
+        ValueError: if there is no text, one string in place of a list, or a text that is empty or
+            longer than the model can read.
     """
-    if not text.strip():
-        raise ValueError(f"texts[{index}] is empty. Give every text at least one word.")
-    ids: list[int] = llama.tokenizer(text)["input_ids"]
-    longest = llama.model.config.max_position_embeddings
-    if len(ids) > longest:
+    if isinstance(texts, str) or not len(texts):
         raise ValueError(
-            f"texts[{index}] has {len(ids)} tokens; {llama.name} reads at most {longest}. Shorten it."
+            f"a list of one or more texts is required; got {texts!r:.60}. Put a single text in [...]."
         )
-    return ids
+    longest = llama.model.config.max_position_embeddings
+    rows = []
+    for i, text in enumerate(texts):
+        if not text.strip():
+            raise ValueError(f"texts[{i}] is empty. Give every text at least one word.")
+        ids: list[int] = llama.tokenizer(text)["input_ids"]
+        if len(ids) > longest:
+            raise ValueError(
+                f"texts[{i}] has {len(ids)} tokens; {llama.name} reads at most {longest}. Shorten it."
+            )
+        rows.append(ids)
+    return rows
 
 
 def batches(lengths: list[int], tokens_per_batch: int) -> Iterator[list[int]]:
@@ -134,6 +143,8 @@ def outputs(
 ) -> list[Tensor]:
     """Run one batch up to the highest layer; return what `take` keeps of each layer's output.
 
+    Passes of other threads stay as they are.
+
     Args:
         llama: The model.
         rows: Token ids of each text.
@@ -143,10 +154,17 @@ def outputs(
 
     Returns:
         Float32 on the CPU, in the order of the layers.
+
+    Raises:
+        RuntimeError: inside `intervene`.
     """
+    refuse_inside(llama)
     kept: dict[int, Tensor] = {}
+    thread = threading.get_ident()
 
     def keep(layer: int, _module: Any, _inputs: Any, output: Any) -> None:
+        if threading.get_ident() != thread:
+            return
         kept[layer] = take(output[0] if isinstance(output, tuple) else output).float().cpu()
         if layer == max(layers):
             raise _Reached

@@ -42,6 +42,29 @@ class Intervention:
         return Intervention(self.layer, self.vectors[start:stop], self.at)
 
 
+class _Steered(threading.local):
+    """The models that this thread steers by `intervene` at the moment."""
+
+    def __init__(self) -> None:
+        self.models: list[Any] = []
+
+
+_STEERED = _Steered()
+
+
+def refuse_inside(llama: Llama) -> None:
+    """Raise a RuntimeError inside `intervene`: for readers that sort texts, and pad on the right.
+
+    They would give a text the vector of another, or push the padding behind it.
+    """
+    if llama.model in _STEERED.models:
+        raise RuntimeError(
+            f"{llama.name} must not be steered by `intervene` while its texts are read in another "
+            "order; it is. Use `edit` with one vector for all, or `generate` or "
+            "`next_token_log_probs`, which keep the order."
+        )
+
+
 @contextmanager
 def edit(
     llama: Llama,
@@ -62,13 +85,20 @@ def edit(
         change: Returns what replaces the output, of the same shape. While text is generated, it
             sees the whole prompt once and then one token at a time.
         part: "block" for the residual stream after block l, "mlp" for what its MLP adds to it.
-        from_token: Positions before this one stay as they are.
+        from_token: Positions before this one stay as they are, padding counted. Tokens written
+            after a prompt have the positions that follow it.
 
     Raises:
         ValueError: if the layer or part does not exist, or `change` returns another shape.
         RuntimeError: if no pass ran inside the block.
     """
-    n_passes, thread = 0, threading.get_ident()
+    n_passes, n_cached, thread = 0, 0, threading.get_ident()
+
+    def look(_model: Any, _inputs: Any, named: dict[str, Any]) -> None:
+        nonlocal n_cached
+        if threading.get_ident() == thread:
+            cache = named.get("past_key_values")
+            n_cached = 0 if cache is None else int(cache.get_seq_length())
 
     def replace(_module: Any, _inputs: Any, output: Any) -> Any:
         nonlocal n_passes
@@ -76,20 +106,24 @@ def edit(
             return output
         n_passes += 1
         hidden = output[0] if isinstance(output, tuple) else output
-        edited = change(hidden[:, from_token:])
-        if edited.shape != hidden[:, from_token:].shape:
+        start = max(0, from_token - n_cached)
+        given = hidden[:, start:]
+        edited = change(given)
+        if edited.shape != given.shape:
             raise ValueError(
-                f"`change` must return the shape it is given, {list(hidden[:, from_token:].shape)}; "
-                f"it returned {list(edited.shape)}."
+                f"`change` must return the shape it is given, {list(given.shape)}; it returned "
+                f"{list(edited.shape)}."
             )
-        new = torch.cat([hidden[:, :from_token], edited.to(hidden.dtype)], dim=1)
+        new = torch.cat([hidden[:, :start], edited.to(hidden.dtype)], dim=1)
         return (new, *output[1:]) if isinstance(output, tuple) else new
 
     handle = llama.module(layer, part).register_forward_hook(replace)
+    watch = llama.model.model.register_forward_pre_hook(look, with_kwargs=True)
     try:
         yield
     finally:
         handle.remove()
+        watch.remove()
     if not n_passes:
         raise RuntimeError(
             f"the edit at layer {layer} of {llama.name} changed nothing: no pass ran. Run the "
@@ -100,6 +134,9 @@ def edit(
 @contextmanager
 def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
     """Apply the intervention to every forward pass inside the `with` block.
+
+    For passes whose rows are the texts in their order. `hidden_states`, `token_states` and
+    `text_losses` sort them, and refuse to run inside. Passes of other threads stay as they are.
 
     When the block ends, one steered prompt of the first pass is run once more with and without its
     vector, to see that the logits of its next token differ.
@@ -113,6 +150,7 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
     steered = intervention.vectors.abs().sum(1).nonzero().flatten().tolist()
     add, changed = adding(intervention), torch.zeros(len(intervention.vectors), dtype=torch.bool)
     prompt: tuple[Tensor, Tensor | None] | None = None
+    thread = threading.get_ident()
 
     def change(hidden: Tensor) -> Tensor:
         new = add(hidden)
@@ -122,6 +160,8 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
 
     def remember(_model: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         nonlocal prompt
+        if threading.get_ident() != thread:
+            return
         ids = named.get("input_ids", inputs[0] if inputs else None)
         if prompt is None and steered and ids is not None and len(ids) == len(intervention.vectors):
             mask = named.get("attention_mask")
@@ -129,10 +169,12 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
             prompt = ids[row], None if mask is None else mask[row]
 
     watch = llama.model.register_forward_pre_hook(remember, with_kwargs=True)
+    _STEERED.models.append(llama.model)
     try:
         with edit(llama, intervention.layer, change):
             yield
     finally:
+        _STEERED.models.pop()
         watch.remove()
     if not changed[steered].all():
         still = [text for text in steered if not changed[text]]

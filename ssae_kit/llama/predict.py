@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ssae_kit.llama.hidden import token_ids
+from ssae_kit.llama.hidden import token_rows
 from ssae_kit.llama.intervene import Intervention, adding, edit, intervene
 from ssae_kit.llama.load import Llama
 
@@ -37,14 +37,14 @@ def next_token_log_probs(
         tokens times vocabulary.
 
     Raises:
-        ValueError: if a prompt is empty, or the numbers of prompts, rows and vectors differ.
+        ValueError: if there is no prompt, one is empty or too long, or the numbers of prompts, rows and vectors differ.
     """
     if len(prompts) != len(continuation):
         raise ValueError(
             f"one continuation per prompt is required ({len(prompts)}); got {len(continuation)}."
         )
-    rows = [token_ids(llama, prompt, i) for i, prompt in enumerate(prompts)]
-    padded = llama.tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(llama.device)
+    rows = {"input_ids": token_rows(llama, prompts)}
+    padded = llama.tokenizer.pad(rows, return_tensors="pt").to(llama.device)
     new = continuation.to(llama.device)
     mask = torch.cat([padded["attention_mask"], torch.ones_like(new)], dim=1)
     with intervene(llama, intervention) if intervention else nullcontext():

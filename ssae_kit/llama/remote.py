@@ -59,7 +59,7 @@ def generate_elsewhere(
     with nn.generate(inputs, pad_token_id=nn.tokenizer.pad_token_id, **options) as tracer:
         if intervention is not None:
             block = nn.model.layers[intervention.layer - 1]
-            block.output[:, -1] += intervention.vectors.to(block.output.dtype)
+            block.output[:, -1] += intervention.vectors.to(block.output)
         tokens = tracer.result.save()
     new = tokens[:, inputs["input_ids"].shape[1] :]
     return [text.strip() for text in nn.tokenizer.batch_decode(new, skip_special_tokens=True)]

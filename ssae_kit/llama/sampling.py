@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from ssae_kit.llama.hidden import token_ids
+from ssae_kit.llama.hidden import token_rows
 from ssae_kit.llama.intervene import Intervention, intervene
 from ssae_kit.llama.load import Llama
 
@@ -47,8 +47,9 @@ def generate(
         The continuations without their prompts.
 
     Raises:
-        ValueError: if a prompt is empty, the temperature is not above 0, the number of vectors is
-            not the number of prompts, or the prompts cannot be divided into `n_ways` blocks.
+        ValueError: if there is no prompt, one is empty, or too long for what is to follow, the
+            temperature is not above 0, the number of vectors is not the number of prompts, or the
+            prompts cannot be divided into `n_ways` blocks.
     """
     if not temperature > 0:
         raise ValueError(f"`temperature` must be above 0; got {temperature}.")
@@ -61,7 +62,8 @@ def generate(
             f"`n_ways` blocks of equal length are required; got {len(prompts)} prompts and "
             f"`n_ways` {n_ways}. Give every way the same number of prompts."
         )
-    rows = [token_ids(llama, prompt, i) for i, prompt in enumerate(prompts)]
+    rows = token_rows(llama, prompts)
+    _check_length(llama, max(map(len, rows)), max_new_tokens)
     places = torch.arange(len(prompts)).view(n_ways, -1)
     texts = [""] * len(prompts)
     for block in places.split(max(1, batch_size // n_ways), dim=1):
@@ -73,6 +75,15 @@ def generate(
         for i, text in zip(chosen.tolist(), written, strict=True):
             texts[i] = text
     return texts
+
+
+def _check_length(llama: Llama, longest: int, max_new_tokens: int) -> None:
+    limit = llama.model.config.max_position_embeddings
+    if longest + max_new_tokens > limit:
+        raise ValueError(
+            f"prompt and continuation must fit into the {limit} tokens that {llama.name} reads; got "
+            f"a prompt of {longest} and `max_new_tokens` {max_new_tokens}. Shorten one of them."
+        )
 
 
 class _GumbelNoise(LogitsProcessor):  # type: ignore[misc]

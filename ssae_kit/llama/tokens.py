@@ -8,7 +8,8 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ssae_kit.llama.hidden import TOKENS_PER_BATCH, batches, outputs, padded, token_ids
+from ssae_kit.llama.hidden import TOKENS_PER_BATCH, batches, outputs, padded, token_rows
+from ssae_kit.llama.intervene import refuse_inside
 from ssae_kit.llama.load import Llama, Part
 
 
@@ -45,9 +46,11 @@ def token_states(
         tokens_per_batch: Bound on the memory used: texts times the longest one's tokens.
 
     Raises:
-        ValueError: if the layer or part does not exist, or a text is empty or too long.
+        ValueError: if the layer or part does not exist, there is no text, or one is empty or too
+            long.
+        RuntimeError: inside `intervene`, which needs the order of the texts; use `edit`.
     """
-    rows = [token_ids(llama, text, i) for i, text in enumerate(texts)]
+    rows = token_rows(llama, texts)
     kept: list[Tensor] = [torch.empty(0)] * len(rows)
     for batch in batches([len(row) for row in rows], tokens_per_batch):
         (states,) = outputs(llama, [rows[i] for i in batch], [layer], part, lambda hidden: hidden)
@@ -73,9 +76,11 @@ def text_losses(
         tokens_per_batch: Bound on the memory used: texts times the longest one's tokens.
 
     Raises:
-        ValueError: if a text is empty, too short or too long.
+        ValueError: if there is no text, or one is empty, too short or too long.
+        RuntimeError: inside `intervene`, which needs the order of the texts; use `edit`.
     """
-    rows = [token_ids(llama, text, i) for i, text in enumerate(texts)]
+    refuse_inside(llama)
+    rows = token_rows(llama, texts)
     short = [i for i, row in enumerate(rows) if len(row) < 3]
     if short:
         raise ValueError(
