@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ssae_kit.autoencoders import BatchTopKSAE, GatedSAE, ReluSAE, ShiftAutoencoder, TopKSAE
+from ssae_kit.autoencoders import (
+    BatchTopKSAE,
+    GatedSAE,
+    MatryoshkaSAE,
+    ReluSAE,
+    ShiftAutoencoder,
+    TopKSAE,
+)
 from ssae_kit.metrics import mcc_directions
 from ssae_kit.training import (
     Constraint,
@@ -273,6 +280,22 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         fit(build(), sparse_inputs(), sparsity, SHORT, generator=seeded(3), checkpoint=path)
 
 
+def test_a_checkpoint_of_other_data_or_of_another_setting_is_refused(tmp_path):
+    path = tmp_path / "half.safetensors"
+
+    def go_on(inputs, k=2, prefixes=(4, 8)):
+        sae = MatryoshkaSAE(2, 12, 16, generator=seeded(2), k=k, prefixes=prefixes)
+        fit(sae, inputs, Penalty(), SHORT, generator=seeded(3), checkpoint=path)
+
+    go_on(sparse_inputs())
+    go_on(sparse_inputs())
+    for other in ({"k": 3}, {"prefixes": (4, 9)}):
+        with pytest.raises(ValueError, match="belongs to another training"):
+            go_on(sparse_inputs(), **other)
+    with pytest.raises(ValueError, match="on inputs of size"):
+        go_on(sparse_inputs(seed=8))
+
+
 # --- bad input ----------------------------------------------------------------------------------
 
 
@@ -290,6 +313,26 @@ def test_a_row_that_is_not_finite_is_named(value):
     inputs[77, 0] = value
     with pytest.raises(ValueError, match="row 42 is the first of 2 that are not"):
         train(inputs)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        torch.ones(100, 11),
+        torch.ones(2, 100, 11),
+        torch.ones(12),
+        torch.ones(1, 2, 100, 12),
+        torch.ones(100, 12, dtype=torch.float64),
+        torch.ones(100, 12, dtype=torch.int64),
+    ],
+)
+def test_inputs_of_another_shape_or_type_are_refused(inputs):
+    with pytest.raises(ValueError, match=r"of width 12, in float32; got shape .*`\.float\(\)`"):
+        train(inputs)
+
+
+def test_inputs_narrower_than_float32_are_taken():
+    train(sparse_inputs(100).half())
 
 
 def test_settings_that_cannot_work_say_why():

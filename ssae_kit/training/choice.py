@@ -27,7 +27,7 @@ class LevelSweep:
     @property
     def best_error(self) -> Float[Tensor, " levels"]:
         """Error of the best restart at each level."""
-        return self.error.min(1).values
+        return _nan_last(self.error).min(1).values
 
     @property
     def chosen(self) -> int:
@@ -45,7 +45,7 @@ class LevelSweep:
     def best_runs(self) -> Int[Tensor, " levels"]:
         """Index of the best restart at each level, among all runs."""
         n_levels, n_restarts = self.error.shape
-        return self.error.argmin(1) + n_restarts * torch.arange(n_levels)
+        return _nan_last(self.error).argmin(1) + n_restarts * torch.arange(n_levels)
 
 
 def choose_level(
@@ -109,7 +109,7 @@ def choose_level(
 
 def best_run(autoencoder: Trainable, inputs: Tensor) -> int:
     """Return the run with the lowest reconstruction error over all inputs. Uses no labels."""
-    return int(evaluate(autoencoder, inputs).error.argmin())
+    return int(_nan_last(evaluate(autoencoder, inputs).error).argmin())
 
 
 def require_level(
@@ -124,11 +124,11 @@ def require_level(
         slack: Excess that is let pass, as a share of the level.
 
     Raises:
-        ValueError: if a run's sparsity exceeds its level by more than that.
+        ValueError: if a run's sparsity exceeds its level by more than that, or is not a number.
     """
     sparsity = evaluate(autoencoder, inputs).sparsity
     levels = torch.as_tensor(level).to(sparsity).expand_as(sparsity)
-    missed = (sparsity > levels * (1 + slack)).nonzero().flatten().tolist()
+    missed = (~(sparsity <= levels * (1 + slack))).nonzero().flatten().tolist()
     if missed:
         run = missed[0]
         raise ValueError(
@@ -136,3 +136,8 @@ def require_level(
             f"{float(sparsity[run]):.3g} where {float(levels[run]):.3g} is the highest allowed. "
             "Train longer, raise `dual_learning_rate`, or raise the level."
         )
+
+
+def _nan_last(error: Tensor) -> Tensor:
+    """Errors in which a run that went wrong is the worst."""
+    return error.nan_to_num(nan=torch.inf, posinf=torch.inf)

@@ -60,13 +60,14 @@ def fit(
         The history.
 
     Raises:
-        ValueError: if an input is not finite (its row is named), the inputs do not vary, the batch
-            is larger than the data, a setting is out of range, or the checkpoint is of another
-            training.
+        ValueError: if the inputs have another shape or type than required, one is not finite (its
+            row is named), they do not vary, the batch is larger than the data, a setting is out of
+            range, or the checkpoint is of another training.
         FloatingPointError: if a run diverges; names the step and the runs.
     """
     config = config or TrainingConfig()
-    check(inputs, sparsity, config, autoencoder.n_runs)
+    d_model = getattr(autoencoder, "d_model", None)
+    check(inputs, sparsity, config, autoencoder.n_runs, d_model)
     loop = _Loop(autoencoder, inputs, sparsity, config, generator)
     if checkpoint is not None and Path(checkpoint).exists():
         loop.restore(checkpoint)
@@ -202,11 +203,7 @@ class _Loop:
     def restore(self, path: str | Path) -> None:
         """Go back to where `save` was called."""
         tensors, metadata = load_tensors(path)
-        if metadata.get("of") != self._identity():
-            raise ValueError(
-                f"{path} belongs to another training: {metadata.get('of')}; this one is "
-                f"{self._identity()}. Give this training a file of its own, or delete that one."
-            )
+        self._check_same(path, metadata.get("of"), tensors.get("model.scale"))
 
         def part(prefix: str) -> dict[str, Tensor]:
             named = tensors.items()
@@ -225,6 +222,23 @@ class _Loop:
         for i, step in enumerate(metadata["steps"]):
             self.history.append(step, *(rows[name][i] for name in SERIES))
 
+    def _check_same(self, path: str | Path, told: Any, scale: Tensor | None) -> None:
+        """Raise a ValueError unless a checkpoint is of this training and of these data."""
+        advice = "Give this training a file of its own, or delete that one."
+        if told != self._identity():
+            raise ValueError(
+                f"{path} belongs to another training: {told}; this one is {self._identity()}. "
+                f"{advice}"
+            )
+        # The size of the inputs tells data apart, up to rounding; a function draws others each time.
+        if isinstance(self.inputs, Tensor) and scale is not None:
+            here = self.autoencoder.scale.cpu()
+            if not torch.allclose(scale, here, rtol=1e-5, atol=0):
+                raise ValueError(
+                    f"{path} belongs to another training, on inputs of size {scale.tolist()}; "
+                    f"these have {here.tolist()}. {advice}"
+                )
+
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the training that goes on from it."""
         shapes = {k: list(v.shape) for k, v in self.autoencoder.state_dict().items()}
@@ -233,6 +247,7 @@ class _Loop:
         }
         return {
             "class": type(self.autoencoder).__name__,
+            "settings": getattr(self.autoencoder, "settings", {}),
             "shapes": shapes,
             "sparsity": [type(self.sparsity).__name__, settings],
             "config": asdict(self.config),

@@ -44,7 +44,8 @@ class Penalty:
     weight: float | Tensor = 0.0
     """Unitless, at least 0; a tensor `[run]` gives every run its own."""
     warmup: float = 0.0
-    """Share of steps, at the start, over which the weight rises linearly from 0."""
+    """Share of steps, at the start, over which the weight rises linearly from 0; at 0 it is there
+    from the second step on."""
 
     def at(self, progress: float) -> Tensor:
         """Return the weight at a point of training, `progress` from 0 to 1."""
@@ -67,7 +68,8 @@ class Constraint:
     warmup: float = 0.1
     """Share of steps at the start level, 0 to 1."""
     ramp: float = 0.3
-    """Share of steps, after the warm-up, over which the level falls linearly to `level`."""
+    """Share of steps, after the warm-up, over which the level falls linearly to `level`; at 0 it
+    falls at once, but for the first step, which is always at the start level."""
     dual_learning_rate: float = 0.1
     """Step size of the multiplier, which climbs by this times the relative violation."""
 
@@ -161,7 +163,11 @@ RATES = ("learning_rate", "dual_learning_rate")
 
 
 def check(
-    inputs: Source, sparsity: Penalty | Constraint, config: TrainingConfig, n_runs: int
+    inputs: Source,
+    sparsity: Penalty | Constraint,
+    config: TrainingConfig,
+    n_runs: int,
+    d_model: int | None,
 ) -> None:
     """Raise a ValueError if a training so told could not work; `fit` says what is required."""
     _check_amount(sparsity, n_runs)
@@ -173,6 +179,7 @@ def check(
         if name in RATES and not value > 0:
             raise ValueError(f"`{name}` must be above 0; got {value}.")
     if isinstance(inputs, Tensor):
+        _check_shape(inputs, d_model)
         _check_rows(inputs, config.batch_size, n_runs)
 
 
@@ -192,6 +199,17 @@ def _check_amount(sparsity: Penalty | Constraint, n_runs: int) -> None:
         )
     if not smallest >= 0:
         raise ValueError(f"`weight` must be at least 0; got {smallest}.")
+
+
+def _check_shape(inputs: Tensor, d_model: int | None) -> None:
+    """Narrower floats are let pass: divided by the scale they become float32."""
+    fits = inputs.dim() in (2, 3) and d_model in (None, inputs.shape[-1])
+    if not fits or not inputs.is_floating_point() or inputs.dtype == torch.float64:
+        raise ValueError(
+            f"inputs must be [samples, d_model] or [run, samples, d_model], of width {d_model}, in "
+            f"float32; got shape {list(inputs.shape)} in {str(inputs.dtype).removeprefix('torch.')}. "
+            "Call `.float()`, or build the autoencoder for this width."
+        )
 
 
 def _check_rows(inputs: Tensor, batch_size: int, n_runs: int) -> None:
