@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.testing import assert_close
 
 from ssae_kit import storage
@@ -306,6 +307,16 @@ def test_a_file_of_other_shapes_says_so(tmp_path):
         load(tmp_path / "nothing.safetensors")
 
 
+@pytest.mark.parametrize("settings", [{}, {"dead_after": 5, "k": 3, "revival": 0.1, "colour": 1}])
+def test_settings_that_are_missing_or_unknown_are_refused(settings, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    build(TopKSAE).save(path)
+    tensors, metadata = storage.load_tensors(path)
+    storage.save_tensors(path, tensors, metadata | {"settings": settings})
+    with pytest.raises(ValueError, match="must hold the settings of a TopKSAE"):
+        load(path)
+
+
 def test_a_full_disk_leaves_the_old_file_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "weights.safetensors"
     build(ReluSAE).save(path)
@@ -395,6 +406,19 @@ def test_the_control_of_clamping_moves_as_far_another_way():
     moved, control = clamp(sae, states, 3, 2.0), clamp(sae, states, 3, 2.0, along=along)
     assert_close((moved - states).norm(dim=-1), (control - states).norm(dim=-1))
     assert not torch.allclose(moved, control)
+
+
+def test_states_come_back_to_the_device_they_came_from():
+    """On pretended tensors, which know their device and shape and nothing else."""
+    sae = trained_a_little(TopKSAE).select(0)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        states = torch.empty(2, 3, 6, device="cuda")
+        for new in (
+            reconstruct(sae, states),
+            clamp(sae, states, 1, 2.0),
+        ):
+            assert new.shape == states.shape
+            assert new.device == states.device
 
 
 def test_replacing_states_needs_a_single_run():

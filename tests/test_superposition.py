@@ -79,6 +79,11 @@ def test_a_feature_that_is_not_stored_has_no_dimension():
     assert represented(directions)[0].tolist() == [True, False]
 
 
+def test_interference_never_falls_below_nothing():
+    alone = torch.randn(200, 30, 1, generator=seeded(3))
+    assert interference(alone).min() == 0
+
+
 def test_interference_of_an_antipodal_pair_is_the_other_ones_squared_length():
     directions = torch.tensor([[[2.0, -3.0], [0.0, 0.0]]])
     assert_close(interference(directions), torch.tensor([[9.0, 4.0]]))

@@ -162,6 +162,13 @@ class Autoencoder(nn.Module):
         chosen.load_state_dict(state)
         return chosen.to(self.decoder.device)
 
+    def require_one_run(self) -> None:
+        """Raise a ValueError if there is more than one run."""
+        if self.n_runs != 1:
+            raise ValueError(
+                f"one run is required; got {self.n_runs}. Use `autoencoder.select(run)`."
+            )
+
     def save(self, path: str | Path) -> None:
         """Write the weights to a safetensors file, atomically.
 
@@ -196,7 +203,13 @@ def load(path: str | Path) -> Any:
     if decoder.dim() != 3:
         raise ValueError(f"{path} has no decoder of shape [run, d_model, latents].")
     settings = metadata.get("settings", {})
-    autoencoder = kind(*decoder.shape, generator=torch.Generator(), **settings)
+    try:
+        autoencoder = kind(*decoder.shape, generator=torch.Generator(), **settings)
+    except TypeError as error:
+        raise ValueError(
+            f"{path} must hold the settings of a {name}; they do not fit: {error}. Save it anew "
+            "with this version of the kit."
+        ) from error
     try:
         autoencoder.load_state_dict(tensors)
     except RuntimeError as error:

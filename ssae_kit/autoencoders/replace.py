@@ -1,6 +1,7 @@
 """What one autoencoder makes of a model's hidden states: its reconstruction, and one latent clamped.
 
-Both take and return states of any leading shape, so that they fit a hook that edits a layer.
+Both take and return states of any leading shape, on any device, so that they fit a hook that edits
+a layer of a Llama on a GPU.
 """
 
 import torch
@@ -19,9 +20,9 @@ def reconstruct(
     Raises:
         ValueError: if the autoencoder holds more than one run.
     """
-    _check_one_run(autoencoder)
-    codes = autoencoder.encode(states.reshape(-1, autoencoder.d_model).float())
-    return autoencoder.decode(codes)[0].view(states.shape)
+    autoencoder.require_one_run()
+    rebuilt = autoencoder.decode(autoencoder.encode(_rows(autoencoder, states)))
+    return rebuilt[0].view(states.shape).to(states.device)
 
 
 @torch.no_grad()
@@ -51,15 +52,13 @@ def clamp(
 
     Source: Templeton et al. 2024, "Scaling Monosemanticity", methodological details on steering.
     """
-    _check_one_run(autoencoder)
-    codes = autoencoder.encode(states.reshape(-1, autoencoder.d_model).float())[0, :, latent]
+    autoencoder.require_one_run()
+    codes = autoencoder.encode(_rows(autoencoder, states))[0, :, latent]
     amount = (value - codes).view(states.shape[:-1])[..., None] * autoencoder.scale[0]
     chosen = torch.tensor(latent) if along is None else along
-    return states + amount * autoencoder.directions[0, chosen]
+    moved = amount * autoencoder.directions[0, chosen]
+    return states + moved.to(states.device)
 
 
-def _check_one_run(autoencoder: Autoencoder) -> None:
-    if autoencoder.n_runs != 1:
-        raise ValueError(
-            f"one run is required; got {autoencoder.n_runs}. Use `autoencoder.select(run)`."
-        )
+def _rows(autoencoder: Autoencoder, states: Tensor) -> Tensor:
+    return states.reshape(-1, autoencoder.d_model).to(autoencoder.decoder)

@@ -71,10 +71,7 @@ def clamp_of(
 
     Source: Templeton et al. 2024, "Scaling Monosemanticity": clamp a latent, keep the error.
     """
-    if autoencoder.n_runs != 1:
-        raise ValueError(
-            f"one run is required; got {autoencoder.n_runs}. Use `autoencoder.select(run)`."
-        )
+    autoencoder.require_one_run()
     ones = values.to(states.dtype)
     if (ones.var(0) == 0).any():
         raise ValueError(

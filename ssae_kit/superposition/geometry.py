@@ -35,7 +35,7 @@ def interference(directions: Float[Tensor, "run d k"]) -> Float[Tensor, "run k"]
 
     Source: Elhage et al. 2022, section "Demonstrating superposition".
     """
-    return _overlap(directions) - directions.square().sum(1)
+    return (_overlap(directions) - directions.square().sum(1)).clamp_min(0)
 
 
 def dimensionality(directions: Float[Tensor, "run d k"]) -> Float[Tensor, "run k"]:

@@ -17,7 +17,7 @@ def revive_dead_(
     *,
     generator: torch.Generator,
 ) -> int:
-    """Point every dead latent at an input drawn with probability ~ squared error; in place.
+    """Point every dead latent at an input drawn with probability ~ (squared error)²; in place.
 
     Args:
         autoencoder: Its dead latents get new directions, a small encoder and no bias.
