@@ -1,6 +1,9 @@
 """Labs made small and quick, for the tests of what they share and of each one's own."""
 
 import functools
+import html
+import re
+import threading
 
 import torch
 from hypothesis import HealthCheck, settings
@@ -56,6 +59,24 @@ def make(name):
     if name == "SteeringLab":
         return labs.SteeringLab(subject())
     return labs.LatentLab(dictionary()) if name == "LatentLab" else getattr(labs, name)()
+
+
+def hold(lab, monkeypatch):
+    """Make its computation go on until it is cancelled; returns an event: it has begun."""
+    begun = threading.Event()
+
+    def endless(_, report):
+        while True:
+            begun.set()
+            report(0.5, None)
+
+    monkeypatch.setattr(lab, "compute", endless)
+    return begun
+
+
+def plain(marked):
+    """Text without its marks, as it was before `side_by_side` or `shaded`."""
+    return html.unescape(re.sub("<[^>]*>", "", marked))
 
 
 def finished(lab):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import ipywidgets
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from ssae_kit import labs
 from ssae_kit.labs.__main__ import NAMES, page
 from ssae_kit.plots.show import STATIC
 from tests import labs as small
-from tests.labs import finished
+from tests.labs import finished, hold
 
 
 @pytest.fixture(params=small.NAMES)
@@ -23,19 +24,6 @@ def lab(request, monkeypatch):
     made = small.make(request.param)
     yield made
     made.close()
-
-
-def hold(lab, monkeypatch):
-    """Make its computation go on until it is cancelled; returns an event: it has begun."""
-    begun = threading.Event()
-
-    def endless(_, report):
-        while True:
-            begun.set()
-            report(0.5, None)
-
-    monkeypatch.setattr(lab, "compute", endless)
-    return begun
 
 
 def test_nothing_is_computed_before_the_lab_is_seen(lab):
@@ -52,6 +40,23 @@ def test_a_lab_that_is_no_longer_seen_stops(lab, monkeypatch):
     lab.words_shown.views = 0
     lab.wait(10.0)
     assert not lab.busy
+
+
+def test_no_outcome_of_other_settings_is_kept_and_a_lab_that_is_seen_again_starts_again(
+    lab, monkeypatch
+):
+    lab.start()
+    finished(lab)
+    with monkeypatch.context() as patch:
+        begun = hold(lab, patch)
+        lab.words_shown.views = 1
+        lab.controls["seed"].value += 1
+        assert begun.wait(60.0)
+        lab.words_shown.views = 0
+        lab.wait(10.0)
+    assert lab.result is None
+    lab.words_shown.views = 1
+    assert finished(lab) is not None
 
 
 def test_a_new_change_cancels_the_running_computation(lab, monkeypatch):
@@ -85,6 +90,19 @@ def test_every_control_and_button_is_labelled_and_explained(lab):
         assert button.tooltip
 
 
+def test_what_a_control_does_not_take_is_refused_and_nothing_moves(lab):
+    before = {name: control.value for name, control in lab.controls.items()}
+    with pytest.raises(ValueError, match=r"names must be among .*'seed'.*got \['weather'\]"):
+        lab.set(seed=7, weather=1)
+    with pytest.raises(ValueError, match=r"`seed` must lie in 0\.\.999; got 1000"):
+        lab.set(seed=1000)
+    with pytest.raises(ValueError, match=r"`seed` must lie in 0\.\.999; got 'many'"):
+        lab.set(seed="many")
+    assert {name: control.value for name, control in lab.controls.items()} == before
+    with pytest.raises(ValueError, match=r"`seed` must lie in 0\.\.999; got -1"):
+        type(lab)(seed=-1)
+
+
 def test_an_exception_becomes_a_sentence(lab, monkeypatch):
     def fail(*_):
         raise ValueError("the world has ended.")
@@ -95,15 +113,14 @@ def test_an_exception_becomes_a_sentence(lab, monkeypatch):
     assert lab.words_shown.text == lab.error == "This did not work: the world has ended."
 
 
-def test_the_exported_cell_makes_the_same_figure_and_words(lab, displayed, monkeypatch):
-    monkeypatch.setattr(labs, "bundled", lambda model: small.subject())
+def test_the_exported_cell_makes_the_same_figure_and_words(lab, displayed):
     choose = random.Random(1)
     lab.set(**{n: small.anywhere(c, choose) for n, c in lab.controls.items() if n != "relation"})
     finished(lab)
     export = lab.export()
     said = {name: control.value for name, control in lab.controls.items()}
     assert json.loads(json.dumps(export.settings)) == json.loads(json.dumps(said))
-    names = {"dictionary": small.dictionary()}
+    names = {"dictionary": small.dictionary(), "subject": small.subject()}
     exec(compile(export.code, "exported cell", "exec"), names)
     picture, caption = displayed
     made = picture["application/vnd.plotly.v1+json"]["data"]
@@ -124,6 +141,31 @@ def test_a_static_reading_gets_a_picture_and_a_sentence(lab, displayed, monkeypa
     picture, caption = displayed
     assert set(picture) == {"image/png", "text/plain"}
     assert lab.sentence in caption["text/markdown"]
+
+
+def test_a_static_reading_does_not_hide_a_failure(lab, displayed, monkeypatch):
+    def fail(*_):
+        raise ValueError("the world has ended.")
+
+    monkeypatch.setattr(lab, "compute", fail)
+    monkeypatch.setenv(STATIC, "1")
+    with pytest.raises(RuntimeError, match="the world has ended"):
+        lab._ipython_display_()
+    assert displayed == []
+
+
+def test_a_closed_lab_leaves_no_widget_even_if_its_computation_does_not_stop(lab, monkeypatch):
+    def late(*_):
+        raise TimeoutError
+
+    registered = ipywidgets.widgets.widget._instances
+    before = set(registered)
+    other = small.make(type(lab).__name__)
+    assert len(registered) > len(before) + 50
+    monkeypatch.setattr(other, "wait", late)
+    with pytest.raises(TimeoutError):
+        other.close()
+    assert set(registered) == before
 
 
 def test_live_there_is_the_widget_and_the_sentence(lab, displayed, monkeypatch):

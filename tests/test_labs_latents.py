@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import autoencoders, llama
-from ssae_kit.labs import LatentLab, TokenDictionary, latents_run
+from ssae_kit.labs import LatentLab, LatentSettings, TokenDictionary, latents, latents_run
 from ssae_kit.labs.latents import PICK
-from ssae_kit.labs.texts import plain, shaded
+from ssae_kit.labs.texts import shaded
 from tests import labs as small
-from tests.labs import finished
+from tests.labs import finished, plain
 
 LAB = "LatentLab"
 
@@ -99,7 +99,26 @@ def test_without_a_dictionary_it_trains_one_and_shows_its_clearest_latent(short,
     lab.start()
     finished(lab)
     assert lab.settings().latent == lab.dictionary.clearest
-    assert "labs.token_dictionary(llama.load(" in lab.export().code
+    assert "dictionary = labs.token_dictionary()\n" in lab.export().code
+    lab.close()
+
+
+def test_a_change_at_the_end_of_the_first_training_leaves_control_and_latent_alike(
+    short, monkeypatch
+):
+    lab = LatentLab()
+
+    def trained(*_):
+        lab.controls["seed"].value += 1
+        return small.dictionary()
+
+    monkeypatch.setattr(latents, "token_dictionary", trained)
+    lab.start()
+    while lab.busy:
+        lab.wait()
+    clearest = small.dictionary().clearest
+    assert clearest != 0
+    assert (lab.result.settings.latent, lab.settings().latent) == (clearest, clearest)
     lab.close()
 
 
@@ -107,6 +126,27 @@ def test_a_dictionary_of_several_runs_is_refused():
     sae = autoencoders.TopKSAE(2, 4, 8, generator=torch.Generator(), k=2)
     with pytest.raises(ValueError, match=r"one run is required; got 2.*select"):
         TokenDictionary.of(small.subject().llama, 3, sae, ["the queen"])
+
+
+def test_codes_with_signs_are_refused():
+    model = small.subject().llama
+    signed = autoencoders.ShiftAutoencoder(1, model.d_model, 4, generator=torch.Generator())
+    with pytest.raises(ValueError, match=r"codes of 0 or more are required; got -"):
+        TokenDictionary.of(model, 3, signed, small.dictionary().texts[:3])
+
+
+@pytest.mark.parametrize("latent", [-1, 24])
+def test_a_latent_that_does_not_exist_is_refused(latent):
+    with pytest.raises(ValueError, match=rf"`latent` must lie in 0\.\.23; got {latent}"):
+        latents_run.LatentOutcome.measure(small.dictionary(), LatentSettings("the queen", latent))
+
+
+def test_a_narrow_dictionary_can_be_searched():
+    model = small.subject().llama
+    sae = autoencoders.TopKSAE(1, model.d_model, 4, generator=torch.Generator(), k=2)
+    texts = small.dictionary().texts[:3]
+    dictionary = TokenDictionary.of(model, 3, sae, texts)
+    assert 0 < len(dictionary.search(texts[0])) <= 4
 
 
 def test_tokens_are_shaded_by_their_codes_and_the_strongest_stands_out():

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import studies
-from ssae_kit.labs import ShiftSettings, shift_run
+from ssae_kit.labs import ShiftLab, ShiftSettings, shift_run
 from ssae_kit.labs.shift import CONDITIONS, GAME
 from tests import labs as small
-from tests.labs import finished
+from tests.labs import finished, hold
 
 LAB = "ShiftLab"
 
@@ -85,6 +85,55 @@ def test_after_a_game_the_controls_show_what_was_hidden(lab):
     finished(lab)
     lab.guess("noise")
     assert lab.settings() == hidden
+
+
+def test_a_guess_that_is_no_condition_is_refused_and_not_counted(lab):
+    lab.hide()
+    score = lab.score
+    with pytest.raises(ValueError, match=r"`name` must be one of .*; got 'weather'"):
+        lab.guess("weather")
+    assert lab.score == score
+    assert lab.hidden is not None
+    lab.guess("noise")
+    finished(lab)
+
+
+def test_what_the_hidden_condition_should_show_stays_until_something_is_changed(lab):
+    lab.hide()
+    hint = CONDITIONS[lab.hidden][1]
+    lab.guess("noise")
+    for _ in range(2):
+        finished(lab)
+        assert lab.words_shown.text.endswith(hint)
+        lab.start()
+    lab.controls["seed"].value += 1
+    finished(lab)
+    assert hint not in lab.words_shown.text
+
+
+def test_a_guess_shows_no_scores_of_the_world_before(lab, monkeypatch):
+    lab.set(**vars(ShiftSettings()))
+    finished(lab)
+    words = lab.words_shown.text
+    with monkeypatch.context() as patch:
+        hold(lab, patch)
+        lab.hide()
+        lab.stop()
+        lab.wait()
+    lab.guess("noise")
+    assert lab.words_shown.text == words
+    lab.start()
+    finished(lab)
+
+
+def test_an_export_makes_the_same_lab_again_and_impossible_numbers_are_refused(lab):
+    lab.set(**vars(ShiftSettings(seed=7, n_concepts=4, n_latents=4)))
+    again = ShiftLab(**lab.export().settings)
+    assert again.settings() == lab.settings()
+    again.close()
+    with pytest.raises(ValueError, match=r"`most` must lie in 1\.\.3; got 5"):
+        ShiftLab(n_concepts=4, most=5)
+    finished(lab)
 
 
 RANDOM = st.builds(

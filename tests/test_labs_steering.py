@@ -1,16 +1,20 @@
 """The Steering lab's own: its texts and figure against the kit's numbers."""
 
+import gc
+import weakref
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssae_kit import llama, steering, world
+from ssae_kit import labs, llama, steering, world
 from ssae_kit.labs import SteeringSettings, steering_run
-from ssae_kit.labs.texts import plain, side_by_side
+from ssae_kit.labs.texts import side_by_side
 from tests import labs as small
-from tests.labs import finished
+from tests.labs import finished, plain
 
 LAB = "SteeringLab"
 
@@ -78,6 +82,24 @@ def test_directions_are_found_once_per_layer_and_method(short, subject):
     first = subject.directions("SSAE latent", 2)
     assert subject.directions("SSAE latent", 2) is first
     assert first.shape == (7, subject.llama.d_model)
+
+
+def test_a_subject_that_nobody_holds_is_forgotten(short, subject):
+    own = replace(subject)
+    own.directions("random", 2)
+    held = weakref.ref(own)
+    del own
+    gc.collect()
+    assert held() is None
+
+
+def test_the_code_makes_the_bundled_subject_and_asks_for_any_other(lab, subject):
+    settings = lab.settings()
+    assert "# `subject` is yours.\n" in steering_run.code(subject, settings)
+    bundled = steering_run.code(labs.bundled(), settings)
+    assert "subject = labs.bundled()\n" in bundled
+    given = steering_run.code(labs.bundled(subject.llama), settings)
+    assert "subject = labs.bundled(model)  # `model` is yours.\n" in given
 
 
 RANDOM = st.builds(

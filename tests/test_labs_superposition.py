@@ -1,5 +1,8 @@
 """The Superposition lab's own: its figure, its replay, the hook of the toy model's training."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +15,7 @@ from ssae_kit.labs.superposition import PLACES
 from ssae_kit.plots.superposition_lab import flat
 from ssae_kit.synthetic.features import sample_features
 from tests import labs as small
-from tests.labs import finished
+from tests.labs import finished, hold
 
 LAB = "SuperpositionLab"
 
@@ -67,6 +70,40 @@ def test_the_replay_goes_back_to_the_start(lab):
     start = result.frames[0, result.best]
     np.testing.assert_allclose(lab.fig.data[1].x, start[0])
     assert lab.words_shown.text.startswith("After 0 updates")
+
+
+def test_what_was_computed_before_a_change_cannot_be_replayed(lab, monkeypatch):
+    lab.set(**vars(SuperpositionSettings()))
+    finished(lab)
+    with monkeypatch.context() as patch:
+        hold(lab, patch)
+        lab.set(n_features=9)
+        lab.stop()
+        lab.wait()
+    words = lab.words_shown.text
+    lab.moment.value = 0
+    assert lab.words_shown.text == words
+    assert lab.result is None
+
+
+def test_a_change_made_while_the_outcome_is_drawn_is_not_lost(lab):
+    lab.set(**vars(SuperpositionSettings()))
+    finished(lab)
+    lab.moment.value = 0
+    drawing = threading.Event()
+
+    def slowly(_):
+        if threading.current_thread() is not threading.main_thread():
+            drawing.set()
+            time.sleep(0.3)
+
+    lab.moment.observe(slowly, "value")
+    lab.controls["seed"].value += 1
+    assert drawing.wait(60.0)
+    lab.controls["n_features"].value = 7
+    finished(lab)
+    lab.moment.unobserve(slowly, "value")
+    assert len(lab.fig.data[4].y) == 7
 
 
 def test_three_dimensions_can_be_turned_and_keep_their_lengths_at_most(lab):

@@ -9,7 +9,8 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from ssae_kit.labs.figure import LiveFigure
-from ssae_kit.labs.parts import Words, button, heading, row
+from ssae_kit.labs.parts import Words, assign, button, close_all, heading, row
 from ssae_kit.plots.show import STATIC, show
 
 REDRAW_EVERY = 0.3
@@ -44,10 +45,12 @@ class Export:
 class _Job:
     """One computation: its settings, its thread, and whether it should stop."""
 
-    def __init__(self, settings: Any, before: "_Job | None") -> None:
+    def __init__(
+        self, settings: Any, before: "_Job | None", work: Callable[["_Job"], None]
+    ) -> None:
         self.settings, self.before = settings, before
         self.cancelled = threading.Event()
-        self.thread: threading.Thread | None = None
+        self.thread = threading.Thread(target=work, args=(self,), daemon=True)
         self.next_drawing = time.monotonic() + REDRAW_EVERY
 
 
@@ -75,7 +78,7 @@ class Lab(ABC):
         self.controls = controls
         self.words_shown = Words()
         self.result: Any = None
-        """Outcome of the last finished computation; None before."""
+        """Outcome of the last computation; None until it is done."""
         self.error = ""
         """What went wrong in the last one, as a sentence; empty if nothing did."""
         self._job: _Job | None = None
@@ -123,6 +126,7 @@ class Lab(ABC):
         """Cancel what is running and compute anew with the settings as they are; returns at once."""
         with self._lock:
             before = self._cancel()
+            self.result = None
             try:
                 settings = self.settings()
             except Exception as error:
@@ -130,9 +134,8 @@ class Lab(ABC):
                 return
             self.error = ""
             self._tell("Computing…", 0.0)
-            job = self._job = _Job(settings, before)
-            job.thread = threading.Thread(target=self._work, args=(job,), daemon=True)
-            job.thread.start()
+            self._job = _Job(settings, before, self._work)
+            self._job.thread.start()
 
     def stop(self) -> None:
         """Stop the running computation; what is shown stays."""
@@ -148,7 +151,7 @@ class Lab(ABC):
             TimeoutError: if that takes longer than `timeout` seconds.
         """
         job = self._job
-        if job is not None and job.thread is not None:
+        if job is not None:
             job.thread.join(timeout)
             if job.thread.is_alive():
                 raise TimeoutError(f"the computation still runs after {timeout} seconds.")
@@ -156,9 +159,10 @@ class Lab(ABC):
     def close(self) -> None:
         """Stop the computation and take the lab off every page. It cannot be used afterwards."""
         self.stop()
-        self.wait()
-        for widget in [*_descendants(self.view), self.view]:
-            widget.close()
+        try:
+            self.wait()
+        finally:
+            close_all(self.view)
 
     def export(self) -> Export:
         """Return the settings, and a code cell that makes this view without the widget."""
@@ -169,23 +173,30 @@ class Lab(ABC):
     def busy(self) -> bool:
         """Whether a computation runs that has not been cancelled."""
         job = self._job
-        if job is None or job.thread is None or job.cancelled.is_set():
-            return False
-        return job.thread.is_alive()
+        return job is not None and not job.cancelled.is_set() and job.thread.is_alive()
 
     def set(self, **changes: Any) -> None:
-        """Set several controls at once, by name, and compute once."""
+        """Set several controls at once, by name, and compute once; `assign` says what it refuses."""
         self._quietly(**changes)
         self.start()
 
     def _quietly(self, **changes: Any) -> None:
         """Set several controls without computing."""
-        self._quiet = True
-        try:
-            for name, value in [*changes.items()] * 2:  # twice: one may widen another's bounds
-                self.controls[name].value = value
-        finally:
-            self._quiet = False
+        with self._hush():
+            assign(self.controls, changes)
+
+    @contextmanager
+    def _hush(self) -> Iterator[bool]:
+        """Let this thread move controls without computing; others' changes wait, and are not lost.
+
+        Gives whether this thread did so already.
+        """
+        with self._lock:
+            before, self._quiet = self._quiet, True
+            try:
+                yield before
+            finally:
+                self._quiet = before
 
     def _foot(self) -> Any:
         """Return the line with progress and the buttons that every lab has."""
@@ -201,6 +212,8 @@ class Lab(ABC):
         if os.environ.get(STATIC) == "1":
             self.start()
             self.wait()
+            if self.error:
+                raise RuntimeError(self.error)
             show(go.Figure(self.fig), self.sentence)
             return
         bundle = dict(self.view._repr_mimebundle_())
@@ -210,11 +223,8 @@ class Lab(ABC):
         """Adapt other controls after `name` left its `old` value; by default nothing."""
 
     def _changed(self, name: str, change: Any) -> None:
-        quiet, self._quiet = self._quiet, True
-        try:
+        with self._hush() as quiet:
             self.adapt(name, change["old"])
-        finally:
-            self._quiet = quiet
         if not quiet:
             self.start()
 
@@ -232,7 +242,7 @@ class Lab(ABC):
 
     def _work(self, job: _Job) -> None:
         """Run on the thread: wait for the cancelled job to end, compute, draw."""
-        if job.before is not None and job.before.thread is not None:
+        if job.before is not None:
             job.before.thread.join()
         job.before = None
         try:
@@ -286,11 +296,3 @@ class Lab(ABC):
         except ValueError as error:
             self._code.value = f"# {error}"
         self._code.layout.display = "flex"
-
-
-def _descendants(widget: Any) -> list[Any]:
-    """Return all widgets inside a container, innermost first."""
-    found = []
-    for child in getattr(widget, "children", ()):
-        found += [*_descendants(child), child]
-    return found

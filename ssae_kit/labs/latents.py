@@ -75,9 +75,11 @@ class LatentLab(Lab):
         """Train the dictionary if there is none yet; then look up, and write."""
         if self.dictionary is None:
             self.dictionary = token_dictionary(None, report)
-            if not self._chosen:
+        with self._lock:
+            if not self._chosen:  # in each job: the one that trained may have been cancelled
                 settings = replace(settings, latent=self.dictionary.clearest)
                 self._quietly(latent=settings.latent)
+                self._chosen = False
         return run(self.dictionary, settings, report)
 
     def blank(self) -> go.Figure:

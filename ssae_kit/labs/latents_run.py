@@ -52,15 +52,14 @@ class TokenDictionary:
         """Read texts with an autoencoder of one run.
 
         Raises:
-            ValueError: if the autoencoder holds more than one run.
+            ValueError: if the autoencoder holds more than one run, or gives codes below 0.
         """
         if autoencoder.n_runs != 1:
             raise ValueError(
                 f"one run is required; got {autoencoder.n_runs}. Use `autoencoder.select(run)`."
             )
         tokens = kit_llama.token_states(llama, texts, layer)
-        codes = autoencoder.encode(tokens.states)[0]
-        return cls(llama, layer, autoencoder, tuple(texts), tokens, codes)
+        return cls(llama, layer, autoencoder, tuple(texts), tokens, _codes(autoencoder, tokens))
 
     @property
     def clearest(self) -> int:
@@ -87,7 +86,8 @@ class TokenDictionary:
         if all(i == unknown for i in tokens.ids.tolist()):
             raise ValueError(f"the model knows no word of {text!r}. Try one that its texts use.")
         codes = self.autoencoder.encode(tokens.states)[0]
-        latents = (codes.amax(0) - self.codes.mean(0)).topk(N_FOUND).indices
+        n_found = min(N_FOUND, codes.shape[1])
+        latents = (codes.amax(0) - self.codes.mean(0)).topk(n_found).indices
         largest, place = codes[:, latents].max(0)
         rows = zip(latents.tolist(), largest.tolist(), self.words(tokens.ids[place]), strict=True)
         return [row for row in rows if row[1] > 0]
@@ -120,10 +120,12 @@ def token_dictionary(model: Llama | None = None, report: Report | None = None) -
         report: Told how far it is.
     """
     tell = report or (lambda share, measure: None)
+    source = f"labs.token_dictionary({'model' if model else ''})"
+    source += "  # `model` is yours." if model else ""
     model = model or kit_llama.load()
     tell(0.1, None)
     layer, texts = model.n_layers // 2, stories()
-    states = kit_llama.token_states(model, texts, layer).states
+    tokens = kit_llama.token_states(model, texts, layer)
     sae = TopKSAE(
         1, model.d_model, N_LATENTS, generator=torch.Generator().manual_seed(1), k=8, revival=0.3,
         dead_after=50,
@@ -134,10 +136,19 @@ def token_dictionary(model: Llama | None = None, report: Report | None = None) -
 
     config = TrainingConfig(steps=STEPS, batch_size=BATCH, learning_rate=5e-3, record_every=5)
     generator = torch.Generator().manual_seed(2)
-    fit(sae, states, Penalty(), config, generator=generator, on_record=on_record)
-    made = TokenDictionary.of(model, layer, sae, texts)
-    source = f"labs.token_dictionary(llama.load({model.name!r}))"
-    return TokenDictionary(**{**vars(made), "source": source})
+    fit(sae, tokens.states, Penalty(), config, generator=generator, on_record=on_record)
+    return TokenDictionary(model, layer, sae, texts, tokens, _codes(sae, tokens), source)
+
+
+@torch.no_grad()
+def _codes(autoencoder: Autoencoder, tokens: TokenStates) -> Tensor:
+    codes = autoencoder.encode(tokens.states)[0]
+    if (codes < 0).any():
+        raise ValueError(
+            f"codes of 0 or more are required; got {float(codes.min()):.3g}. Take a sparse "
+            "autoencoder: a shift autoencoder's codes have signs."
+        )
+    return codes
 
 
 @dataclass(frozen=True)
@@ -187,7 +198,16 @@ class LatentOutcome:
         written: Sequence[str] = (),
         clamped: Sequence[str] = (),
     ) -> "LatentOutcome":
-        """Gather what there is to say."""
+        """Gather what there is to say.
+
+        Raises:
+            ValueError: if there is no such latent.
+        """
+        if not 0 <= settings.latent < dictionary.autoencoder.n_latents:
+            raise ValueError(
+                f"`latent` must lie in 0..{dictionary.autoencoder.n_latents - 1}; "
+                f"got {settings.latent}."
+            )
         d, codes = dictionary, dictionary.codes[:, settings.latent]
         directions = d.autoencoder.directions[0]
         raised = kit_llama.direct_logits(d.llama, directions[settings.latent][None])[0]
@@ -249,7 +269,7 @@ def run(dictionary: TokenDictionary, settings: LatentSettings, report: Report) -
 def code(dictionary: TokenDictionary, settings: LatentSettings) -> str:
     """Return a code cell that does the same without the lab."""
     made = f"dictionary = {dictionary.source}" if dictionary.source else "# `dictionary` is yours."
-    return f"""from ssae_kit import labs, llama, plots
+    return f"""from ssae_kit import labs, plots
 
 {made}
 settings = labs.{settings!r}

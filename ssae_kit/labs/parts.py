@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import anywidget
@@ -92,7 +93,12 @@ WIDE = {"description_width": "106px"}
 
 
 def whole(label: str, value: int, low: int, high: int, hint: str, step: int = 1) -> Any:
-    """Return a slider of whole numbers that reports once the hand lets go."""
+    """Return a slider of whole numbers that reports once the hand lets go.
+
+    Raises:
+        ValueError: if the value lies outside `low` to `high`; ipywidgets would move it there.
+    """
+    _check_range(label, value, low, high)
     return widgets.IntSlider(
         value=value, min=low, max=high, step=step, description=label, tooltip=hint,
         continuous_update=False, style=WIDE, layout={"width": "254px"},
@@ -100,11 +106,21 @@ def whole(label: str, value: int, low: int, high: int, hint: str, step: int = 1)
 
 
 def real(label: str, value: float, low: float, high: float, step: float, hint: str) -> Any:
-    """Return a slider of real numbers that reports once the hand lets go."""
+    """Return a slider of real numbers that reports once the hand lets go.
+
+    Raises:
+        ValueError: if the value lies outside `low` to `high`; ipywidgets would move it there.
+    """
+    _check_range(label, value, low, high)
     return widgets.FloatSlider(
         value=value, min=low, max=high, step=step, description=label, tooltip=hint,
         continuous_update=False, style=WIDE, layout={"width": "254px"}, readout_format=".2f",
     )  # fmt: skip
+
+
+def _check_range(label: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"`{label}` must lie in {low}..{high}; got {value}.")
 
 
 def choice(
@@ -152,3 +168,50 @@ def row(*children: Any) -> Any:
 def values(controls: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the controls say, by name."""
     return {name: control.value for name, control in controls.items()}
+
+
+def assign(controls: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    """Set controls by name.
+
+    Raises:
+        ValueError: if there is no such control, or one cannot take its value; all stay as they were.
+    """
+    unknown = [name for name in changes if name not in controls]
+    if unknown:
+        raise ValueError(f"names must be among {list(controls)}; got {unknown}.")
+    before = values(controls)
+    refused = _move(controls, changes)
+    if refused:
+        _move(controls, before)
+        raise ValueError(" ".join(refused))
+
+
+def _move(controls: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+    """Set controls; return a sentence about each that did not take its value."""
+    for name, value in [*changes.items()] * 2:  # twice: one may widen another's bounds
+        with suppress(traitlets.TraitError):
+            controls[name].value = value
+    return [
+        f"`{name}` must {_required(controls[name])}; got {value!r}."
+        for name, value in changes.items()
+        if controls[name].value != (tuple(value) if isinstance(value, list) else value)
+    ]
+
+
+def _required(control: Any) -> str:
+    if hasattr(control, "options"):
+        return f"be among {list(control.options)}"
+    if hasattr(control, "max"):
+        return f"lie in {control.min}..{control.max}"
+    return f"be like {control.value!r}"
+
+
+def close_all(widget: Any) -> None:
+    """Close a widget with all inside it, layouts and styles too, which have models of their own."""
+    for child in getattr(widget, "children", ()):
+        close_all(child)
+    for name in ("layout", "style"):
+        part = getattr(widget, name, None)
+        if isinstance(part, widgets.Widget):  # a figure's layout is plotly's
+            part.close()
+    widget.close()

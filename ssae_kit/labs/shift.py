@@ -76,7 +76,7 @@ class ShiftLab(Lab):
     buttons do; `hide` and `guess` play the game.
 
     Args:
-        seed: Draws what the game hides.
+        game_seed: Draws what the game hides.
         settings: Where the controls stand at first, by name.
     """
 
@@ -87,12 +87,14 @@ class ShiftLab(Lab):
         "every concept comes back."
     )
 
-    def __init__(self, seed: int = 0, **settings: Any) -> None:
-        self._draw_from = random.Random(seed)
+    def __init__(self, game_seed: int = 0, **settings: Any) -> None:
+        self._draw_from = random.Random(game_seed)
         self.hidden: str | None = None
         """Name of the condition that the game hides; None when no game is on."""
         self.score = (0, 0)
         """Right guesses, and all guesses."""
+        self._told: tuple[ShiftSettings, str] | None = None
+        """Settings of the last game, and what they should have shown."""
         self.start_at = replace(ShiftSettings(), **settings)
         controls = _controls(self.start_at)
         self._buttons = places(CONDITIONS, self.break_condition)
@@ -108,7 +110,9 @@ class ShiftLab(Lab):
             row(hide, self._guess, self._answer, self._verdict),
         ]
         super().__init__(controls, rows)
-        self.adapt("", None)
+        with self._hush():
+            self.adapt("", None)
+            self._quietly(**vars(self.start_at))
 
     def settings(self) -> ShiftSettings:
         """Return the settings: those of the controls or, in a game, the hidden ones."""
@@ -137,7 +141,8 @@ class ShiftLab(Lab):
         """Say what came back and, outside a game, whether supports are diverse."""
         if self.hidden is not None:
             return result.words() + "\nOne condition may be broken. Which?"
-        return f"{result.words()}\n{diversity(settings)}"
+        hint = "\n" + self._told[1] if self._told and self._told[0] == settings else ""
+        return f"{result.words()}\n{diversity(settings)}{hint}"
 
     def code(self, settings: ShiftSettings) -> str:
         """Return the view as a code cell."""
@@ -173,20 +178,23 @@ class ShiftLab(Lab):
         """Guess what was broken, a member of `GAME`; ends the game and shows its settings.
 
         Raises:
-            ValueError: if no game is on.
+            ValueError: if no game is on, or there is no such condition.
         """
+        if name not in GAME:
+            raise ValueError(f"`name` must be one of {GAME}; got {name!r}.")
         if self.hidden is None:
             raise ValueError("There is nothing to guess: first hide a condition.")
         truth, right = self.hidden, name == self.hidden
         self.score = (self.score[0] + right, self.score[1] + 1)
         count = f"Score: {self.score[0]} of {self.score[1]}."
         self._verdict.value = f"{'Right' if right else 'No'}: {truth}. {count}"
-        shown, self.hidden = self.settings(), None
-        self._enable()
-        self._quietly(**vars(shown))
-        if self.result is not None and not self.busy:
-            self.words_shown.text = self.words(shown, self.result)
-        self.words_shown.text += "\n" + CONDITIONS[truth][1]
+        with self._lock:
+            shown, self.hidden = self.settings(), None
+            self._told = shown, CONDITIONS[truth][1]
+            self._enable()
+            self._quietly(**vars(shown))
+            if self.result is not None:
+                self.words_shown.text = self.words(shown, self.result)
         return right
 
     def _check_guess(self) -> None:

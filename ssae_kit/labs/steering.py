@@ -92,7 +92,7 @@ class SteeringLab(Lab):
 
     def code(self, settings: SteeringSettings) -> str:
         """Return the view as a code cell."""
-        return code(settings, self.subject.llama.name)
+        return code(self.subject, settings)
 
     def export(self) -> Export:
         """Return settings and code, concepts as a list."""

@@ -1,8 +1,7 @@
 """The Steering lab's computation: settings in, texts and scores out; all of it the kit's own."""
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import plotly.graph_objects as go
@@ -24,7 +23,7 @@ STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 TRAINING = training.TrainingConfig(steps=300, batch_size=64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """A Llama, and what the lab must know to steer it and to read what it writes."""
 
@@ -44,28 +43,24 @@ class Subject:
     """Sentences of a continuation that are read."""
     n_tokens: int = 42
     """Longest continuation, in tokens."""
+    source: str = ""
+    """Code that makes this subject; empty if it was made elsewhere."""
+    _kept: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)
+    """Shifts by layer; directions by method and layer."""
 
     def shifts(self, layer: int) -> Float[Tensor, "pairs d_model"]:
         """Return the shifts of the pairs at a layer; kept once computed."""
-        return _shifts(self, layer)
+        if layer not in self._kept:
+            self._kept[layer] = steering.shift_vectors(self.llama, self.pairs, layer)
+        return self._kept[layer]
 
     def directions(self, method: str, layer: int) -> Float[Tensor, "concepts d_model"]:
         """Return one direction per concept, from value 0 to value 1; kept once computed."""
-        return _directions(self, method, layer)
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
+        if (method, layer) not in self._kept:
+            self._kept[method, layer] = _directions(self, method, layer)
+        return self._kept[method, layer]
 
 
-@functools.lru_cache(maxsize=32)
-def _shifts(subject: Subject, layer: int) -> Tensor:
-    return steering.shift_vectors(subject.llama, subject.pairs, layer)
-
-
-@functools.lru_cache(maxsize=64)
 def _directions(subject: Subject, method: str, layer: int) -> Tensor:
     """Return directions: the SSAE's at a level chosen without labels, means, or random ones."""
     shifts = subject.shifts(layer)
@@ -92,6 +87,7 @@ def bundled(model: Llama | None = None) -> Subject:
     return Subject(
         model or kit_llama.load(), world.concept_pairs(400, _seeded(0)),
         world.prompts(12, _seeded(1))[0], values_of, world.read, world.VALUES,
+        source="labs.bundled(model)  # `model` is yours." if model else "labs.bundled()",
     )  # fmt: skip
 
 
@@ -213,12 +209,13 @@ def write(
     return [written[start : start + N_TEXTS] for start in range(0, len(written), N_TEXTS)]
 
 
-def code(settings: SteeringSettings, name: str) -> str:
-    """Return a code cell that does the same without the lab, for a model that was trained here."""
+def code(subject: Subject, settings: SteeringSettings) -> str:
+    """Return a code cell that does the same without the lab."""
+    made = f"subject = {subject.source}" if subject.source else "# `subject` is yours."
     return f"""import torch
 from ssae_kit import labs, llama, plots, steering
 
-subject = labs.bundled(llama.load({name!r}))
+{made}
 settings = labs.{settings!r}
 directions = subject.directions(settings.method, settings.layer)
 values = torch.tensor([list(subject.values_of(settings.prompt))])

@@ -96,12 +96,9 @@ class SuperpositionLab(Lab):
     def figure(self, result: SuperpositionOutcome) -> go.Figure:
         """Draw the last frame; the scrubber follows."""
         last = (len(result.frames) - 1) * EVERY
-        self._quiet = True
-        try:
+        with self._hush():
             self.moment.max = self._play.max = last
             self.moment.value = last
-        finally:
-            self._quiet = False
         return result.figure(turn=float(self.turn.value))
 
     def words(self, settings: SuperpositionSettings, result: SuperpositionOutcome) -> str:
@@ -116,16 +113,21 @@ class SuperpositionLab(Lab):
         """Only three dimensions can be turned."""
         self.turn.disabled = self.controls["d_hidden"].value != 3
 
+    def close(self) -> None:
+        """Stop the computation and take the lab off every page. It cannot be used afterwards."""
+        self._linked.close()
+        super().close()
+
     def go_to(self, place: str) -> None:
         """Go back to the start, and from there to a key of `PLACES`."""
         self.set(**vars(replace(self.start_at, **PLACES[place][0])))
 
     def _redraw(self, _: Any) -> None:
         """Show another moment, or another side, of what has been computed."""
-        if self._quiet or self.busy or self.result is None:
-            return
-        frame = min(self.moment.value // EVERY, len(self.result.frames) - 1)
         with self._lock:
+            if self._quiet or self.result is None:
+                return
+            frame = min(self.moment.value // EVERY, len(self.result.frames) - 1)
             self.fig.replace(self.result.figure(frame, float(self.turn.value)))
             self.words_shown.text = self.result.words(frame)
 

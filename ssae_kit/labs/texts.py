@@ -2,7 +2,6 @@
 
 import difflib
 import html
-import re
 from collections.abc import Sequence
 
 
@@ -18,11 +17,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], first: str = "auto
     names = names.replace("<th", f"<th style='width: {first}'", 1)
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table class='ssae-texts'><tr>{names}</tr>{lines}</table>"
-
-
-def plain(marked: str) -> str:
-    """Return text without its marks, as it was before `side_by_side`."""
-    return html.unescape(re.sub("<[^>]*>", "", marked))
 
 
 def _marked(old: list[str], new: list[str]) -> tuple[str, str]:
