@@ -1,3 +1,4 @@
+import copy
 import os
 import signal
 import subprocess
@@ -69,23 +70,36 @@ def test_the_provenance_is_in_every_file(llama, tmp_path):
         assert found["model"] == "mine"
         assert (found["layers"], found["position"], found["dtype"]) == (LAYERS, "last", "float32")
         assert found["n_texts"] == len(TEXTS)
-        assert all(len(found[name]) == 64 for name in ("weights", "tokenizer", "texts"))
+        assert all(len(found[name]) == 64 for name in ("weights", "config", "tokenizer", "texts"))
 
 
-def test_other_texts_layers_weights_or_tokens_are_other_states(llama, tmp_path):
+def test_other_texts_layers_weights_settings_or_tokens_are_other_states(llama, tmp_path):
     cached = store(llama, tmp_path)
     model = LlamaForCausalLM(llama.model.config).eval()
     model.load_state_dict(llama.model.state_dict())
     model.model.norm.weight.data[0] += 1e-4
+    config = copy.deepcopy(llama.model.config)
+    config.rope_parameters["rope_theta"] *= 2
+    turned = LlamaForCausalLM(config).eval()
+    turned.load_state_dict(llama.model.state_dict())
     others = [
         store(llama, tmp_path, texts=TEXTS[::-1]),
         store(llama, tmp_path, layers=LAYERS[::-1]),
         store(llama, tmp_path, layers=[1], part="block"),
         store(llama, tmp_path, layers=[1], part="mlp"),
         store(replace(llama, model=model), tmp_path),
+        store(replace(llama, model=turned), tmp_path),
         store(replace(llama, tokenizer=create_tokenizer(WORDS[::-1], r"\w+|\.")), tmp_path),
     ]
-    assert len({one.folder for one in [cached, *others]}) == 7
+    assert len({one.folder for one in [cached, *others]}) == 8
+
+
+def test_the_same_model_read_from_a_folder_has_the_same_states(tmp_path):
+    llama = make()
+    made = cache.describe(llama, TEXTS, LAYERS).fingerprint
+    llama.model.save_pretrained(tmp_path)
+    read = replace(llama, model=LlamaForCausalLM.from_pretrained(tmp_path).eval())
+    assert cache.describe(read, TEXTS, LAYERS).fingerprint == made
 
 
 def damage_cut(path):

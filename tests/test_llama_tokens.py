@@ -6,7 +6,7 @@ from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from ssae_kit.llama import Llama, direct_logits, edit, hidden_states, text_losses, token_states
-from ssae_kit.llama.create import create_tokenizer, untrained
+from ssae_kit.llama.create import create_llama, create_tokenizer, save_llama, untrained
 
 TEXTS = ["the king saw a hat .", "the queen found", "the small king found a large book ."]
 
@@ -124,3 +124,15 @@ def test_an_untrained_llama_has_the_shape_and_other_weights(llama):
     assert torch.equal(states[1], states[2])
     assert not torch.allclose(states[1], states[3])
     assert not torch.allclose(states[0], states[1])
+
+
+def test_making_and_saving_a_llama_leaves_generators_and_the_model_as_they_were(
+    llama, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _seed: pytest.fail("GPU seeded"))
+    before, config = torch.random.get_rng_state(), llama.model.config.to_dict()
+    assert untrained(llama, 1).model.config is not llama.model.config
+    create_llama(32, 1)
+    save_llama(llama.model, llama.tokenizer, tmp_path / "model")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert llama.model.config.to_dict() == config

@@ -20,7 +20,17 @@ from ssae_kit.llama.hidden import hidden_states
 from ssae_kit.llama.load import Llama, Part
 from ssae_kit.storage import load_tensors, save_tensors
 
-FORMAT = "ssae_kit.hidden_states/1"
+FORMAT = "ssae_kit.hidden_states/2"
+
+NOT_SHAPING = {
+    "_name_or_path",
+    "_commit_hash",
+    "architectures",
+    "dtype",
+    "torch_dtype",
+    "transformers_version",
+}
+"""Entries of a configuration that leave the states as they are, or that the weights tell too."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,8 @@ class Provenance:
     """Commit of the checkpoint on the hub; empty for a folder."""
     weights: str
     """SHA-256 of all weights: names, dtypes and values. Renaming a model does not fool it."""
+    config: str
+    """SHA-256 of the configuration: what the weights do not tell, such as the base of RoPE."""
     tokenizer: str
     """SHA-256 of the tokenizer."""
     layers: tuple[int, ...]
@@ -161,6 +173,7 @@ def describe(
         model=llama.name,
         revision=str(getattr(llama.model.config, "_commit_hash", None) or ""),
         weights=hash_weights(llama),
+        config=_hash_config(llama),
         tokenizer=hashlib.sha256(tokenizer.encode()).hexdigest(),
         layers=tuple(layers),
         part=part,
@@ -188,6 +201,12 @@ def hash_weights(llama: Llama) -> str:
         digest.update(f"{name} {weight.dtype} {list(weight.shape)}".encode())
         digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _hash_config(llama: Llama) -> str:
+    config = llama.model.config.to_dict()
+    facts = {name: value for name, value in config.items() if name not in NOT_SHAPING}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _read(path: Path, provenance: Provenance, number: int) -> Tensor | None:

@@ -1,5 +1,6 @@
 """Make an untrained Llama of Llama-3.1's architecture and a tokenizer whose text reads naturally."""
 
+import copy
 import os
 import shutil
 import tempfile
@@ -116,7 +117,7 @@ def create_llama(n_tokens: int, seed: int) -> LlamaForCausalLM:
         },
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return LlamaForCausalLM(config)
 
 
@@ -130,8 +131,8 @@ def untrained(llama: Llama, seed: int) -> Llama:
         seed: Of the initial weights. The global generator is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlamaForCausalLM(llama.model.config).float()
+        torch.default_generator.manual_seed(seed)
+        model = LlamaForCausalLM(copy.deepcopy(llama.model.config)).float()
     name = f"{llama.name}, untrained"
     return Llama(name, model.eval().requires_grad_(False), llama.tokenizer)
 
@@ -162,7 +163,8 @@ def save_llama(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        half = LlamaForCausalLM(model.config).to(torch.bfloat16)
+        with torch.random.fork_rng(devices=[]):
+            half = LlamaForCausalLM(copy.deepcopy(model.config)).to(torch.bfloat16)
         half.load_state_dict(model.state_dict())
         half.generation_config = GenerationConfig(
             bos_token_id=0,
