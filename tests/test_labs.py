@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 
 import ipywidgets
 import numpy as np
@@ -69,6 +70,24 @@ def test_a_new_change_cancels_the_running_computation(lab, monkeypatch):
     finished(lab)
     assert old.cancelled.is_set()
     assert not old.thread.is_alive()
+
+
+def test_a_computation_cancelled_before_its_turn_is_not_begun(lab, monkeypatch):
+    computed, go_on, begun = lab.compute, threading.Event(), []
+
+    def late(settings, report):
+        begun.append(settings.seed)
+        assert go_on.wait(60.0)
+        return computed(settings, report)
+
+    monkeypatch.setattr(lab, "compute", late)
+    for seed in (1, 2, 3):
+        lab.set(seed=seed)
+        while not begun:
+            time.sleep(0.01)
+    go_on.set()
+    finished(lab)
+    assert begun == [1, 3]
 
 
 def test_controls_at_their_ends_draw_a_figure_or_explain_themselves(lab):

@@ -245,6 +245,8 @@ class Lab(ABC):
         if job.before is not None:
             job.before.thread.join()
         job.before = None
+        if job.cancelled.is_set():
+            return
         try:
             result = self.compute(job.settings, lambda *given: self._report(job, *given))
             with self._lock:
