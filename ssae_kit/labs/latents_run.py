@@ -54,10 +54,7 @@ class TokenDictionary:
         Raises:
             ValueError: if the autoencoder holds more than one run, or gives codes below 0.
         """
-        if autoencoder.n_runs != 1:
-            raise ValueError(
-                f"one run is required; got {autoencoder.n_runs}. Use `autoencoder.select(run)`."
-            )
+        autoencoder.require_one_run()
         tokens = kit_llama.token_states(llama, texts, layer)
         return cls(llama, layer, autoencoder, tuple(texts), tokens, _codes(autoencoder, tokens))
 
