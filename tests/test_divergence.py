@@ -113,6 +113,15 @@ def test_unequal_lengths_are_refused(llama):
         off_target_kl(llama, PROMPTS, WRITTEN[:1], [[]], [])
 
 
+@pytest.mark.parametrize(("n_prompts", "n_vectors"), [(3, 3), (2, 3), (1, 1)])
+def test_a_way_for_other_texts_is_refused(llama, n_prompts, n_vectors):
+    push = Intervention(3, torch.ones(n_vectors, llama.d_model))
+    way = Prompted((PROMPTS * 2)[:n_prompts], push)
+    message = f"same 2 texts; got one with {n_prompts} prompts and {n_vectors} vectors"
+    with pytest.raises(ValueError, match=message):
+        off_target_kl(llama, PROMPTS, WRITTEN, [[], []], [Prompted(PROMPTS), way])
+
+
 def test_stacked_ways_are_one_batch_and_must_fit_together():
     push = Intervention(3, torch.ones(2, 4))
     both = stacked([Prompted(PROMPTS), Prompted(PROMPTS[::-1], push)])

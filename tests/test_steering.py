@@ -87,6 +87,11 @@ def test_rescaled_directions_point_as_before_and_are_as_long_as_the_reference():
     torch.testing.assert_close(found, torch.tensor([[6.0, 8.0]]))
 
 
+def test_a_direction_that_points_nowhere_cannot_be_rescaled():
+    with pytest.raises(ValueError, match=r"row\(s\) \[1\] point nowhere"):
+        rescaled(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.ones(2, 2))
+
+
 def test_value_means_steer_a_concept_of_three_values():
     values = torch.tensor([0, 1, 2, 2])
     states = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
@@ -164,6 +169,21 @@ def test_a_clamp_needs_one_run():
         clamp_of(ReluSAE(2, 2, 4, generator=seeded()), torch.eye(2), torch.eye(2).long())
 
 
+def test_a_value_that_is_neither_0_nor_1_is_refused():
+    clamp, states, values = clamped()
+    steered = torch.tensor([[True, False]] * 4)
+    other = values + torch.tensor([1, 0])  # the first concept has values 1 and 2
+    for call in (
+        lambda: steering_vectors(torch.eye(2, 3), other, steered, 1.0),
+        lambda: clamp.vectors(states, other, steered, 1.0),
+        lambda: clamp_of(clamp.autoencoder, states, other),
+        lambda: class_mean_directions(torch.eye(3), torch.tensor([[0], [1], [2]])),
+    ):
+        with pytest.raises(ValueError, match=r"values must be 0 or 1; got \[.*2\].*`value_means`"):
+            call()
+    steering_vectors(torch.eye(2, 3), other, ~steered, 1.0)  # of a concept that is left alone
+
+
 def test_every_set_of_concepts_takes_its_turn():
     assert concepts_in_turn(4, 3).int().argmax(1).tolist() == [0, 1, 2, 0]
     pairs = concepts_in_turn(3, 3, 2)
@@ -230,6 +250,12 @@ def test_reading_counts_words_of_complete_sentences_only():
     torch.testing.assert_close(
         expressed.ill_formed, torch.tensor([0.5, math.nan, 0.0]), equal_nan=True
     )
+
+
+@pytest.mark.parametrize(("texts", "n_sentences"), [([], 2), (["a."], 0), (["a."], -1)])
+def test_reading_nothing_is_refused(texts, n_sentences):
+    with pytest.raises(ValueError, match=f"got {len(texts)} texts and `n_sentences` {n_sentences}"):
+        read_concepts(texts, letters, ["a"], n_sentences=n_sentences)
 
 
 def expressed(share, ill_formed=(0.0, 0.0)):

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ssae_kit.autoencoders import Autoencoder
+from ssae_kit.steering.values import require_two_values
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,11 @@ class LatentClamp:
             steered: Which concepts to turn in each text.
             strength: 1 sets the typical code of the other value; 0 that of the present one. One
                 number, or one per text.
+
+        Raises:
+            ValueError: if a value of a steered concept is neither 0 nor 1.
         """
+        require_two_values(values[steered])
         codes = self.autoencoder.encode(states)[0][:, self.latent]
         low, high = self.levels.unbind(1)
         old = torch.where(values == 1, high, low)
@@ -67,11 +72,13 @@ def clamp_of(
         values: Concept values of the same texts, 0 or 1.
 
     Raises:
-        ValueError: if there is more than one run, or a concept has the same value in every text.
+        ValueError: if there is more than one run, a value is neither 0 nor 1, or a concept has the
+            same value in every text.
 
     Source: Templeton et al. 2024, "Scaling Monosemanticity": clamp a latent, keep the error.
     """
     autoencoder.require_one_run()
+    require_two_values(values)
     ones = values.to(states.dtype)
     if (ones.var(0) == 0).any():
         raise ValueError(

@@ -9,6 +9,7 @@ from ssae_kit.autoencoders import ShiftAutoencoder
 from ssae_kit.llama import Llama, hidden_states
 from ssae_kit.metrics import Matching, mcc_codes
 from ssae_kit.pairs import ConceptPairs
+from ssae_kit.steering.values import require_two_values
 
 
 def shift_vectors(
@@ -73,8 +74,9 @@ def class_mean_directions(
     """Return, per two-valued concept, the mean state at value 1 minus that at value 0.
 
     Raises:
-        ValueError: if a concept has the same value in every text.
+        ValueError: if a value is neither 0 nor 1, or a concept has the same value in every text.
     """
+    require_two_values(values)
     means = [value_means(states, column, 2) for column in values.unbind(1)]
     return torch.stack([mean[1] - mean[0] for mean in means])
 
@@ -180,8 +182,18 @@ def latent_directions(
 def rescaled(
     directions: Float[Tensor, "concepts d_model"], reference: Float[Tensor, "concepts d_model"]
 ) -> Float[Tensor, "concepts d_model"]:
-    """Return the directions with the lengths of others, so that equal strengths push equally far."""
-    lengths: Tensor = reference.norm(dim=1) / directions.norm(dim=1)
+    """Return the directions with the lengths of others, so that equal strengths push equally far.
+
+    Raises:
+        ValueError: if a direction has length 0.
+    """
+    own = directions.norm(dim=1)
+    if (own == 0).any():
+        raise ValueError(
+            "every direction must be longer than 0; row(s) "
+            f"{(own == 0).nonzero().flatten().tolist()} point nowhere. Leave them out."
+        )
+    lengths: Tensor = reference.norm(dim=1) / own
     return directions * lengths[:, None]
 
 

@@ -69,6 +69,13 @@ def off_target_kl(
             "prompts, continuations and spans must be as many; got "
             f"{len(prompts)}, {len(continuations)} and {len(spans)}."
         )
+    for way in ways:
+        n_vectors = len(prompts) if way.intervention is None else len(way.intervention.vectors)
+        if not len(way.prompts) == n_vectors == len(prompts):
+            raise ValueError(
+                f"every way must steer the same {len(prompts)} texts; got one with "
+                f"{len(way.prompts)} prompts and {n_vectors} vectors."
+            )
     parts = []
     for start in range(0, len(prompts), batch_size):
         stop = min(start + batch_size, len(prompts))

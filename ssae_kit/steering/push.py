@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ssae_kit.llama import Intervention
+from ssae_kit.steering.values import require_two_values
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,10 @@ def steering_vectors(
         values: Concept values of each text, 0 or 1.
         steered: Which concepts to turn in each text; the directions of several add up.
         strength: 1 adds one typical shift; 0 adds nothing. One number, or one per text.
+
+    Raises:
+        ValueError: if a value of a steered concept is neither 0 nor 1.
     """
+    require_two_values(values[steered])
     sign = (1 - 2 * values) * steered
     return strength * (sign.to(directions.dtype) @ directions)

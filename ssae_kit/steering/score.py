@@ -34,12 +34,20 @@ def read_concepts(
     """Read the first complete sentences of each text.
 
     Args:
-        texts: Continuations, any strings.
+        texts: One or more continuations, any strings.
         read: A parser such as `ssae_kit.world.read`: its result has `sentences`, each of which knows
             its `words` (with `values`, concept to value), `is_well_formed` and `is_complete`.
         concepts: Binary concepts, in the order of the columns wanted.
-        n_sentences: Sentences read; an unfinished one at the end is left out.
+        n_sentences: Sentences read, at least 1; an unfinished one at the end is left out.
+
+    Raises:
+        ValueError: if there is no text, or `n_sentences` is below 1.
     """
+    if not len(texts) or n_sentences < 1:
+        raise ValueError(
+            "at least one text and one sentence to read in each are required; got "
+            f"{len(texts)} texts and `n_sentences` {n_sentences}."
+        )
     rows = [_read(text, read, concepts, n_sentences) for text in texts]
     share, onset, n_words, ill_formed = map(torch.tensor, zip(*rows, strict=True))
     return Expressed(share, onset, n_words, ill_formed)
