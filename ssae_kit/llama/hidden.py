@@ -1,6 +1,5 @@
 """Hidden states of texts at one or several layers."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ssae_kit.llama.intervene import refuse_inside
+from ssae_kit.llama.intervene import own_thread, refuse_inside
 from ssae_kit.llama.load import Llama, Part
 
 TOKENS_PER_BATCH = 2048
@@ -160,17 +159,14 @@ def outputs(
     """
     refuse_inside(llama)
     kept: dict[int, Tensor] = {}
-    thread = threading.get_ident()
 
     def keep(layer: int, _module: Any, _inputs: Any, output: Any) -> None:
-        if threading.get_ident() != thread:
-            return
         kept[layer] = take(output[0] if isinstance(output, tuple) else output).float().cpu()
         if layer == max(layers):
             raise _Reached
 
     handles = [
-        llama.module(layer, part).register_forward_hook(partial(keep, layer))
+        llama.module(layer, part).register_forward_hook(own_thread(partial(keep, layer)))
         for layer in set(layers)
     ]
     try:

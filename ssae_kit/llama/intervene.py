@@ -52,6 +52,15 @@ class _Steered(threading.local):
 _STEERED = _Steered()
 
 
+@contextmanager
+def _steering(llama: Llama) -> Iterator[None]:
+    _STEERED.models.append(llama.model)
+    try:
+        yield
+    finally:
+        _STEERED.models.pop()
+
+
 def refuse_inside(llama: Llama) -> None:
     """Raise a RuntimeError inside `intervene`: for readers that sort texts, and pad on the right.
 
@@ -63,6 +72,16 @@ def refuse_inside(llama: Llama) -> None:
             "order; it is. Use `edit` with one vector for all, or `generate` or "
             "`next_token_log_probs`, which keep the order."
         )
+
+
+def own_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the hook, deaf to the passes of all threads but this one."""
+    thread = threading.get_ident()
+
+    def deaf(*given: Any) -> Any:
+        return hook(*given) if threading.get_ident() == thread else None
+
+    return deaf
 
 
 @contextmanager
@@ -92,42 +111,41 @@ def edit(
         ValueError: if the layer or part does not exist, or `change` returns another shape.
         RuntimeError: if no pass ran inside the block.
     """
-    n_passes, n_cached, thread = 0, 0, threading.get_ident()
+    n_passes, n_cached = 0, 0
 
     def look(_model: Any, _inputs: Any, named: dict[str, Any]) -> None:
         nonlocal n_cached
-        if threading.get_ident() == thread:
-            cache = named.get("past_key_values")
-            n_cached = 0 if cache is None else int(cache.get_seq_length())
+        cache = named.get("past_key_values")
+        n_cached = 0 if cache is None else int(cache.get_seq_length())
 
     def replace(_module: Any, _inputs: Any, output: Any) -> Any:
         nonlocal n_passes
-        if threading.get_ident() != thread:
-            return output
         n_passes += 1
         hidden = output[0] if isinstance(output, tuple) else output
         start = max(0, from_token - n_cached)
         given = hidden[:, start:]
         edited = change(given)
-        if edited.shape != given.shape:
-            raise ValueError(
-                f"`change` must return the shape it is given, {list(given.shape)}; it returned "
-                f"{list(edited.shape)}."
-            )
+        _check_same_shape(given, edited)
         new = torch.cat([hidden[:, :start], edited.to(hidden.dtype)], dim=1)
         return (new, *output[1:]) if isinstance(output, tuple) else new
 
-    handle = llama.module(layer, part).register_forward_hook(replace)
-    watch = llama.model.model.register_forward_pre_hook(look, with_kwargs=True)
-    try:
+    with (
+        llama.module(layer, part).register_forward_hook(own_thread(replace)),
+        llama.model.model.register_forward_pre_hook(own_thread(look), with_kwargs=True),
+    ):
         yield
-    finally:
-        handle.remove()
-        watch.remove()
     if not n_passes:
         raise RuntimeError(
             f"the edit at layer {layer} of {llama.name} changed nothing: no pass ran. Run the "
             "model on a prompt inside the block."
+        )
+
+
+def _check_same_shape(given: Tensor, edited: Tensor) -> None:
+    if edited.shape != given.shape:
+        raise ValueError(
+            f"`change` must return the shape it is given, {list(given.shape)}; it returned "
+            f"{list(edited.shape)}."
         )
 
 
@@ -150,7 +168,6 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
     steered = intervention.vectors.abs().sum(1).nonzero().flatten().tolist()
     add, changed = adding(intervention), torch.zeros(len(intervention.vectors), dtype=torch.bool)
     prompt: tuple[Tensor, Tensor | None] | None = None
-    thread = threading.get_ident()
 
     def change(hidden: Tensor) -> Tensor:
         new = add(hidden)
@@ -160,22 +177,18 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
 
     def remember(_model: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         nonlocal prompt
-        if threading.get_ident() != thread:
-            return
         ids = named.get("input_ids", inputs[0] if inputs else None)
         if prompt is None and steered and ids is not None and len(ids) == len(intervention.vectors):
             mask = named.get("attention_mask")
             row = slice(steered[0], steered[0] + 1)
             prompt = ids[row], None if mask is None else mask[row]
 
-    watch = llama.model.register_forward_pre_hook(remember, with_kwargs=True)
-    _STEERED.models.append(llama.model)
-    try:
-        with edit(llama, intervention.layer, change):
-            yield
-    finally:
-        _STEERED.models.pop()
-        watch.remove()
+    with (
+        _steering(llama),
+        llama.model.register_forward_pre_hook(own_thread(remember), with_kwargs=True),
+        edit(llama, intervention.layer, change),
+    ):
+        yield
     if not changed[steered].all():
         still = [text for text in steered if not changed[text]]
         raise _no_effect(llama, intervention, f"changed nothing in the text(s) {still}")
