@@ -37,7 +37,8 @@ def next_token_log_probs(
         tokens times vocabulary.
 
     Raises:
-        ValueError: if there is no prompt, one is empty or too long, or the numbers of prompts, rows and vectors differ.
+        ValueError: if there is no prompt, one is empty or too long, or the numbers of prompts, rows
+            and vectors differ.
     """
     if len(prompts) != len(continuation):
         raise ValueError(
