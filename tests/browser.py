@@ -106,12 +106,6 @@ class Page:
         if message.type == "error":
             self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
 
-    def visit(self, address):
-        """Go to an address, with nothing left of the one before."""
-        self.page.goto("about:blank")
-        self.complaints.clear()
-        self.page.goto(address)
-
     def words(self):
         """What the lab says."""
         return self.page.locator(".ssae-words").first.text_content()

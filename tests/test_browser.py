@@ -21,16 +21,8 @@ LABS = {  # lab: the slider that is moved
 NOT_OURS = ("/lsp/status", "cdn.jsdelivr.net", "/voila/files/", "favicon.ico")
 """Requests that JupyterLab and Voilà make themselves, in vain, also without a lab."""
 LIVE = 5
-"""Drawings after two changes, at least, of a figure that moves while it is computed: on a busy
-machine 7 were seen, of one that stands still until the end 2 or 3."""
+"""Drawings after two changes, at least, of a figure that moves while it is computed; else 2 or 3."""
 DRAWN = "() => JSON.stringify(document.querySelector('.js-plotly-plot').data.map((t) => [t.x, t.y, t.z]))"
-
-
-@pytest.fixture(scope="module")
-def page():
-    """One page for all tests: what a browser has loaded once, it need not load again."""
-    with browser.opened() as page:
-        yield page
 
 
 @pytest.fixture(scope="module")
@@ -92,19 +84,21 @@ def complaints(page):
 
 
 @pytest.mark.parametrize("lab", LABS)
-def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(jupyterlab, page, lab):
-    page.visit(f"{jupyterlab}/lab/tree/{lab}.ipynb?token=t&reset")
-    browser.run_all(page.page)
-    use(page, LABS[lab])
-    page.shot(f"jupyterlab_{lab}")
-    assert complaints(page) == []
+def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(jupyterlab, lab):
+    with browser.opened() as page:
+        page.page.goto(f"{jupyterlab}/lab/tree/{lab}.ipynb?token=t&reset")
+        browser.run_all(page.page)
+        use(page, LABS[lab])
+        page.shot(f"jupyterlab_{lab}")
+        assert complaints(page) == []
 
 
 @pytest.mark.parametrize("lab", LABS)
-def test_voila_serves_the_lab_as_a_page_without_serious_barriers(voila, page, lab):
-    page.visit(f"{voila}/voila/render/{lab}.ipynb")
-    drawn = use(page, LABS[lab])
-    assert drawn >= (LIVE if lab == "SuperpositionLab" else 2)
-    page.shot(f"voila_{lab}")
-    assert complaints(page) == []
-    assert page.barriers() == []
+def test_voila_serves_the_lab_as_a_page_without_serious_barriers(voila, lab):
+    with browser.opened() as page:
+        page.page.goto(f"{voila}/voila/render/{lab}.ipynb")
+        drawn = use(page, LABS[lab])
+        assert drawn >= (LIVE if lab == "SuperpositionLab" else 2)
+        page.shot(f"voila_{lab}")
+        assert complaints(page) == []
+        assert page.barriers() == []
