@@ -94,17 +94,24 @@ def _when_up(address, server):
 
 
 class Page:
-    """One page, and what its console complained about."""
+    """One page, and what its console and its kernel complained about."""
 
     def __init__(self, page):
         self.page, self.complaints = page, []
         page.set_default_timeout(WAIT)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._console)
+        page.on("websocket", lambda socket: socket.on("framereceived", self._message))
 
     def _console(self, message):
         if message.type == "error":
             self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def _message(self, frame):
+        """Of what the kernel sends, keep the errors: those outside of a cell are shown nowhere."""
+        text = frame if isinstance(frame, str) else frame.decode(errors="replace")
+        if '"msg_type": "error"' in text:
+            self.complaints.append(f"the kernel: {text[-300:]}")
 
     def words(self):
         """What the lab says."""

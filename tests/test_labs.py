@@ -100,6 +100,20 @@ def test_controls_at_their_ends_draw_a_figure_or_explain_themselves(lab):
             assert lab.words_shown.text == expected != ""
 
 
+def test_the_browsers_replies_say_what_is_drawn_and_change_nothing(lab):
+    lab.start()
+    finished(lab)
+    drawn, full = lab.fig.to_plotly_json(), [trace.to_plotly_json() for trace in lab.fig.data]
+    last = lab.fig._last_trace_edit_id
+    for edit, behind in ((last - 1, True), (last, False)):
+        # The browser tells every property that it holds otherwise than it got it, as arrays too.
+        lab.fig.set_state({"_js2py_traceDeltas": {"trace_deltas": full, "trace_edit_id": edit}})
+        assert lab.fig.behind == behind
+    lab.fig.set_state({"_js2py_layoutDelta": None, "_widget_layout": {}})
+    assert not lab.fig.behind
+    np.testing.assert_equal(lab.fig.to_plotly_json(), drawn)
+
+
 def test_every_control_and_button_is_labelled_and_explained(lab):
     for name, control in lab.controls.items():
         assert control.description, name

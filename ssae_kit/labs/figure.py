@@ -14,6 +14,7 @@ class LiveFigure(go.FigureWidget):  # type: ignore[misc]
     """
 
     _complete = False
+    _drawn = 0
 
     def __init__(self, fig: go.Figure) -> None:
         super().__init__(fig)
@@ -42,14 +43,20 @@ class LiveFigure(go.FigureWidget):  # type: ignore[misc]
                 old.update(fresh, overwrite=True)
             self.update_layout(layout, overwrite=True)
 
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take from the browser only which update it has drawn.
+
+        Plotly's own changes the figure by what the browser replies: it drops properties, fails where
+        one is an array (7.1.0), and loses an update that a thread sends meanwhile.
+        """
+        reply = sync_data.get("_js2py_traceDeltas")
+        if reply:
+            self._drawn = reply["trace_edit_id"]
+
     @property
     def behind(self) -> bool:
-        """Whether the browser is still drawing the last update; true for ever if there is none.
-
-        The traces tell. Of the layout plotly's browser side would tell as well, but under a name
-        that its Python side does not know (seen in 7.1.0).
-        """
-        return bool(self._trace_edit_in_process)
+        """Whether the browser has not drawn the last update yet; for ever if there is none."""
+        return bool(self._drawn < self._last_trace_edit_id)
 
     def settle(self) -> None:
         """Make what is drawn the start of every further view; else each would begin empty."""
