@@ -308,9 +308,12 @@ def test_wilson_interval_of_8_in_10_matches_the_textbook_and_never_collapses():
 
 
 def test_shift_vectors_are_target_minus_source(monkeypatch):
-    def lengths(_llama, texts, _layer, progress=False):
-        return torch.tensor([[float(len(text))] for text in texts])
+    def lengths(_llama, texts, layer, progress=False):
+        length = torch.tensor([[float(len(text))] for text in texts])
+        return length if layer == 0 else torch.stack([length * one for one in layer])
 
     monkeypatch.setattr(directions, "hidden_states", lengths)
     pairs = ConceptPairs(("a", "aa", "a"), ("aaa", "a", "a"))
     assert shift_vectors.__wrapped__(None, pairs, 0).flatten().tolist() == [2.0, -1.0, 0.0]
+    several = shift_vectors.__wrapped__(None, pairs, (1, 3))
+    assert several.flatten(1).tolist() == [[2.0, -1.0, 0.0], [6.0, -3.0, 0.0]]

@@ -46,13 +46,14 @@ class Subject:
     source: str = ""
     """Code that makes this subject; empty if it was made elsewhere."""
     _kept: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)
-    """Shifts by layer; directions by method and layer."""
+    """Shifts of all layers; directions by method and layer."""
 
     def shifts(self, layer: int) -> Float[Tensor, "pairs d_model"]:
-        """Return the shifts of the pairs at a layer; kept once computed."""
-        if layer not in self._kept:
-            self._kept[layer] = steering.shift_vectors(self.llama, self.pairs, layer)
-        return self._kept[layer]
+        """Return the shifts of the pairs at a layer; those of all come from one pass, and are kept."""
+        if "shifts" not in self._kept:
+            layers = range(self.llama.n_layers + 1)
+            self._kept["shifts"] = steering.shift_vectors(self.llama, self.pairs, layers)
+        return self._kept["shifts"][layer]
 
     def directions(self, method: str, layer: int) -> Float[Tensor, "concepts d_model"]:
         """Return one direction per concept, from value 0 to value 1; kept once computed."""

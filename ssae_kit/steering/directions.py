@@ -1,5 +1,7 @@
 """Directions from every method: one row per concept, learned from the same pairs of texts."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from sklearn.linear_model import LogisticRegression
@@ -13,14 +15,17 @@ from ssae_kit.steering.values import require_two_values
 
 
 def shift_vectors(
-    llama: Llama, pairs: ConceptPairs, layer: int, *, progress: bool = False
-) -> Float[Tensor, "pairs d_model"]:
-    """Return target minus source hidden state of each pair, at the last token of one layer."""
+    llama: Llama, pairs: ConceptPairs, layer: int | Sequence[int], *, progress: bool = False
+) -> Float[Tensor, "*layers pairs d_model"]:
+    """Return target minus source hidden state of each pair, at the last token.
+
+    A sequence of layers, all from one pass, gives their shifts stacked in its order.
+    """
     texts = list(dict.fromkeys(pairs.source + pairs.target))
     states = hidden_states(llama, texts, layer, progress=progress)
     row = {text: i for i, text in enumerate(texts)}
-    target = states[[row[text] for text in pairs.target]]
-    return target - states[[row[text] for text in pairs.source]]
+    target = states[..., [row[text] for text in pairs.target], :]
+    return target - states[..., [row[text] for text in pairs.source], :]
 
 
 def difference_of_means(
