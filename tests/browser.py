@@ -179,4 +179,9 @@ def run_all(page):
     ready = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
     page.locator(".jp-NotebookPanel").wait_for()
     page.wait_for_function(ready)
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    command(page, "notebook:run-all-cells")
+
+
+def command(page, name):
+    """Have JupyterLab carry out a command of its menus."""
+    page.evaluate(f"() => window.jupyterapp.commands.execute('{name}')")

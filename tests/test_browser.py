@@ -1,6 +1,9 @@
 """The labs in a real browser: JupyterLab and Voilà, by mouse and by keyboard; axe-core's findings."""
 
+import time
+
 import nbformat
+import psutil
 import pytest
 
 from ssae_kit.labs.__main__ import page as page_of
@@ -11,6 +14,10 @@ pytestmark = [
     pytest.mark.skipif(bool(browser.missing()), reason=browser.missing() or "never"),
 ]
 
+ENDLESS = """import dataclasses
+from ssae_kit.labs import shift_run
+shift_run.TRAINING = dataclasses.replace(shift_run.TRAINING, steps=100_000)
+"""
 LABS = {  # lab: the slider that is moved
     "DictionaryLab": "features",
     "LatentLab": "latent",
@@ -104,3 +111,26 @@ def test_voila_serves_the_lab_as_a_page_without_serious_barriers(voila, lab):
         page.shot(f"voila_{lab}")
         assert complaints(page) == []
         assert page.barriers() == []
+
+
+def test_clearing_the_output_stops_the_computation(jupyterlab, folder):
+    notebook = page_of("ShiftLab")
+    notebook.cells[0].source = ENDLESS + notebook.cells[0].source
+    nbformat.write(notebook, folder / "endless.ipynb")
+    with browser.opened() as page:
+        page.page.goto(f"{jupyterlab}/lab/tree/endless.ipynb?token=t&reset")
+        browser.run_all(page.page)
+        page.status("Computing… ")
+        assert load_of_kernels() > 0.3
+        browser.command(page.page, "notebook:clear-all-cell-outputs")
+        page.page.wait_for_timeout(2000)
+        assert load_of_kernels() < 0.1
+
+
+def load_of_kernels(seconds=2):
+    """Processors that all kernels below this process keep busy."""
+    below = psutil.Process().children(recursive=True)
+    kernels = [process for process in below if "ipykernel_launcher" in process.cmdline()]
+    before = [sum(kernel.cpu_times()[:2]) for kernel in kernels]
+    time.sleep(seconds)
+    return sum(sum(k.cpu_times()[:2]) - b for k, b in zip(kernels, before, strict=True)) / seconds
