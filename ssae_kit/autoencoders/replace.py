@@ -55,7 +55,7 @@ def clamp(
     autoencoder.require_one_run()
     codes = autoencoder.encode(_rows(autoencoder, states))[0, :, latent]
     amount = (value - codes).view(states.shape[:-1])[..., None] * autoencoder.scale[0]
-    chosen = torch.tensor(latent) if along is None else along
+    chosen = torch.tensor(latent) if along is None else along.to(codes.device)
     moved = amount * autoencoder.directions[0, chosen]
     return states + moved.to(states.device)
 
