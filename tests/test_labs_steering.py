@@ -53,10 +53,10 @@ def test_the_figure_shows_the_kits_own_numbers(lab, subject):
 
 
 def test_the_texts_stand_side_by_side_with_their_changes_marked():
-    table = side_by_side(["the king <wept> then"], ["the queen <wept> now then"])
+    table = side_by_side(["a", "b"], ["the king <wept> then"], ["the queen <wept> now then"])
     assert "<td>the <del>king</del> &lt;wept&gt; then</td>" in table
     assert "<td>the <ins>queen</ins> &lt;wept&gt; <ins>now</ins> then</td>" in table
-    assert plain(table).startswith("unsteeredsteeredthe king <wept> then")
+    assert plain(table).startswith("abthe king <wept> then")
 
 
 def test_strength_zero_changes_nothing(lab):

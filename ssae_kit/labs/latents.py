@@ -91,7 +91,8 @@ class LatentLab(Lab):
         """Draw the outcome; texts and search results are shown beside it."""
         head = ["largest code", "text, tokens shaded by code"]
         self.examples.value = table(head, result.shaded(), first="80px")
-        self.texts.value = side_by_side(result.written, result.clamped) if result.clamped else ""
+        head, texts = ["as it is", "clamped"], (result.written, result.clamped)
+        self.texts.value = side_by_side(head, *texts) if result.clamped else ""
         names = [f"latent {i}: {code:.2f} at “{token}”" for i, code, token in result.found]
         if list(self.found.options) != [PICK, *names]:
             self.found.options = [PICK, *names]
@@ -132,7 +133,7 @@ def _controls(at: LatentSettings, prompts: list[str], n_latents: int) -> dict[st
         "search": words,
         "prompt": choice("prompt", prompts, "Text that the model goes on from", "790px", at.prompt),
         "strength": real(
-            "clamp to (× largest)", at.strength, 0.0, 4.0, 0.25, "Multiples of its largest code"
+            "clamp (× largest)", at.strength, 0.0, 4.0, 0.25, "Multiples of its largest code"
         ),
         "seed": whole("seed", at.seed, 0, 999, "Draws the continuations"),
     }

@@ -83,7 +83,8 @@ class SteeringLab(Lab):
     def figure(self, result: SteeringOutcome) -> go.Figure:
         """Draw the outcome; the texts are shown beside it."""
         before, after = (result.texts[s] for s in (0.0, result.strength))
-        self.texts.value = side_by_side(before[:SHOWN], after[:SHOWN])
+        head = ["unsteered", "steered"]
+        self.texts.value = side_by_side(head, before[:SHOWN], after[:SHOWN])
         return result.figure()
 
     def words(self, settings: SteeringSettings, result: SteeringOutcome) -> str:

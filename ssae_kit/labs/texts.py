@@ -5,10 +5,10 @@ import html
 from collections.abc import Sequence
 
 
-def side_by_side(before: list[str], after: list[str]) -> str:
-    """Return an HTML table of texts; what left is struck out, what came is bold and underlined."""
+def side_by_side(head: Sequence[str], before: list[str], after: list[str]) -> str:
+    """Return an HTML table of texts under two names; what left is struck out, what came is bold."""
     pairs = zip(before, after, strict=True)
-    return table(["unsteered", "steered"], [_marked(a.split(), b.split()) for a, b in pairs])
+    return table(head, [_marked(a.split(), b.split()) for a, b in pairs])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], first: str = "auto") -> str:
