@@ -22,7 +22,7 @@ N_RUNS, D_MODEL, N_TRAIN, N_TEST = 3, 32, 8000, 1000
 STEPS, BATCH, DEAD_AFTER = 160, 128, 20
 FOUND = 0.9
 """Cosine above which the read-out calls a feature found."""
-PENALTIES, KS = (0.25, 0.5, 1.0, 2.0, 4.0), (1, 2, 4, 8)
+PENALTIES, KS = (0.25, 0.5, 1.0, 2.0, 4.0), (1, 2, 6)
 """Settings that are trained once each, for the trade-off curve."""
 
 ARCHITECTURES: dict[str, tuple[type[SparseAutoencoder], float | None]] = {
