@@ -28,7 +28,7 @@ def test_the_figure_shows_the_kits_own_numbers(lab, subject):
     lab.set(concepts=("tense",), method="difference of means", strength=1.5)
     result = finished(lab)
     prompt = subject.prompts[0]
-    changes = torch.tensor(subject.pairs.shifts, dtype=torch.float32)
+    changes = torch.tensor(subject.pairs.changes, dtype=torch.float32)
     shifts = steering.shift_vectors(subject.llama, subject.pairs, 3)
     directions = steering.difference_of_means(shifts, changes)
     values = torch.tensor([list(subject.values_of(prompt))] * 2)

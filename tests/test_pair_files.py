@@ -44,10 +44,10 @@ def test_a_file_of_ones_own_is_read(write):
     pairs = load_pairs(path)
     assert pairs.source == ("sings", "sang")
     assert pairs.target == ("sang, twice", "sings")
-    assert (pairs.concepts, pairs.shifts) == (("tense",), ((1,), (-1,)))
+    assert (pairs.concepts, pairs.changes) == (("tense",), ((1,), (-1,)))
 
 
-def test_a_file_without_concepts_leaves_the_shifts_unknown(write):
+def test_a_file_without_concepts_leaves_the_changes_unknown(write):
     assert load_pairs(write("source,target\na,b\n")) == ConceptPairs(("a",), ("b",))
 
 
@@ -89,8 +89,8 @@ TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc"))).map(str.strip).fi
 @given(st.lists(st.tuples(TEXT, TEXT, st.sampled_from([-1, 0, 1])), min_size=1, max_size=5))
 def test_what_is_saved_is_read_back(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("pairs") / "some" / "pairs.csv"
-    sources, targets, shifts = zip(*rows, strict=True)
-    pairs = ConceptPairs(sources, targets, ("a concept",), tuple((s,) for s in shifts))
+    sources, targets, changes = zip(*rows, strict=True)
+    pairs = ConceptPairs(sources, targets, ("a concept",), tuple((s,) for s in changes))
     save_pairs(pairs, path)
     assert load_pairs(path) == pairs
 
@@ -130,15 +130,15 @@ def test_single_concept_sets_use_every_word_once(name):
     pairs = dataset(name)
     assert len(set(pairs.source)) == len(set(pairs.target)) == len(pairs)
     assert not set(pairs.source) & set(pairs.target)
-    assert set(pairs.shifts) == {(1,)}
+    assert set(pairs.changes) == {(1,)}
 
 
 def test_corr_translates_the_same_words_into_one_language_at_a_time():
     pairs, french = dataset("CORR"), dataset("LANG")
     assert pairs.take(range(100)).source == pairs.take(range(100, 200)).source == french.source
     assert pairs.target[:100] == french.target
-    assert set(pairs.shifts[:100]) == {(1, 0)}
-    assert set(pairs.shifts[100:]) == {(0, 1)}
+    assert set(pairs.changes[:100]) == {(1, 0)}
+    assert set(pairs.changes[100:]) == {(0, 1)}
     assert not any(set(word) & NOT_FRENCH for word in pairs.target[:100])
     assert not any(set(word) & NOT_GERMAN for word in pairs.target[100:])
 
@@ -151,7 +151,7 @@ def test_binary_pairs_close_into_squares_of_two_words_in_two_languages():
             pairs.source[row : row + 6], pairs.target[row : row + 6], strict=True
         )
         assert rest == [(man, homme), (woman, femme), (man, femme), (woman, homme)]
-        assert pairs.shifts[row : row + 6] == ((1, 0), (1, 0), (0, 1), (0, 1), (1, 1), (-1, 1))
+        assert pairs.changes[row : row + 6] == ((1, 0), (1, 0), (0, 1), (0, 1), (1, 1), (-1, 1))
         assert len({man, woman, homme, femme}) == 4
         cells |= {man, woman, homme, femme}
     assert len(cells) == 4 * 47
@@ -183,12 +183,12 @@ def test_every_set_of_the_list_is_there():
     assert set(DATASETS) == {"LANG", "GENDER", "BINARY", "CORR", "CAT", "TRUTH"}
 
 
-def test_category_pairs_state_their_own_shifts():
+def test_category_pairs_state_their_own_changes():
     pairs = category_pairs(400, seeded())
     assert len(pairs.concepts) == 135
     assert all(len(values) == len(set(values)) == 10 for values in CATEGORIES.values())
     sizes = set()
-    for source, target, row in zip(pairs.source, pairs.target, pairs.shifts, strict=True):
+    for source, target, row in zip(pairs.source, pairs.target, pairs.changes, strict=True):
         expected = dict.fromkeys(pairs.concepts, 0)
         for name, old, new in zip(CATEGORIES, source.split(), target.split(), strict=True):
             assert {old, new} <= set(CATEGORIES[name])
@@ -220,7 +220,7 @@ def test_truthful_questions_become_wrong_to_right():
     pairs = truth_pairs(QUESTIONS)
     assert pairs.source == ("Q1? W", "Q2? W")
     assert pairs.target == ("Q1? R", "Q2? R")
-    assert pairs.shifts == ((1,), (1,))
+    assert pairs.changes == ((1,), (1,))
 
 
 @pytest.mark.parametrize(

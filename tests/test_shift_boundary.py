@@ -33,20 +33,20 @@ def of_equal_size(joint_share, second_sign):
     return rows
 
 
-def lowest(concept_shifts):
+def lowest(changes):
     """Smallest mean L1 over all pairs of directions, and the true basis's."""
     first, second = torch.meshgrid(ANGLES, ANGLES, indexing="ij")
     apart = (first - second).sin().abs() > 0.05
     bases = two_directions(first[apart], second[apart])
-    norms = mean_l1(concept_shifts, bases)
-    return float(norms.min()), float(mean_l1(concept_shifts, torch.eye(2)))
+    norms = mean_l1(changes, bases)
+    return float(norms.min()), float(mean_l1(changes, torch.eye(2)))
 
 
 @pytest.mark.parametrize("joint_share", [0.38, 0.45])
 def test_turning_by_45_degrees_pays_exactly_beyond_root_two_minus_one(joint_share):
-    concept_shifts = drawn(joint_share)
+    changes = drawn(joint_share)
     turned = two_directions(torch.tensor(math.pi / 4), torch.tensor(-math.pi / 4))
-    pays = bool(mean_l1(concept_shifts, turned) < mean_l1(concept_shifts, torch.eye(2)))
+    pays = bool(mean_l1(changes, turned) < mean_l1(changes, torch.eye(2)))
     assert turn_boundary() == pytest.approx(math.sqrt(2) - 1)
     assert pays == (joint_share > turn_boundary())
 
@@ -56,8 +56,8 @@ def test_a_small_tilt_pays_exactly_beyond_its_boundary(correlation):
     boundary = tilt_boundary(2, correlation)
     tilted = two_directions(torch.tensor(0.005), torch.tensor(math.pi / 2 - 0.005))
     for share, pays in ((boundary - 0.04, False), (boundary + 0.04, True)):
-        concept_shifts = drawn(share, correlation)
-        change = mean_l1(concept_shifts, tilted) - mean_l1(concept_shifts, torch.eye(2))
+        changes = drawn(share, correlation)
+        change = mean_l1(changes, tilted) - mean_l1(changes, torch.eye(2))
         assert bool(change < 0) == pays
 
 
@@ -96,9 +96,9 @@ def test_unequal_lengths_lower_the_boundary_of_turning_for_one_sign_and_raise_it
 
 def _turn_pays(joint_share, length, free_signs):
     """Whether some right-angled basis beats the truth, the second concept being shorter."""
-    concept_shifts = of_equal_size(joint_share, free_signs) * torch.tensor([1.0, length])
+    changes = of_equal_size(joint_share, free_signs) * torch.tensor([1.0, length])
     turned = two_directions(ANGLES[1:30], ANGLES[1:30] + math.pi / 2)
-    return bool((mean_l1(concept_shifts, turned) < mean_l1(concept_shifts, torch.eye(2))).any())
+    return bool((mean_l1(changes, turned) < mean_l1(changes, torch.eye(2))).any())
 
 
 def test_a_setting_out_of_range_is_named():

@@ -35,9 +35,9 @@ def test_the_truth_as_autoencoder_scores_one_and_costs_its_own_level():
 def test_stacked_worlds_are_scored_each_against_its_own_truth():
     pairs = worlds(EASY, [0, 1], n_samples=50)
     both = stack([pair[0] for pair in pairs])
-    right = compare(both.concept_shifts, both.directions, both)
+    right = compare(both.changes, both.directions, both)
     assert_close(right[1].score, torch.ones(2))
-    swapped = compare(both.concept_shifts, both.directions.flip(0), both)
+    swapped = compare(both.changes, both.directions.flip(0), both)
     assert (swapped[1].score < 0.99).all()
 
 

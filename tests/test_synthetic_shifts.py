@@ -112,7 +112,7 @@ def test_joint_share_is_the_share_of_pairs_in_which_both_shift():
 def test_shifts_are_concept_shifts_times_directions(n_concepts, d_model, rho, free, seed):
     problem = ShiftProblem(supports.sizes(n_concepts, 1), d_model, Magnitudes(rho, free))
     data = sample_shifts(problem, 50, generator=seeded(seed))
-    assert_close(data.shifts, data.concept_shifts @ data.directions)
+    assert_close(data.shifts, data.changes @ data.directions)
     assert_close(data.directions.norm(dim=1), torch.ones(n_concepts))
     assert (data.supports.sum(1) == 1).all()
 
@@ -125,9 +125,9 @@ def test_the_truth_scores_one_whatever_its_order_sign_and_scale(n_concepts, seed
     order = torch.randperm(n_concepts, generator=seeded(seed))
     factor = torch.randn(n_concepts, generator=seeded(seed + 1)).abs() + 0.1
     factor = factor * torch.where(torch.arange(n_concepts) % 2 == 0, 1.0, -1.0)
-    codes = (data.concept_shifts * factor)[None, :, order]
+    codes = (data.changes * factor)[None, :, order]
     directions = (data.directions / factor[:, None])[None, order]
-    assert mcc_codes(codes, data.concept_shifts).score.item() > 0.9999
+    assert mcc_codes(codes, data.changes).score.item() > 0.9999
     assert mcc_directions(directions, data.directions).score.item() > 0.9999
 
 
@@ -185,7 +185,7 @@ def test_the_same_seed_gives_the_same_data_and_the_stream_the_same_world():
 def test_noise_has_the_given_size():
     problem = ShiftProblem(supports.sizes(3, 2), 16, noise=0.5)
     data = sample_shifts(problem, 20_000, generator=seeded())
-    spread = (data.shifts - data.concept_shifts @ data.directions).std()
+    spread = (data.shifts - data.changes @ data.directions).std()
     # Standard error over 320 000 values: 0.0006.
     assert abs(spread - 0.5) < 0.003
 
@@ -209,7 +209,7 @@ def test_source_and_target_are_bent_by_one_function():
     ]
     kept = torch.stack([ends.abs().amax(1) < 2 * size for ends in unbent]).all(0)  # not saturated
     assert kept.float().mean() > 0.5
-    straight = (data.concept_shifts @ data.directions)[kept]
+    straight = (data.changes @ data.directions)[kept]
     # Float32 through tanh and back, up to tanh(2): some ten units in the last digit.
     assert_close(unbent[1][kept] - unbent[0][kept], straight, rtol=0, atol=1e-5)
 

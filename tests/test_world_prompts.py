@@ -20,15 +20,15 @@ def test_prompts_state_the_values_they_come_with():
 
 
 @pytest.mark.parametrize("aligned", [True, False])
-def test_pairs_differ_exactly_in_their_shifts(aligned):
+def test_pairs_differ_exactly_in_their_changes(aligned):
     pairs = concept_pairs(20, generator(), aligned=aligned)
-    for source, target, shift in zip(pairs.source, pairs.target, pairs.shifts, strict=True):
+    for source, target, change in zip(pairs.source, pairs.target, pairs.changes, strict=True):
         before, after = parse(source).sentences[0], parse(target).sentences[0]
         difference = [
             b - a for a, b in zip(before.state.binary(), after.state.binary(), strict=True)
         ]
-        assert difference == list(shift)
-        assert 1 <= sum(map(abs, shift)) <= 3
+        assert difference == list(change)
+        assert 1 <= sum(map(abs, change)) <= 3
         assert before.character == after.character
         assert before.state.colour == after.state.colour
         if aligned:
@@ -48,7 +48,7 @@ def test_only_the_chosen_concepts_change():
 def test_colour_takes_one_column_per_value():
     pairs = concept_pairs(40, generator(), concepts=("gender", "colour"), max_changed=1)
     assert pairs.concepts[1:] == ("colour=red", "colour=blue", "colour=green", "colour=white")
-    for row in pairs.shifts:
+    for row in pairs.changes:
         assert sorted(row[1:]) in ([0, 0, 0, 0], [-1, 0, 0, 1])
 
 
@@ -56,7 +56,7 @@ def test_coupled_concepts_change_together_as_often_as_asked():
     rule = CoChange("gender", "tense", 0.8)
     pairs = concept_pairs(500, generator(), co_change=rule)
     i, j = CONCEPTS.index("gender"), CONCEPTS.index("tense")
-    either = [row for row in pairs.shifts if row[i] or row[j]]
+    either = [row for row in pairs.changes if row[i] or row[j]]
     both = [row for row in either if row[i] and row[j]]
     # 4 standard errors of a share of about 0.8 among some 250 pairs.
     assert abs(len(both) / len(either) - 0.8) < 4 * (0.16 / len(either)) ** 0.5

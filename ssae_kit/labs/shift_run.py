@@ -121,8 +121,8 @@ class ShiftOutcome:
             codes = autoencoder.encode(test.shifts)[best]
         found = [i for i in recovery.codes.latent[best].tolist() if i >= 0]
         latents = found + [i for i in range(autoencoder.n_latents) if i not in found]
-        matrix = centred_unit(codes, 0).mT @ centred_unit(test.concept_shifts, 0)
-        n_concepts = test.concept_shifts.shape[1]
+        matrix = centred_unit(codes, 0).mT @ centred_unit(test.changes, 0)
+        n_concepts = test.changes.shape[1]
         level = float(test.true_level(autoencoder.n_latents))
         return cls(recovery, history, matrix[latents], latents, _floor(n_concepts), level)
 

@@ -65,7 +65,7 @@ class Subject:
 def _directions(subject: Subject, method: str, layer: int) -> Tensor:
     """Return directions: the SSAE's at a level chosen without labels, means, or random ones."""
     shifts = subject.shifts(layer)
-    changes = torch.tensor(subject.pairs.shifts, dtype=torch.float32)
+    changes = torch.tensor(subject.pairs.changes, dtype=torch.float32)
     means = steering.difference_of_means(shifts, changes)
     if method == "difference of means":
         return means

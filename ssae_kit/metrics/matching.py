@@ -27,13 +27,13 @@ class Matching:
 
 
 def mcc_codes(
-    codes: Float[Tensor, "run pairs latents"], shifts: Float[Tensor, "pairs concepts"]
+    codes: Float[Tensor, "run pairs latents"], changes: Float[Tensor, "pairs concepts"]
 ) -> Matching:
-    """Mean absolute Pearson correlation of matched codes and concept shifts; 1 is best.
+    """Mean absolute Pearson correlation of matched codes and concept changes; 1 is best.
 
     Args:
         codes: Codes of the pairs, one set per run.
-        shifts: True change of each concept in the same pairs, same order.
+        changes: True change of each concept in the same pairs, same order.
 
     Returns:
         The best matching of each run. A constant latent or concept correlates 0 with anything.
@@ -43,8 +43,8 @@ def mcc_codes(
 
     Source: Hyvarinen & Morioka 2016 (arXiv 1605.06336), section 6; Khemakhem et al. 2020.
     """
-    check_rows("codes", codes, "shifts", shifts)
-    similarity = centred_unit(codes, 1).mT @ centred_unit(shifts, 0)
+    check_rows("codes", codes, "changes", changes)
+    similarity = centred_unit(codes, 1).mT @ centred_unit(changes, 0)
     return _match(similarity)
 
 

@@ -18,8 +18,8 @@ class ConceptPairs:
     target: tuple[str, ...]
     """One text per pair, after the change."""
     concepts: tuple[str, ...] = ()
-    """Names of the columns of `shifts`."""
-    shifts: tuple[tuple[int, ...], ...] = ()
+    """Names of the columns of `changes`."""
+    changes: tuple[tuple[int, ...], ...] = ()
     """Per pair, target value minus source value of each concept (-1, 0 or 1); empty if unknown."""
 
     def __post_init__(self) -> None:
@@ -33,16 +33,16 @@ class ConceptPairs:
             raise ValueError("at least one pair is required; got none.")
         for side in ("source", "target"):
             _check_texts(side, getattr(self, side))
-        if self.shifts and len(self.shifts) != len(self.source):
+        if self.changes and len(self.changes) != len(self.source):
             raise ValueError(
-                f"`shifts` needs one row per pair ({len(self.source)}); got {len(self.shifts)}."
+                f"`changes` needs one row per pair ({len(self.source)}); got {len(self.changes)}."
             )
         known = {-1, 0, 1}
-        for i, row in enumerate(self.shifts):
+        for i, row in enumerate(self.changes):
             if len(row) != len(self.concepts) or not known.issuperset(row):
                 raise ValueError(
-                    f"each row of `shifts` needs one number per concept ({len(self.concepts)}: "
-                    f"{', '.join(self.concepts) or 'none named'}), -1, 0 or 1; shifts[{i}] is {row}."
+                    f"each row of `changes` needs one number per concept ({len(self.concepts)}: "
+                    f"{', '.join(self.concepts) or 'none named'}), -1, 0 or 1; changes[{i}] is {row}."
                 )
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class ConceptPairs:
             tuple(self.source[i] for i in rows),
             tuple(self.target[i] for i in rows),
             self.concepts,
-            tuple(self.shifts[i] for i in rows) if self.shifts else (),
+            tuple(self.changes[i] for i in rows) if self.changes else (),
         )
 
 

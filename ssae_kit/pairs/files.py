@@ -13,7 +13,7 @@ from pathlib import Path
 from ssae_kit.pairs.core import ConceptPairs
 
 TEXTS = ("source", "target")
-SHIFTS = {"1": 1, "+1": 1, "0": 0, "-1": -1, "−1": -1}
+CHANGES = {"1": 1, "+1": 1, "0": 0, "-1": -1, "−1": -1}
 """What a concept's cell may hold; a typographic minus sign counts too."""
 
 
@@ -45,7 +45,7 @@ def load_pairs(path: str | Path) -> ConceptPairs:
         tuple(row["source"] for row in rows),
         tuple(row["target"] for row in rows),
         concepts,
-        tuple(tuple(SHIFTS[row[name]] for name in concepts) for row in rows) if concepts else (),
+        tuple(tuple(CHANGES[row[name]] for name in concepts) for row in rows) if concepts else (),
     )
 
 
@@ -53,7 +53,7 @@ def save_pairs(pairs: ConceptPairs, path: str | Path) -> None:
     """Write concept pairs as CSV, whole or not at all; `load_pairs` reads the same pairs back.
 
     Args:
-        pairs: With or without known shifts.
+        pairs: With or without known changes.
         path: The file; missing folders are made, an older file is replaced.
 
     Raises:
@@ -68,12 +68,12 @@ def save_pairs(pairs: ConceptPairs, path: str | Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shifts = pairs.shifts or ((),) * len(pairs)
+    changes = pairs.changes or ((),) * len(pairs)
     try:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*TEXTS, *(pairs.concepts if pairs.shifts else ())])
-            for source, target, row in zip(pairs.source, pairs.target, shifts, strict=True):
+            writer.writerow([*TEXTS, *(pairs.concepts if pairs.changes else ())])
+            for source, target, row in zip(pairs.source, pairs.target, changes, strict=True):
                 writer.writerow([source, target, *row])
         temporary.replace(path)
     finally:
@@ -127,9 +127,9 @@ def _row(path: Path, number: int, names: list[str], cells: list[str]) -> dict[st
                 f"{path}, line {number}, column {name!r}: the text is empty. Fill it in or remove "
                 "the line."
             )
-        if name not in TEXTS and cell not in SHIFTS:
+        if name not in TEXTS and cell not in CHANGES:
             raise ValueError(
-                f"{path}, line {number}, column {name!r}: a shift must be -1, 0 or 1 (target value "
+                f"{path}, line {number}, column {name!r}: a change must be -1, 0 or 1 (target value "
                 f"minus source value); got {cell!r}."
             )
     return row

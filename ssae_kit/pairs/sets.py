@@ -130,16 +130,16 @@ def _swaps(
             (a, swap) for a, values in categories.items() for swap in combinations(values, 2)
         )
     }
-    shifts = []
+    changes = []
     for old, new in zip(before.tolist(), after.tolist(), strict=True):
         row = [0] * len(column)
         for name, i, j in zip(categories, old, new, strict=True):
             if i != j:
                 low, high = categories[name][min(i, j)], categories[name][max(i, j)]
                 row[column[name, low, high]] = 1 if i < j else -1
-        shifts.append(tuple(row))
+        changes.append(tuple(row))
     names = tuple(f"{attribute}: {old}-{new}" for attribute, old, new in column)
-    return names, tuple(shifts)
+    return names, tuple(changes)
 
 
 def _say(states: Tensor, categories: Mapping[str, list[str]]) -> tuple[str, ...]:

@@ -102,9 +102,9 @@ def compare(
     stacked = data.shifts.dim() == 3
     by_codes, by_directions = [], []
     for run in range(len(codes)):
-        shifts = data.concept_shifts[run] if stacked else data.concept_shifts
+        changes = data.changes[run] if stacked else data.changes
         truth = data.directions[run] if stacked else data.directions
-        by_codes.append(mcc_codes(codes[run : run + 1], shifts))
+        by_codes.append(mcc_codes(codes[run : run + 1], changes))
         by_directions.append(mcc_directions(directions[run : run + 1], truth))
     return _join(by_codes), _join(by_directions)
 

@@ -71,19 +71,19 @@ def turn_boundary(correlation: float = 1.0) -> float:
 
 
 def mean_l1(
-    concept_shifts: Float[Tensor, "samples concepts"],
+    changes: Float[Tensor, "samples concepts"],
     basis: Float[Tensor, "*bases concepts concepts"],
 ) -> Float[Tensor, "*bases"]:
     """Mean L1 norm of the codes that reproduce the concept shifts in other bases.
 
     Args:
-        concept_shifts: True changes; concepts at right angles and of length 1.
+        changes: True changes; concepts at right angles and of length 1.
         basis: One or more bases; the rows are the directions, of length 1.
 
     Returns:
         At least 0, in the units of the concept shifts; less is sparser.
     """
-    codes = concept_shifts @ torch.linalg.inv(basis)
+    codes = changes @ torch.linalg.inv(basis)
     norm: Tensor = codes.abs().sum(-1).mean(-1)
     return norm
 

@@ -1,11 +1,11 @@
 """Shifts with known concepts: what a language model's would be if we knew everything about it.
 
-A pair differs in some concepts (its support). Concept k changes by the concept shift `c_k`, and
+A pair differs in some concepts (its support). Concept k changes by `c_k`, and
 moves the activation by `c_k` times the concept's direction `a_k`. The shift is the sum:
 
     x = c_1 a_1 + c_2 a_2 + ... + noise
 
-The true concept shifts and directions travel with the data.
+The true changes and directions travel with the data.
 """
 
 from collections.abc import Callable, Sequence
@@ -141,7 +141,7 @@ class ShiftData:
     """Target minus source activations: all that a method may see."""
     sources: Float[Tensor, "*run samples d_model"]
     """Source activations; targets are `sources + shifts`."""
-    concept_shifts: Float[Tensor, "*run samples concepts"]
+    changes: Float[Tensor, "*run samples concepts"]
     """True change of each concept; 0 outside the support."""
     directions: Float[Tensor, "*run concepts d_model"]
     """True direction of each concept, with its length."""
@@ -149,7 +149,7 @@ class ShiftData:
     @property
     def supports(self) -> Bool[Tensor, "*run samples concepts"]:
         """Which concepts shift."""
-        return self.concept_shifts != 0
+        return self.changes != 0
 
     def true_level(self, n_latents: int | None = None) -> Float[Tensor, "*run"]:
         """Mean absolute code of the true solution, in units of the root mean square shift length.
@@ -159,7 +159,7 @@ class ShiftData:
                 concept.
         """
         lengths = self.directions.norm(dim=-1)
-        total: Tensor = (self.concept_shifts.abs().mean(-2) * lengths).sum(-1)
+        total: Tensor = (self.changes.abs().mean(-2) * lengths).sum(-1)
         scale = self.shifts.square().sum(-1).mean(-1).sqrt()
         level: Tensor = total / scale / (n_latents or self.directions.shape[-2])
         return level
@@ -199,9 +199,9 @@ def sample_shifts(
         )
     size = (n_samples, problem.design.n_concepts)
     support = problem.design.sample(n_samples, generator=generator)
-    concept_shifts = support * problem.magnitudes.sample(*size, generator=generator)
+    changes = support * problem.magnitudes.sample(*size, generator=generator)
     sources = torch.randn(size, generator=generator) @ directions
-    shifts = concept_shifts @ directions
+    shifts = changes @ directions
     if problem.bend:
         # Root mean square of the sources, by the laws they are drawn from: one function for all.
         spread = directions.square().sum(0).mean().sqrt()
@@ -209,7 +209,7 @@ def sample_shifts(
         sources, shifts = ends[0], ends[1] - ends[0]
     if problem.noise:
         shifts = shifts + problem.noise * torch.randn(shifts.shape, generator=generator)
-    return ShiftData(shifts, sources, concept_shifts, directions)
+    return ShiftData(shifts, sources, changes, directions)
 
 
 def stream_shifts(
@@ -236,7 +236,7 @@ def stack(datasets: Sequence[ShiftData]) -> ShiftData:
             "`datasets` must hold at least one data set, all with the same pairs, d_model and "
             f"concepts; got {found}."
         )
-    names = ("shifts", "sources", "concept_shifts", "directions")
+    names = ("shifts", "sources", "changes", "directions")
     return ShiftData(*(torch.stack([getattr(d, name) for d in datasets]) for name in names))
 
 

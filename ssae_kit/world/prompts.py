@@ -78,14 +78,14 @@ def concept_pairs(
             only the concepts relate them (the character stays).
 
     Returns:
-        The pairs; their shifts are 1 from a concept's value 0 to its value 1, and -1 back.
+        The pairs; their changes are 1 from a concept's value 0 to its value 1, and -1 back.
 
     Raises:
         ValueError: for a concept that does not exist, or sizes that cannot be met.
     """
     _check_counts(n_pairs, n_sentences)
     _check_design(max_changed, concepts, co_change)
-    sources, targets, shifts = [], [], []
+    sources, targets, changes = [], [], []
     for _ in range(n_pairs):
         draws = Draws(generator)
         before, after = _draw_change(draws, max_changed, concepts, co_change)
@@ -93,8 +93,8 @@ def concept_pairs(
         target = _retell(draws, source, after, aligned)
         sources.append(source.text)
         targets.append(target.text)
-        shifts.append(_shift(before, after, concepts))
-    return ConceptPairs(tuple(sources), tuple(targets), _columns(concepts), tuple(shifts))
+        changes.append(_change(before, after, concepts))
+    return ConceptPairs(tuple(sources), tuple(targets), _columns(concepts), tuple(changes))
 
 
 def _write(draws: Draws, state: State, character: int, n_sentences: int) -> Story:
@@ -148,14 +148,14 @@ def _columns(concepts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def _shift(before: State, after: State, concepts: tuple[str, ...]) -> tuple[int, ...]:
-    shift: list[int] = []
+def _change(before: State, after: State, concepts: tuple[str, ...]) -> tuple[int, ...]:
+    change: list[int] = []
     for concept in concepts:
         old, new = getattr(before, concept), getattr(after, concept)
         n_values = len(VALUES[concept])
         one_hot = [int(new == value) - int(old == value) for value in range(n_values)]
-        shift += [new - old] if n_values == 2 else one_hot
-    return tuple(shift)
+        change += [new - old] if n_values == 2 else one_hot
+    return tuple(change)
 
 
 def _check_counts(n: int, n_sentences: int) -> None:

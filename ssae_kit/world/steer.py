@@ -72,7 +72,7 @@ def difference_of_means(llama: Llama, layer: int = MIDDLE) -> Float[Tensor, "con
     """Mean signed shift of the pairs in which a concept changes, from value 0 to value 1."""
     pairs = concept_pairs(N_PAIRS, torch.Generator().manual_seed(30_001))
     shifts = hidden_states(llama, pairs.target, layer) - hidden_states(llama, pairs.source, layer)
-    signs = torch.tensor(pairs.shifts, dtype=shifts.dtype)
+    signs = torch.tensor(pairs.changes, dtype=shifts.dtype)
     return (signs.T @ shifts) / signs.abs().sum(0)[:, None]
 
 

@@ -141,7 +141,7 @@ class _Clock:
 
     def __init__(self, data: ShiftData) -> None:
         self.part = ShiftData(
-            data.shifts[:4000], data.sources[:4000], data.concept_shifts[:4000], data.directions
+            data.shifts[:4000], data.sources[:4000], data.changes[:4000], data.directions
         )
         self.spent, self.arrival, self.started = 0.0, None, time.process_time()
 
