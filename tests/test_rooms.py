@@ -24,8 +24,9 @@ ROOMS = {
     "training": {"autoencoders", "storage"},
     "llama": {"storage"},
     "world": {"pairs", "llama", "storage"},
-    "steering": {"llama", "autoencoders", "metrics", "pairs"},
-    "studies": {"synthetic", "autoencoders", "training", "metrics", "storage"},
+    "methods": {"autoencoders", "training", "metrics"},
+    "steering": {"llama", "autoencoders", "methods", "metrics", "pairs", "training"},
+    "studies": {"synthetic", "autoencoders", "methods", "training", "metrics", "storage"},
 }
 ROOMS["labs"] = set(ROOMS) - {"nbtest"}
 

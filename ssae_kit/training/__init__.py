@@ -1,6 +1,13 @@
 """Training: one loop for every autoencoder, and choices among runs that need no labels."""
 
-from ssae_kit.training.choice import LevelSweep, best_run, choose_level, require_level
+from ssae_kit.training.choice import (
+    LevelSweep,
+    Restarts,
+    best_run,
+    choose_level,
+    fit_restarts,
+    seeded,
+)
 from ssae_kit.training.loop import evaluate, fit
 from ssae_kit.training.revive import revive_dead_
 from ssae_kit.training.settings import (
@@ -18,6 +25,7 @@ __all__ = [
     "History",
     "LevelSweep",
     "Penalty",
+    "Restarts",
     "Source",
     "Terms",
     "Trainable",
@@ -26,6 +34,7 @@ __all__ = [
     "choose_level",
     "evaluate",
     "fit",
-    "require_level",
+    "fit_restarts",
     "revive_dead_",
+    "seeded",
 ]
