@@ -26,9 +26,9 @@ def code_lines(source):
     """Number of lines that hold code: no docstring, no string that stands alone, no comment."""
     texts = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if isinstance(node.value.value, str):
-                texts.update(range(node.lineno, node.end_lineno + 1))
+        alone = node.value if isinstance(node, ast.Expr) else None
+        if isinstance(alone, ast.Constant) and isinstance(alone.value, str):
+            texts.update(range(node.lineno, node.end_lineno + 1))
     held = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in SILENT and token.string:
