@@ -10,6 +10,7 @@ from tests.rooms import PACKAGE, code_lines, imported, mermaid, modules
 # Room -> the rooms it may import. A room is a module or a folder directly in the package.
 ROOMS = {
     "storage": set(),
+    "streams": set(),
     "synthetic": set(),
     "superposition": set(),
     "metrics": set(),
