@@ -138,7 +138,8 @@ def rescaled(directions: Directions, reference: Directions) -> Directions:
         ValueError: if a direction has length 0.
     """
     rows, others = as_pairs(directions, reference, ("directions", "reference"))
-    return others.norm(dim=1, keepdim=True) * _unit(rows)
+    longer: Tensor = others.norm(dim=1, keepdim=True) * _unit(rows)
+    return longer
 
 
 def random_directions(directions: Directions, *, generator: torch.Generator) -> Directions:
