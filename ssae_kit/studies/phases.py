@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ssae_kit import methods
-from ssae_kit.autoencoders import ShiftAutoencoder
+from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
 from ssae_kit.studies.recovery import Recovery, score
 from ssae_kit.synthetic import (
     Magnitudes,
@@ -45,6 +45,7 @@ def best_of(
     level: float | Sequence[float] = 1.0,
     n_latents: int | None = None,
     constrained: bool = True,
+    kind: type[Autoencoder] = ShiftAutoencoder,
     config: TrainingConfig | None = None,
 ) -> tuple[Recovery, Tensor]:
     """Train on all worlds at once, with restarts; keep each world's run of lowest error.
@@ -56,6 +57,7 @@ def best_of(
         level: Sparsity level as a multiple of the true one, for all worlds or one per world.
         n_latents: Length of the code; by default one latent per concept.
         constrained: If false, nothing asks for sparse codes.
+        kind: Class of the autoencoder.
         config: How long and how fast.
 
     Returns:
@@ -68,7 +70,7 @@ def best_of(
     multiple = torch.as_tensor(level).expand(len(drawn)).repeat_interleave(n_restarts)
     rule = Constraint(train.true_level(n_latents) * multiple) if constrained else Penalty()
     runs = fit_restarts(
-        ShiftAutoencoder(*sizes, generator=seeded(seed)),
+        kind(*sizes, generator=seeded(seed)),
         train.shifts,
         rule,
         n_restarts,
