@@ -172,8 +172,9 @@ def enter(
             result.trouble.append(
                 f"{len(copies)} cells answer {task.name}; the last above its check counts"
             )
-    for word in sorted({m[0] for c in one.cells for m in READ_IT.finditer(c["source"])}):
-        result.trouble.append(f"READ IT: {word} occurs, which no answer needs")
+    words = sorted({found[0] for c in one.cells for found in READ_IT.finditer(c["source"])})
+    if words:
+        result.trouble.append(f"READ IT: no answer needs {', '.join(words)}")
     accused = [t.name for k, t in todo.items() if passed(said.get((k, "control"), {}))]
     accused += sorted({str(name) for r in records for name in r.get("tampered") or ()})
     if accused:

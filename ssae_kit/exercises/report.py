@@ -93,7 +93,7 @@ def _table(path: Path, head: list[str], rows: Sequence[Sequence[Any]]) -> None:
 
 def _plain(value: Any) -> Any:
     text = str(value)
-    return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] in "\t\r" else value
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else value
 
 
 def _write(path: Path, content: str | list[list[Any]]) -> None:
