@@ -1,10 +1,13 @@
 """Student edition and grading: ``python -m ssae_kit.exercises release|grade``."""
 
 import argparse
+import unicodedata
 from pathlib import Path
 
 from ssae_kit.exercises.grade import Limits, grade
 from ssae_kit.exercises.release import release
+from ssae_kit.exercises.report import by_exercise
+from ssae_kit.exercises.sandbox import confined
 
 
 def main() -> None:
@@ -24,10 +27,12 @@ def main() -> None:
     marks.add_argument("--cell-seconds", type=int, default=Limits.cell_seconds)
     marks.add_argument("--seconds", type=int, default=Limits.seconds, help="for a submission")
     marks.add_argument("--memory-gib", type=float, default=Limits.memory_gib)
+    marks.add_argument("--jobs", type=int, default=1, help="submissions at once")
+    marks.add_argument("--roster", type=Path, help="all students' names, one in a line")
     given = parser.parse_args()
     try:
         print(_run(given))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
 
 
@@ -36,10 +41,19 @@ def _run(given: argparse.Namespace) -> str:
         written = release(given.source, given.target, with_solutions=given.with_solutions)
         return f"{len(written)} notebooks written to {given.target}"
     limits = Limits(given.cell_seconds, given.seconds, given.memory_gib)
-    grades = grade(given.folder, given.notebooks, given.out, limits)
+    names = given.roster.read_text("utf-8-sig").splitlines() if given.roster else []
+    roster = [unicodedata.normalize("NFC", name.strip()) for name in names if name.strip()]
+    grades = grade(given.folder, given.notebooks, given.out, limits, jobs=given.jobs, roster=roster)
+    lines = [
+        f"{name}: {right} of {tried} passed. {remark}"
+        for name, right, tried, remark in by_exercise(grades)
+    ]
+    if not confined():
+        lines.append("No namespaces here: a submission can read what you can; see README.")
     trouble = sum(bool(one.trouble) for one in grades)
-    return (
-        f"{len(grades)} submissions graded, {trouble} with trouble; see {given.out / 'grades.csv'}"
+    table = given.out / "grades.csv"
+    return "\n".join(
+        [*lines, f"{len(grades)} students graded, {trouble} with trouble; see {table}"]
     )
 
 

@@ -1,21 +1,26 @@
-"""What became of a submission, as a row of a table and as a text for its student."""
+"""What became of the submissions: a table, a summary by exercise, and a text for each student."""
 
 import csv
+import hashlib
+import html
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass
 class Grade:
-    """What became of one submission."""
+    """What became of one student's submissions."""
 
     student: str
     """Name of the student's folder or, if there is none, of the file."""
-    file: str
-    """Path within the folder of submissions."""
+    file: str = ""
+    """What counted: paths within the folder of submissions."""
     notebook: str = ""
-    """Notebook of the course that it answers, found by its cells; empty if none is."""
+    """Notebooks of the course that they answer, found by their cells; empty if none is."""
     points: dict[str, int] = field(default_factory=dict)
     """Points earned in each exercise."""
     worth: dict[str, int] = field(default_factory=dict)
@@ -23,7 +28,7 @@ class Grade:
     remarks: dict[str, str] = field(default_factory=dict)
     """What the check said, or why there is no check."""
     trouble: list[str] = field(default_factory=list)
-    """What went wrong with the submission as a whole."""
+    """What went wrong, or should be looked at."""
 
     @property
     def score(self) -> int:
@@ -31,26 +36,79 @@ class Grade:
         return sum(self.points.values())
 
 
-def write_table(grades: Sequence[Grade], path: Path) -> None:
-    """Write one row for each submission, one column for each exercise."""
+def write(grades: Sequence[Grade], out: Path) -> None:
+    """Write `grades.csv`, `exercises.csv` and one report per student into a folder."""
+    out.mkdir(parents=True, exist_ok=True)
     names = sorted({name for one in grades for name in one.worth})
     head = ["student", "file", "notebook", "score", "maximum", "trouble", *names]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(head)
-        for one in grades:
-            row = [one.student, one.file, one.notebook, one.score, sum(one.worth.values())]
-            earned = [one.points.get(name, "") for name in names]
-            table.writerow([*row, "; ".join(one.trouble), *earned])
+    rows = [[*_row(one), *(one.points.get(name, "") for name in names)] for one in grades]
+    _table(out / "grades.csv", head, rows)
+    head = ["exercise", "passed", "submitted", "commonest remark on the others"]
+    _table(out / "exercises.csv", head, by_exercise(grades))
+    for one in grades:
+        _write(out / f"{_file_name(one.student)}.md", report(one))
+
+
+def _row(one: Grade) -> list[str | int]:
+    maximum = sum(one.worth.values())
+    return [one.student, one.file, one.notebook, one.score, maximum, "; ".join(one.trouble)]
+
+
+def by_exercise(grades: Sequence[Grade]) -> list[tuple[str, int, int, str]]:
+    """Name of each exercise, how many passed, of how many, and what most others were told."""
+    rows = []
+    for name in sorted({name for one in grades for name in one.worth}):
+        tried = [one for one in grades if name in one.worth]
+        right = [one for one in tried if one.points[name]]
+        said = Counter(one.remarks[name] for one in tried if not one.points[name])
+        rows.append(
+            (name, len(right), len(tried), max(said, key=lambda text: said[text], default=""))
+        )
+    return rows
 
 
 def report(one: Grade) -> str:
-    """What a student reads about one submission."""
-    lines = [f"## {one.notebook or one.file}", ""]
-    lines += [f"**{one.score} of {sum(one.worth.values())} points.**", ""]
-    lines += [f"- {trouble}" for trouble in one.trouble]
+    """What a student reads about the submissions; their words are shown and never acted on."""
+    lines = [f"# {_shown(one.student)}", ""]
+    lines += [f"**{one.score} of {sum(one.worth.values())} points.** {_shown(one.file)}", ""]
+    lines += [f"- {_shown(trouble)}" for trouble in one.trouble]
     lines += ["", "| exercise | points | remark |", "|---|---|---|"] if one.worth else []
     for name, worth in one.worth.items():
-        remark = one.remarks.get(name, "").replace("|", "\\|").replace("\n", " ")
+        remark = _shown(one.remarks.get(name, ""))
         lines.append(f"| {name} | {one.points[name]} of {worth} | {remark} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
+
+
+def _shown(text: str) -> str:
+    """Text that is neither HTML nor Markdown, whoever wrote it."""
+    text = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*\[\]|#!~]|(?<!\w)_|_(?!\w))", r"\\\1", text).replace("://", ":\u200b//")
+
+
+def _table(path: Path, head: list[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table in which no spreadsheet finds a formula."""
+    lines = [[_plain(value) for value in row] for row in [head, *rows]]
+    _write(path, lines)
+
+
+def _plain(value: Any) -> Any:
+    text = str(value)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else value
+
+
+def _write(path: Path, content: str | list[list[Any]]) -> None:
+    """Write a file anew: one that lay there, or a link, is taken away first."""
+    path.unlink(missing_ok=True)
+    with path.open("x", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        if isinstance(content, str):
+            file.write(content)
+        else:
+            csv.writer(file, lineterminator="\r\n").writerows(content)
+
+
+def _file_name(student: str) -> str:
+    """A student's name as a file can bear it."""
+    name = re.sub(r'[\\/:*?"<>|]', "_", student)
+    if len(name.encode()) <= 200 and name == student:
+        return name
+    return f"{name[:40]}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
