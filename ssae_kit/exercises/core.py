@@ -137,19 +137,22 @@ class Exercise:
 
     def _unusual(self, found: list[Any], wanted: list[Any], wrong: list[int]) -> str:
         """Return what can be said of results that no usual mistake gives."""
-        for i in reversed(wrong):
+        for i in wrong:
             if isinstance(found[i], Exception):
+                found[i].add_note(f"For {self._given(self.cases[i])}.")
                 raise found[i]
             if found[i] is None:
                 raise Mistake("your function returned None. Is a `return` missing?")
+        for i in reversed(wrong):  # in the large cases no two sizes are the same
             _require_shape(found[i], wanted[i], self.returns)
         return self.otherwise
 
     def _example(self, case: tuple[Any, ...], found: Any, wanted: Any) -> str:
-        given = ", ".join(
-            f"{name} = {show(value)}" for name, value in zip(self._names(), case, strict=True)
-        )
-        return f"For {given}: {difference(found, wanted)}."
+        return f"For {self._given(case)}: {difference(found, wanted)}."
+
+    def _given(self, case: tuple[Any, ...]) -> str:
+        named = zip(self._names(), case, strict=True)
+        return ", ".join(f"{name} = {show(value)}" for name, value in named)
 
 
 def _require_shape(found: Any, wanted: Any, returns: str) -> None:
@@ -250,7 +253,8 @@ def attempt(one: Exercise, answer: Any) -> tuple[bool | None, str]:
         if type(error) is NotImplementedError and not error.args:
             return None, ""
         hints = [hint for pattern, hint in HINTS.items() if re.search(pattern, str(error))]
-        return False, " ".join([f"your code raised {show(error)}", *hints])
+        notes = getattr(error, "__notes__", [])
+        return False, " ".join([f"your code raised {show(error)}.", *hints, *notes])
     return True, ""
 
 

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from math import cos, pi, sin
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ssae_kit.exercises.core import Exercise
 from ssae_kit.exercises.tensors import normal
-from ssae_kit.exercises.values import Mistake, numbers, show
+from ssae_kit.exercises.values import Mistake, read, show
 
 
 def affine(
@@ -72,10 +73,9 @@ NOT_A_LEVEL = "return one of the levels tried. Is it an index?"
 def chosen(answer: Callable[..., Any], levels: Tensor, errors: Tensor, tolerance: float) -> Any:
     """Try an answer to 04.elbow; `Mistake` if it is none of the levels."""
     value = answer(levels, errors, tolerance)
-    if value is not None and numbers(value).size == 1:
-        found = float(numbers(value).item())
-        if not any(abs(found - level) < 1e-4 for level in levels.tolist()):
-            raise Mistake(f"{NOT_A_LEVEL} For levels {show(levels)} you return {found:.4g}.")
+    found = read(value, 0.0, "one of the levels")
+    if found is not None and found.size == 1 and not np.isclose(levels, found).any():
+        raise Mistake(f"{NOT_A_LEVEL} For levels = {show(levels)} you return {show(found)}.")
     return value
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ssae_kit.exercises.core import Exercise
 from ssae_kit.exercises.tensors import normal
-from ssae_kit.exercises.values import Mistake, kind, numbers, show
+from ssae_kit.exercises.values import Mistake, kind, read, show
 
 
 def mean_shifts(shifts: Tensor, changes: Tensor) -> Tensor:
@@ -85,11 +86,10 @@ NOT_A_STRENGTH = "return one of the strengths. Is it an index, or a balance?"
 def chosen(answer: Callable[..., Any], strengths: list[float], balances: list[float]) -> Any:
     """Try an answer to 06.strength; `Mistake` if it is none of the strengths."""
     value = answer(strengths, balances)
-    if value is not None and numbers(value).size == 1 and float(numbers(value)) not in strengths:
-        raise Mistake(
-            f"{NOT_A_STRENGTH} For strengths {show(strengths)} and balances {show(balances)} you "
-            f"return {show(value)}."
-        )
+    found = read(value, 0.0, "one of the strengths")
+    if found is not None and found.size == 1 and not np.isclose(strengths, found).any():
+        given = f"strengths = {show(strengths)}, balances = {show(balances)}"
+        raise Mistake(f"{NOT_A_STRENGTH} For {given} you return {show(found)}.")
     return value
 
 

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from ssae_kit.exercises.core import Exercise
 from ssae_kit.exercises.tensors import normal
-from ssae_kit.exercises.values import Mistake, kind, numbers
+from ssae_kit.exercises.values import Mistake, kind, read
 
 
 def sample(density: float, n_samples: int, n_features: int, generator: Generator) -> Tensor:
@@ -80,14 +81,14 @@ def drawn(answer: Callable[..., Any], density: float, n_samples: int, n_features
     """Try an answer to 01.sample; `Mistake` if what it draws has not a property."""
 
     def one(generator: Generator) -> Tensor:
-        value = answer(density, n_samples, n_features, generator)
         size = (n_samples, n_features)
-        if value is None or numbers(value).shape != size:
+        found = read(answer(density, *size, generator), np.zeros(size), "[samples, features]")
+        if found is None or found.shape != size:
+            got = kind(found) if found is not None else "None: is a `return` missing?"
             raise Mistake(
-                f"your function must return [samples, features] of shape {list(size)}; got "
-                f"{kind(value)}."
+                f"your function must return [samples, features] of shape {list(size)}; got {got}."
             )
-        return torch.from_numpy(numbers(value).copy())
+        return torch.from_numpy(found.copy())
 
     first, again, other = (torch.Generator().manual_seed(seed) for seed in (1, 1, 2))
     x = one(first)
@@ -159,10 +160,10 @@ SAMPLE: dict[str, Property] = {
 
 def loss(x: Tensor, weight: Tensor, bias: Tensor, importance: Tensor) -> Tensor:
     """The toy model's loss."""
-    return (importance * (read(x, weight, bias) - x).square()).sum(1).mean()
+    return (importance * (reading(x, weight, bias) - x).square()).sum(1).mean()
 
 
-def read(x: Tensor, weight: Tensor, bias: Tensor | float = 0.0) -> Tensor:
+def reading(x: Tensor, weight: Tensor, bias: Tensor | float = 0.0) -> Tensor:
     """What the toy model reads back."""
     return (x @ weight.T @ weight + bias).relu()
 
@@ -236,17 +237,17 @@ EXERCISES = {
             ),
             "the bias is missing.": lambda x, w, b, i: loss(x, w, 0 * b, i),
             "the bias must be added before the ReLU.": lambda x, w, b, i: (
-                (i * (read(x, w) + b - x).square()).sum(1).mean()
+                (i * (reading(x, w) + b - x).square()).sum(1).mean()
             ),
             "the importance is missing.": lambda x, w, b, i: loss(x, w, b, i**0),
             "the importance got squared: it weighs the squared error, not the error.": (
                 lambda x, w, b, i: loss(x, w, b, i**2)
             ),
             "you averaged over features. Sum over features; average over samples only.": (
-                lambda x, w, b, i: (i * (read(x, w, b) - x).square()).mean()
+                lambda x, w, b, i: (i * (reading(x, w, b) - x).square()).mean()
             ),
             "you summed over the samples; take their mean.": lambda x, w, b, i: (
-                i * (read(x, w, b) - x).square()
+                i * (reading(x, w, b) - x).square()
             ).sum(),
             "the hidden numbers passed a ReLU as well. It is applied to what is read back only.": (
                 lambda x, w, b, i: (

@@ -37,7 +37,7 @@ def read(value: Any, like: Any, returns: str = "the same kind of value") -> Any:
         if isinstance(like, set):
             return {int(entry) for entry in value}
         found = numbers(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise Mistake(f"your function must return {returns}; got {kind(value)}.") from error
     return found.reshape(()) if numbers(like).ndim == 0 and found.size == 1 else found
 
@@ -87,7 +87,7 @@ def show(value: Any) -> str:
     if isinstance(value, tuple):
         return f"({', '.join(map(show, value))})"
     if isinstance(value, Exception):
-        return f"{type(value).__name__}: {value}"
+        return f"{type(value).__name__}: {str(value)[:300]}".rstrip(": .")
     if value is None:
         return "None"
     array = numbers(value)
