@@ -1,4 +1,8 @@
-"""Exercises: every solution passes, every stub is not attempted, every usual mistake is named."""
+"""Exercises: every solution passes, every stub is not attempted, every usual mistake is named.
+
+An exercise is data, and so its own test: each wrong function of its table must get the sentence that
+stands beside it.
+"""
 
 import ast
 import json
@@ -6,13 +10,14 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 
-from ssae_kit.exercises import MIME, NOTEBOOKS, Mistake, check, exercises, judge, passes
-from ssae_kit.exercises.core import Exercise, attempt
+from ssae_kit.exercises import MIME, NOTEBOOKS, Exercise, Mistake, check, exercises, judge, passes
+from ssae_kit.exercises.core import attempt, exercise
 from ssae_kit.exercises.grade import imports
 from ssae_kit.exercises.release import SOLUTION, STUB, grade_id, read, student_edition, tasks
-from tests.exercise_mistakes import MISTAKES
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = {path.stem[:2]: read(path) for path in sorted((ROOT / "notebooks").glob("0*.ipynb"))}
@@ -45,15 +50,116 @@ def test_the_stub_is_not_attempted_and_not_passed(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_at_least_three_wrong_answers_fail_each_with_its_own_message(name):
-    assert len(MISTAKES[name]) >= 3
-    said = []
-    for part, wrong in MISTAKES[name]:
-        verdict = judge(name, wrong)
-        assert verdict.passed is False
-        assert part in verdict.message
-        said.append(verdict.message)
-    assert len(set(said)) == len(said)
+def test_the_kits_version_passes_and_each_usual_mistake_gets_its_sentence_and_an_example(
+    name,
+):
+    one = exercise(name)
+    assert attempt(one, one.solution) == (True, "")
+    assert len(one.mistakes) >= 3
+    for sentence, wrong in one.mistakes.items():
+        passed, message = attempt(one, wrong)
+        assert passed is False
+        assert message.startswith(sentence)
+        assert message != sentence or "None" in sentence  # an example, unless there is nothing
+
+
+WRONG = {  # once these passed
+    "06.hook": ("its `output`", lambda v: lambda m, i, o: _plus_last(i[0], v)),
+    "02.unit": ("shorter than 1", lambda w: w / w.norm(dim=0).clamp(min=1)),
+    "03.unexplained": (
+        "reconstruction's",
+        lambda x, y: (x - y).square().sum() / (x - y.mean(0)).square().sum(),
+    ),
+    "04.dual": ("no upper end", lambda m, s, v, r: min(max(m + r * (s - v), 0), 1)),
+    "05.explained": (
+        "negative",
+        lambda x, c, d: max(0, float(1 - ((x - c @ d) ** 2).sum() / (x**2).sum())),
+    ),
+    "04.elbow": ("<=", lambda v, e, t: v[e - e.min() < t].min()),
+    "04.diversity": (
+        "neighbours",
+        lambda s: [
+            k
+            for k in range(s.shape[1])
+            if any(s[s[:, k], j].all() for j in (k - 1, k + 1) if 0 <= j < s.shape[1])
+        ],
+    ),
+}
+SAMPLES = {
+    "not from one of your own": lambda p, n, k, g: _sample(
+        p, n, k, torch.Generator().manual_seed(7)
+    ),
+    "given, not": lambda p, n, k, g: _sample(p, n, k, torch.manual_seed(0)),
+    "share one value": lambda p, n, k, g: (
+        torch.rand(n, 1, generator=g) * (torch.rand(n, k, generator=g) < p)
+    ),
+    "as many features": lambda p, n, k, g: (
+        torch.rand(n, k, generator=g) * torch.eye(k)[torch.randint(k, (n,), generator=g)]
+    ),
+}
+
+
+def _plus_last(states, vectors):
+    new = states.clone()
+    new[:, -1] += vectors
+    return new
+
+
+def _sample(p, n, k, g):
+    return torch.rand(n, k, generator=g) * (torch.rand(n, k, generator=g) < p)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_mistake_that_shows_in_few_cases_only_is_found(name):
+    part, wrong = WRONG[name]
+    verdict = judge(name, wrong)
+    assert verdict.passed is False
+    assert part in verdict.message
+
+
+@pytest.mark.parametrize("part", SAMPLES)
+def test_a_sample_that_ignores_its_generator_or_hides_a_dependence_is_found(part):
+    assert part in judge("01.sample", SAMPLES[part]).message
+
+
+RIGHT = {  # right answers in another style
+    "00.shift": lambda s, t: np.array(t) - np.array(s),
+    "00.cosine": lambda a, b: np.float64(np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b)),
+    "01.sample": lambda p, n, k, g: _sample(p, n, k, g).numpy(),
+    "01.dimensionality": lambda w: [
+        float(w[:, i] @ w[:, i] / sum((w[:, i] @ u / w[:, i].norm()) ** 2 for u in w.T))
+        for i in range(w.shape[1])
+    ],
+    "01.shrink": lambda c, t: np.sign(c.numpy()) * np.maximum(abs(c.numpy()) - t, 0),
+    "02.encode": lambda x, w, b, c: np.maximum(((x - c) @ w.T + b).numpy(), 0),
+    "02.dead": lambda c: [not (column > 0).any() for column in c.T],
+    "02.unit": lambda w: np.stack([(column / column.norm()).numpy() for column in w.T], 1),
+    "03.rotate": lambda c, w, r: [(c @ r).tolist(), (w @ r).numpy()],
+    "04.terms": lambda x, e, b, d, c: torch.stack(
+        [((x @ e.T + b) @ d.T + c - x).square().sum(1).mean(), (x @ e.T + b).abs().mean()]
+    ),
+    "04.dual": lambda m, s, v, r: torch.tensor([max(m + r * (s - v), 0)]),
+    "04.diversity": lambda s: {
+        i for i in range(s.shape[1]) for j in range(s.shape[1]) if i != j and s[s[:, i], j].all()
+    },
+    "04.elbow": lambda v, e, t: float(v[e - e.min() <= t].min()),
+    "05.fit": lambda x, c: np.linalg.lstsq(c.numpy(), x.numpy(), rcond=None)[0],
+    "05.code_shift": lambda encode, s, t: (encode(t) - encode(s)).tolist(),
+    "06.means": lambda x, c: [
+        (x * c[:, [k]]).sum(0) / (c[:, k] != 0).sum() for k in range(c.shape[1])
+    ],
+    "06.isolate": lambda c, t: np.array(
+        [
+            np.nanmean([c[i, k] for i, k in enumerate(t)]),
+            np.nanmean([c[i, k] for i in range(len(c)) for k in range(3) if k != t[i]]),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_answer_passes_whatever_its_type(name):
+    assert judge(name, RIGHT[name]).message == ""
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -64,10 +170,6 @@ def test_at_least_three_wrong_answers_fail_each_with_its_own_message(name):
 )
 def test_whatever_the_answer_is_a_check_gives_a_verdict_and_no_pass(name, answer):
     assert judge(name, answer).passed is False
-
-
-def test_wrong_answers_are_kept_for_existing_exercises_only():
-    assert MISTAKES.keys() == set(ALL)
 
 
 def test_every_exercise_is_in_its_notebook():
@@ -89,7 +191,6 @@ def test_every_exercise_has_a_purpose_two_folded_hints_and_a_further_question(nu
         assert task.name in text
         assert text.count("<details><summary>Hint") == 2
         assert "*Go further.*" in text
-        assert f'exercises.check("{task.name}"' in task.check
         assert cells[key].metadata.jupyter.source_hidden  # the solution is folded
 
 
@@ -98,14 +199,13 @@ def names_of(cell):
 
 
 @pytest.mark.parametrize("number", NOTEBOOKS)
-def test_no_cell_depends_on_an_answer_so_an_unsolved_notebook_runs(number):
+def test_a_check_is_one_line_after_which_the_kits_version_carries_on(number):
     cells = [cell for cell in COURSE[number].cells if cell.cell_type == "code"]
-    plain = [cell for cell in cells if not grade_id(cell)]
-    used = set().union(*(names_of(cell) for cell in plain))
-    for task in tasks(COURSE[number]).values():
+    for key, task in tasks(COURSE[number]).items():
         (answer,) = ast.parse(task.solution).body
-        assert isinstance(answer, ast.FunctionDef)
-        assert answer.name not in used
+        assert task.check == f'{answer.name} = exercises.check("{task.name}", {answer.name})'
+        before = [c for c in cells[: [c.id for c in cells].index(key)] if not grade_id(c)]
+        assert not any(answer.name in names_of(cell) for cell in before)
 
 
 @pytest.mark.parametrize("number", NOTEBOOKS)
@@ -138,19 +238,95 @@ def test_an_unknown_exercise_is_a_fault_of_the_notebook():
         exercises("99")
 
 
-def test_an_answer_that_raises_is_told_what_it_raised():
-    def test(answer):
-        answer()
+def test_a_check_returns_the_answer_if_it_is_right_else_the_kits_version(displayed):
+    right, kit = (lambda n: n - 1), exercise("05.swaps").solution
+    assert check("05.swaps", right) is right
+    assert check("05.swaps", lambda n: n) is kit
+    assert check("05.swaps", ...) is kit
+    assert check("05.swaps", kit) is kit  # its cell was run again
+    assert [data[MIME]["passed"] for data in displayed] == [True, False, False, False]
+    assert "run your own cell again" in displayed[-1]["text/plain"]
 
-    def raising():
-        raise KeyError("loss")
 
-    assert attempt(test, raising) == (False, "your code raised KeyError: 'loss'")
+def test_under_nbgrader_a_check_raises_so_that_points_are_lost(displayed, monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    check("05.swaps", lambda n: n - 1)
+    with pytest.raises(AssertionError, match="add up to zero"):
+        check("05.swaps", lambda n: n)
+    with pytest.raises(AssertionError, match="not attempted"):
+        check("05.swaps", ...)
 
 
-def test_a_planted_exercise_without_a_test_of_its_own_would_accept_anything():
+DOUBLE = Exercise(
+    1,
+    lambda x: 2 * x,
+    [(torch.tensor([[1.0, 2.0, 3.0]]),)],
+    {"halved.": lambda x: x / 2},
+    "twice every entry.",
+    "[samples, features]",
+)
+
+
+def double(x):
+    x *= 2
+    return x
+
+
+def raising(error):
+    def answer(x):
+        raise error
+
+    return answer
+
+
+TOLD = [
+    (
+        lambda x: x / 2,
+        "halved. For x = [[1, 2, 3]]: you return [[0.5, 1, 1.5]]; right is [[2, 4, 6]].",
+    ),
+    (lambda x: 3 * x, "twice every entry. For x ="),
+    (double, "your function changed `x` in place"),
+    (lambda x: None, "returned None. Is a `return` missing?"),
+    (lambda x: "twice", "must return [samples, features]; got a value of type str of length 5"),
+    (lambda x: 2 * x.T, "of shape [1, 3]; got numbers of shape [3, 1]. It is transposed."),
+    (lambda x: np.zeros(4), "of shape [1, 3]; got numbers of shape [4]."),
+    (lambda x: x / 0, "not finite"),
+    (lambda x: x @ x, "your code raised RuntimeError: mat1 and mat2"),
+    (lambda x: x @ x, "Samples are rows"),
+    (raising(KeyError("loss")), "your code raised KeyError: 'loss'"),
+    (raising(NotImplementedError("not implemented for 'Long'")), "convert by .float()"),
+    (7, "must be a function; got a value of type int"),
+]
+
+
+@pytest.mark.parametrize(("answer", "part"), TOLD, ids=[part[:24] for _, part in TOLD])
+def test_what_is_wrong_is_said_whatever_it_is(answer, part):
+    passed, message = attempt(DOUBLE, answer)
+    assert passed is False
+    assert part in message
+
+
+def test_only_a_stub_counts_as_not_attempted():
+    assert attempt(DOUBLE, ...) == (None, "")
+    assert attempt(DOUBLE, lambda x: ...) == (None, "")
+    assert attempt(DOUBLE, raising(NotImplementedError())) == (None, "")
+    asking = type("StdinNotImplementedError", (NotImplementedError,), {})
+    assert attempt(DOUBLE, raising(asking())) == (
+        False,
+            "your code raised StdinNotImplementedError. For x = [[1, 2, 3]].",
+    )
+
+
+def test_a_loss_without_gradient_is_told_so_and_not_of_a_fault_in_the_check():
+    def answer(x, w, b, i):
+        return (i * (x - (x @ w.T @ w + b).relu()).square()).sum(1).mean().item()
+
+    assert "no gradient reaches W" in judge("01.loss", answer).message
+
+
+def test_an_exercise_without_cases_would_accept_anything():
     """The control of this file: what the tests above would see if a check were empty."""
-    empty = Exercise(1, lambda answer: None)
-    assert attempt(empty.test, lambda: 0)[0] is True
+    empty = Exercise(1, lambda: 0, [], {}, "")
+    assert attempt(empty, lambda: 0)[0] is True
     with pytest.raises(Mistake):
-        exercises("00")["00.shift"].test(lambda source, target: source)
+        exercise("00.shift").test(lambda source, target: source)

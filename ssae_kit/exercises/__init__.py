@@ -4,7 +4,6 @@ from ssae_kit.exercises.core import (
     MIME,
     NOTEBOOKS,
     Exercise,
-    Mistake,
     Verdict,
     check,
     exercises,
@@ -12,6 +11,7 @@ from ssae_kit.exercises.core import (
     passes,
 )
 from ssae_kit.exercises.predictions import Predictions
+from ssae_kit.exercises.values import Mistake
 
 __all__ = [
     "MIME",

@@ -1,140 +1,184 @@
-"""Checks of notebook 03: what is identifiable, and scores with their floors."""
-
-from collections.abc import Callable
+"""Exercises of notebook 03: what is identifiable, and scores with their floors."""
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ssae_kit.exercises.core import Exercise, Mistake, expect, number, shape
-from ssae_kit.exercises.tensors import call, diagnose, same, seeded, tensor
+from ssae_kit.exercises.core import Exercise
+from ssae_kit.exercises.tensors import normal, unit
 
 
-def unexplained(answer: Callable[[Tensor, Tensor], float]) -> None:
+def centred(x: Tensor) -> Tensor:
+    """Data without its mean."""
+    return x - x.mean(0)
+
+
+def missed(x: Tensor, decoded: Tensor) -> Tensor:
+    """Squared error of every entry."""
+    return (x - decoded).square()
+
+
+def unexplained(x: Tensor, decoded: Tensor) -> Tensor:
     """Share of variance that a reconstruction misses."""
-    spread = torch.tensor([1.0, 5.0, 0.2])
-    x = spread * torch.randn(40, 3, generator=seeded(1)) + torch.tensor([2.0, -1.0, 4.0])
-    decoded = x + 0.5 * torch.randn(40, 3, generator=seeded(2))
-    missed = (x - decoded).square()
-    centred = (x - x.mean(0)).square()
-    found = torch.tensor(number(call(answer, x, decoded)), dtype=torch.float32)
-    usual: dict[str, Tensor | None] = {
-        "this is the share explained; what is asked for is the rest.": 1
-        - missed.sum() / centred.sum(),
-        "the denominator is not a variance: take the mean of the data off first, or a constant "
-        "shift makes any reconstruction look good.": missed.sum() / x.square().sum(),
-        "you took one mean over all entries. Every dimension has a mean of its own.": missed.sum()
-        / (x - x.mean()).square().sum(),
-        "you averaged the shares of the dimensions. Sum over dimensions first: a dimension that "
-        "hardly varies must hardly count.": (missed.sum(0) / centred.sum(0)).mean(),
-        "this is the mean squared error. Divide it by what there was to explain.": missed.mean(),
-        "this is the error per sample. Divide it by what there was to explain.": (
-            missed.sum(1).mean()
-        ),
-    }
-    diagnose(found, missed.sum() / centred.sum(), usual, "error over variance, both summed.")
-    mean = number(answer(x, x.mean(0).expand(40, -1)))
-    expect(abs(mean - 1) < 1e-4, f"decoding the mean must give 1, not {mean:.3f}.")
+    return missed(x, decoded).sum() / centred(x).square().sum()
 
 
-def rotate(answer: Callable[..., tuple[Tensor, Tensor]]) -> None:
+def rotated(codes: Tensor, directions: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
     """Another solution with the same reconstruction."""
-    codes = torch.randn(30, 3, generator=seeded(3))
-    directions = torch.randn(5, 3, generator=seeded(4))
-    rotation = torch.linalg.qr(torch.randn(3, 3, generator=seeded(5))).Q
-    found = call(answer, codes, directions, rotation)
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        raise Mistake(f"return two things, codes and directions; got {shape(found)}.")
-    new_codes = tensor(found[0], (30, 3), "[samples, latents]")
-    new_directions = tensor(found[1], (5, 3), "[d_model, latents]")
-    expect(
-        not same(new_codes, codes) or not same(new_directions, directions),
-        "this is the solution you were given. Rotate it.",
-    )
-    expect(not same(new_directions, directions), "you rotated the codes only.")
-    expect(not same(new_codes, codes), "you rotated the directions only.")
-    expect(
-        not same(new_codes, codes @ rotation.T) or not same(new_directions, directions @ rotation),
-        "codes and directions turn in opposite ways: one of the two needs the transpose. Rows of "
-        "`codes` are codes, so Rᵀr for every row r is `codes @ R`.",
-    )
-    expect(
-        same(new_codes @ new_directions.T, codes @ directions.T),
-        "the reconstruction `codes @ directions.T` changed; the two rotations must cancel.",
-    )
-    expect(same(new_directions, directions @ rotation), "the directions must be W R.")
+    return codes @ rotation, directions @ rotation
 
 
-def mcc(answer: Callable[[Tensor, Tensor], float]) -> None:
+def correlations(codes: Tensor, concepts: Tensor) -> Tensor:
+    """Correlation of every latent with every concept."""
+    return unit(centred(codes)).T @ unit(centred(concepts))
+
+
+def matched(scores: Tensor, *, maximize: bool = True) -> Tensor:
+    """Mean score of latents and concepts matched one-to-one."""
+    return scores[linear_sum_assignment(scores, maximize=maximize)].mean()
+
+
+def mcc(codes: Tensor, concepts: Tensor) -> Tensor:
     """Mean absolute correlation of one-to-one matched latents and concepts."""
-    concepts = torch.randn(60, 3, generator=seeded(6)) * torch.tensor([1.0, 4.0, 0.5])
-    mixing = torch.tensor([[1.0, 0.9, 0.2], [0.8, 0.6, -0.7], [0.0, 0.3, 1.0]])
-    codes = concepts @ mixing + torch.tensor([3.0, -2.0, 5.0])
-    codes = codes[:, [2, 0, 1]] * torch.tensor([-1.0, 1.0, 2.0])
-    correlation = _correlation(codes - codes.mean(0), concepts - concepts.mean(0))
-    uncentred = _correlation(codes, concepts)
-    value = torch.tensor(number(call(answer, codes, concepts)), dtype=torch.float32)
-    usual: dict[str, Tensor | None] = {
-        "each concept took its best latent, so one latent served two. Match one-to-one "
-        "(scipy.optimize.linear_sum_assignment).": correlation.abs().amax(0).mean(),
-        "each latent took its best concept, so one concept served two. Match one-to-one.": (
-            correlation.abs().amax(1).mean()
-        ),
-        "the sign of a latent is arbitrary: match and average absolute correlations.": _matched(
-            correlation
-        ),
-        "means are still in it: a correlation is a cosine of *centred* columns.": _matched(
-            uncentred.abs()
-        ),
-        "latent i is compared with concept i, but their order is arbitrary: match them first.": (
-            correlation.diagonal().abs().mean()
-        ),
-        "the matching minimises: `linear_sum_assignment` needs maximize=True.": -_matched(
-            -correlation.abs()
-        ),
-    }
-    diagnose(value, _matched(correlation.abs()), usual, "match one-to-one, average |correlation|.")
+    return matched(correlations(codes, concepts).abs())
 
 
-def _correlation(codes: Tensor, concepts: Tensor) -> Tensor:
-    product: Tensor = (codes / codes.norm(dim=0)).T @ (concepts / concepts.norm(dim=0))
-    return product
-
-
-def _matched(scores: Tensor) -> Tensor:
-    rows, columns = linear_sum_assignment(scores.numpy(), maximize=True)
-    mean: Tensor = scores[rows, columns].mean()
-    return mean
-
-
-def floor(answer: Callable[[float, float], float]) -> None:
+def above_floor(score: float, floor: float) -> float:
     """Score on a scale where the floor is 0 and a perfect score is 1."""
-    for score, base in ((0.84, 0.79), (0.84, 0.6), (0.3, 0.4), (0.95, 0.2)):
-        found = torch.tensor(number(answer(score, base)))
-        usual: dict[str, Tensor | None] = {
+    return (score - floor) / (1 - floor)
+
+
+DATA = torch.tensor([1.0, 5.0, 0.2]) * normal(1, 40, 3) + torch.tensor([2.0, -1.0, 4.0])
+CONCEPTS = normal(6, 60, 3) * torch.tensor([1.0, 4.0, 0.5])
+MIXING = torch.tensor([[1.0, 0.9, 0.2], [0.8, 0.6, -0.7], [0.0, 0.3, 1.0]])
+CODES = CONCEPTS @ MIXING + torch.tensor([3.0, -2.0, 5.0])
+CODES = CODES[:, [2, 0, 1]] * torch.tensor([-1.0, 1.0, 2.0])
+ROTATION = torch.linalg.qr(normal(5, 3, 3)).Q
+QUARTER = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
+EXERCISES = {
+    "unexplained": Exercise(
+        2,
+        unexplained,
+        [
+            (
+                torch.tensor([[1.0, 0.0], [3.0, 4.0], [2.0, 5.0]]),
+                torch.tensor([[1.0, 1.0], [2.0, 4.0], [2.0, 7.0]]),
+            ),
+            (DATA, DATA + 0.5 * normal(2, 40, 3) + 0.3),
+            (DATA, DATA.mean(0).repeat(40, 1)),  # decoding the mean must give 1
+        ],
+        {
+            "this is the share explained; what is asked for is the rest.": lambda x, y: (
+                1 - unexplained(x, y)
+            ),
+            "the denominator is not a variance: take the mean of the data off first, or a constant "
+            "shift makes any reconstruction look good.": lambda x, y: (
+                missed(x, y).sum() / x.square().sum()
+            ),
+            "you took one mean over all entries. Every dimension has a mean of its own.": (
+                lambda x, y: missed(x, y).sum() / (x - x.mean()).square().sum()
+            ),
+            "you averaged the shares of the dimensions. Sum over dimensions first: a dimension that "
+            "hardly varies must hardly count.": lambda x, y: (
+                missed(x, y).sum(0) / centred(x).square().sum(0)
+            ).mean(),
+            "you averaged the shares of the samples. Sum over samples first.": lambda x, y: (
+                missed(x, y).sum(1) / centred(x).square().sum(1)
+            ).mean(),
+            "the mean that was taken off is the reconstruction's. Take off the data's own.": (
+                lambda x, y: missed(x, y).sum() / (x - y.mean(0)).square().sum()
+            ),
+            "you divided by the variance of the reconstruction. Divide by that of the data.": (
+                lambda x, y: missed(x, y).sum() / centred(y).square().sum()
+            ),
+            "this is the mean squared error. Divide it by what there was to explain.": (
+                lambda x, y: missed(x, y).mean()
+            ),
+            "this is the error per sample. Divide it by what there was to explain.": (
+                lambda x, y: missed(x, y).sum(1).mean()
+            ),
+        },
+        "error over variance, both summed.",
+    ),
+    "rotate": Exercise(
+        1,
+        rotated,
+        [
+            (torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]]), QUARTER),
+            (normal(3, 30, 3), normal(4, 5, 3), ROTATION),
+        ],
+        {
+            "this is the solution you were given. Rotate it.": lambda c, w, r: (c, w),
+            "you rotated the codes only.": lambda c, w, r: (c @ r, w),
+            "you rotated the codes only, and by Rᵀ.": lambda c, w, r: (c @ r.T, w),
+            "you rotated the directions only.": lambda c, w, r: (c, w @ r),
+            "codes and directions turn in opposite ways: one of the two needs the transpose. Rows "
+            "of `codes` are codes, so Rᵀr for every row r is `codes @ R`.": lambda c, w, r: (
+                c @ r.T,
+                w @ r,
+            ),
+            "both turn by Rᵀ. That is a solution as well, but the directions must be W R.": lambda c, w, r: (
+                c @ r.T,
+                w @ r.T,
+            ),
+        },
+        "the reconstruction `codes @ directions.T` must stay, and the directions must be W R.",
+        "two things, codes [samples, latents] and directions [d_model, latents]",
+    ),
+    "floor": Exercise(
+        1,
+        above_floor,
+        [(0.84, 0.79), (0.84, 0.6), (0.3, 0.4), (0.95, 0.2)],
+        {
             "this is the distance from the floor, but a perfect score must come out as 1.": (
-                torch.tensor(score - base)
+                lambda s, f: s - f
             ),
-            "this is a ratio of scores: the floor itself must come out as 0, not as 1.": torch.tensor(
-                score / base
+            "this is a ratio of scores: the floor itself must come out as 0, not as 1.": (
+                lambda s, f: s / f
             ),
-            "you divided by the floor. Divide by the room that there is above it.": torch.tensor(
-                (score - base) / base
+            "you divided by the floor. Divide by the room that there is above it.": lambda s, f: (
+                (s - f) / f
             ),
             "a score below the floor must come out negative: it says that something is wrong.": (
-                torch.tensor(max(0.0, (score - base) / (1 - base)))
+                lambda s, f: max(0.0, above_floor(s, f))
             ),
-            "turned round: the floor must give 0 and the score 1 must give 1.": torch.tensor(
-                (1 - score) / (1 - base)
+            "turned round: the floor must give 0 and the score 1 must give 1.": lambda s, f: (
+                (1 - s) / (1 - f)
             ),
-        }
-        wanted = torch.tensor((score - base) / (1 - base))
-        diagnose(found, wanted, usual, "a straight line through (floor, 0) and (1, 1).")
-
-
-EXERCISES = {
-    "unexplained": Exercise(2, unexplained),
-    "rotate": Exercise(1, rotate),
-    "floor": Exercise(1, floor),
-    "mcc": Exercise(2, mcc),
+        },
+        "a straight line through (floor, 0) and (1, 1).",
+    ),
+    "mcc": Exercise(
+        2,
+        mcc,
+        [
+            (
+                torch.tensor([[2.0, 1.0], [0.0, 3.0], [1.0, 1.0]]),
+                torch.tensor([[1.0, 0.0], [2.0, 1.0], [0.0, 0.0]]),
+            ),
+            (CODES, CONCEPTS),
+        ],
+        {
+            "each concept took its best latent, so one latent served two. Match one-to-one "
+            "(scipy.optimize.linear_sum_assignment).": lambda c, t: (
+                correlations(c, t).abs().amax(0).mean()
+            ),
+            "each latent took its best concept, so one concept served two. Match one-to-one.": (
+                lambda c, t: correlations(c, t).abs().amax(1).mean()
+            ),
+            "the sign of a latent is arbitrary: match and average absolute correlations.": (
+                lambda c, t: matched(correlations(c, t))
+            ),
+            "means are still in it: a correlation is a cosine of *centred* columns.": (
+                lambda c, t: matched((unit(c).T @ unit(t)).abs())
+            ),
+            "latent i is compared with concept i, but their order is arbitrary: match them first.": (
+                lambda c, t: correlations(c, t).diagonal().abs().mean()
+            ),
+            "the matching minimises: `linear_sum_assignment` needs maximize=True.": lambda c, t: (
+                matched(correlations(c, t).abs(), maximize=False)
+            ),
+        },
+        "match one-to-one, average |correlation|.",
+    ),
 }

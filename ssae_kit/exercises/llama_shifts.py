@@ -1,148 +1,207 @@
-"""Checks of notebook 05: shifts of a language model."""
+"""Exercises of notebook 05: shifts of a language model."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ssae_kit.exercises.core import Exercise, close, expect, number
-from ssae_kit.exercises.tensors import call, diagnose, seeded, tensor
+from ssae_kit.exercises.core import Exercise
+from ssae_kit.exercises.tensors import normal, unit
+
+measure = torch.cosine_similarity
 
 
-def fit(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
+def concept_directions(shifts: Tensor, changes: Tensor) -> Tensor:
     """Least-squares direction of each concept, from shifts and their changes."""
-    truth = torch.randn(3, 5, generator=seeded(1))
-    changes = torch.randint(-1, 2, (80, 3), generator=seeded(2)).float()
-    changes[:40, 1] = changes[:40, 0]  # entangled: both often change together
-    shifts = changes @ truth + 0.1 * torch.randn(80, 5, generator=seeded(3))
-    wanted = torch.linalg.lstsq(changes, shifts).solution
-    found = call(answer, shifts, changes)
-    expect(
-        not (isinstance(found, Tensor) and found.shape == (5, 3)),
-        "transposed: give one row per concept, [concepts, d_model].",
-    )
-    found = tensor(found, (3, 5), "[concepts, d_model]")
-    backwards = torch.linalg.lstsq(shifts, changes).solution.T
-    alone = changes.abs().sum(1) == 1
-    means = (changes.T @ shifts) / changes.abs().sum(0)[:, None]
-    usual: dict[str, Tensor | None] = {
-        "this is the difference of means. Where two concepts often change together each mean "
-        "contains the other; fit all concepts at once.": means,
-        "this is Cᵀx: undo the overlap of the columns as well, by (CᵀC)⁻¹.": changes.T @ shifts,
-        "you scaled the directions to length 1. Their lengths are part of the fit.": (
-            wanted / wanted.norm(dim=1, keepdim=True)
-        ),
-        "you fitted each concept alone. Where two change together each takes the other's share.": (
-            (changes.T @ shifts) / changes.square().sum(0)[:, None]
-        ),
-        "this predicts changes from shifts: turn the two arguments round.": backwards,
-        "you averaged over pairs in which one concept changes. The others tell as much: use all.": (
-            (changes[alone].T @ shifts[alone]) / changes[alone].abs().sum(0)[:, None]
-        ),
-    }
-    diagnose(found, wanted, usual, "fit all concepts at once, by least squares.")
+    solution: Tensor = torch.linalg.lstsq(changes, shifts).solution
+    return solution
 
 
-def explained(answer: Callable[[Tensor, Tensor, Tensor], float]) -> None:
+def class_means(shifts: Tensor, changes: Tensor) -> Tensor:
+    """Mean shift of the pairs in which a concept changes, signed by its change."""
+    return changes.T @ shifts / changes.abs().sum(0)[:, None]
+
+
+def alone(shifts: Tensor, changes: Tensor) -> Tensor:
+    """Class means over the pairs in which one concept changes."""
+    kept = changes.abs().sum(1) == 1
+    return class_means(shifts[kept], changes[kept])
+
+
+def share_explained(shifts: Tensor, changes: Tensor, directions: Tensor) -> Tensor:
     """Share of held-out shifts that a sum of directions explains."""
-    directions = torch.randn(3, 5, generator=seeded(3))
-    changes = torch.randint(-1, 2, (40, 3), generator=seeded(4)).float()
-    shifts = changes @ directions + torch.randn(40, 5, generator=seeded(5)) + 0.5
-    missed = (shifts - changes @ directions).square()
-    refit = torch.linalg.lstsq(changes, shifts).solution
-    found = torch.tensor(number(call(answer, shifts, changes, directions)), dtype=torch.float32)
-    usual: dict[str, Tensor | None] = {
-        "this is the share missed; what is asked for is the rest.": missed.sum()
-        / shifts.square().sum(),
-        "you fitted directions to the very shifts that grade them. Use the ones given.": 1
-        - (shifts - changes @ refit).square().sum() / shifts.square().sum(),
-        "this is the length of the prediction, not its success: it would be as high with wrong "
-        "signs.": (changes @ directions).square().sum() / shifts.square().sum(),
-        "you averaged shares over pairs: a tiny shift would count as much as a large one. Sum first.": 1
-        - (missed.sum(1) / shifts.square().sum(1)).mean(),
-        "this is the cosine of prediction and shifts. A cosine does not see a wrong length.": (
-            torch.cosine_similarity(shifts, changes @ directions).mean()
-        ),
-    }
-    wanted = 1 - missed.sum() / shifts.square().sum()
-    diagnose(found, wanted, usual, "1 - |shifts - changes @ directions|² / |shifts|², both summed.")
+    return 1 - (shifts - changes @ directions).square().sum() / shifts.square().sum()
 
 
-def code_shift(answer: Callable[..., Tensor]) -> None:
-    """Difference of the codes of two states, under an encoder that is not affine."""
-    weight = torch.randn(6, 4, generator=seeded(6))
-    source, target = torch.randn(2, 10, 4, generator=seeded(7))
-
-    def encode(states: Tensor) -> Tensor:
-        return (states @ weight.T - 0.5).relu()
-
-    found = tensor(answer(encode, source.clone(), target.clone()), (10, 6), "[pairs, latents]")
-    before, after = encode(source), encode(target)
-    usual: dict[str, Tensor | None] = {
-        "this is the code of the difference. The encoder was trained on states, and with its ReLU "
-        "the two are not the same: encode each state first.": encode(target - source),
-        "turned round: target minus source.": before - after,
-        "you dropped the signs: a latent that goes off is not one that comes on.": (
-            (after - before).abs()
-        ),
-        "only the target's code is in it; take off the source's.": after,
-    }
-    diagnose(found, after - before, usual, "code of the target minus code of the source.")
+def average_share(shifts: Tensor, changes: Tensor, directions: Tensor) -> Tensor:
+    """A wrong share: the mean of the pairs' own."""
+    missed = (shifts - changes @ directions).square().sum(1)
+    return 1 - (missed / shifts.square().sum(1)).mean()
 
 
-def swaps(answer: Callable[[int], int]) -> None:
+def code_of_shift(encode: Callable[[Tensor], Tensor], source: Tensor, target: Tensor) -> Tensor:
+    """Difference of the codes of two states."""
+    return encode(target) - encode(source)
+
+
+def encode(states: Tensor) -> Tensor:
+    """Code of states under an encoder that is not affine."""
+    return (torch.as_tensor(states).float() @ normal(6, 3, 4).T - 0.5).relu()
+
+
+def dimensions_of_swaps(n_values: int) -> int:
     """Dimensions spanned by the changes of one concept with n values, one-hot."""
-    for n in (4, 10, 2):
-        found = number(answer(n))
-        expect(
-            not close(found, n),
-            f"the {n} columns of every change add up to zero, so they are not independent.",
-        )
-        expect(
-            n == 2 or not close(found, n * (n - 1) / 2),
-            f"there are {n * (n - 1) // 2} swaps, but they depend on each other: red to blue and "
-            "blue to green give red to green.",
-        )
-        expect(
-            n == 2 or not close(found, n * (n - 1)),
-            "this counts the changes, and both ways. What is asked is how many are independent.",
-        )
-        expect(close(found, n - 1), f"for {n} values you say {found:g}; try n = 2 by hand.")
+    return n_values - 1
 
 
-def cosine(answer: Callable[[Tensor, Tensor, Tensor], float]) -> None:
+def steering_cosine(z: Tensor, goal: Tensor, push: Tensor) -> Tensor:
     """Steering cosine as published: mean cosine of z/|Z| + v/|V| with the goal."""
-    z, goal, push = torch.randn(3, 12, 5, generator=seeded(8))
-    goal = goal + z
-    unit = torch.nn.functional.normalize
-    measure = torch.cosine_similarity
-    found = torch.tensor(number(call(answer, z, goal, push)), dtype=torch.float32)
-    usual: dict[str, Tensor | None] = {
-        "state and push must be scaled to the same size before they are added.": (
-            measure(z + push, goal).mean()
-        ),
-        "scale by the norm of the whole batch (Frobenius), not row by row: long pushes stay long.": (
-            measure(unit(z) + unit(push), goal).mean()
-        ),
-        "the push must be added to the state, not compared with the goal by itself.": (
-            measure(push, goal).mean()
-        ),
-        "compare with the goal itself, not with the shift.": (
-            measure(z / z.norm() + push / push.norm(), goal - z).mean()
-        ),
-        "take one cosine for each pair and then their mean.": (
-            measure((z / z.norm() + push / push.norm()).flatten(), goal.flatten(), dim=0)
-        ),
-        "the push is missing: this is the score of doing nothing.": measure(z, goal).mean(),
-    }
-    wanted = measure(z / z.norm() + push / push.norm(), goal).mean()
-    diagnose(found, wanted, usual, "mean over pairs of cos(z/|Z| + v/|V|, goal).")
+    return measure(pushed(z, push), goal).mean()
 
 
+def pushed(z: Tensor, push: Tensor) -> Tensor:
+    """State and push, each scaled by the norm of the whole batch, and added."""
+    both: Tensor = z / z.norm() + push / push.norm()
+    return both
+
+
+def entangled() -> Tensor:
+    """Changes of three concepts of which two often change together."""
+    changes = torch.randint(-1, 2, (80, 3), generator=torch.Generator().manual_seed(2)).float()
+    changes[:40, 1] = changes[:40, 0]
+    return changes
+
+
+def batch(seed: int, n_pairs: int, d_model: int) -> tuple[Tensor, Tensor, Tensor]:
+    """States, goals near them, and pushes."""
+    z, goal, push = normal(seed, 3, n_pairs, d_model)
+    return z, goal + z, push
+
+
+TRUTH, CHANGES = normal(1, 3, 5), entangled()
+SHIFTS = CHANGES @ TRUTH + 0.1 * normal(3, 80, 5)
+HELD_OUT = CHANGES @ TRUTH + normal(5, 80, 5) + 0.5
+FEW = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, -1.0], [1.0, 1.0]])
+FEW_SHIFTS = torch.tensor([[2.0], [5.0], [-1.0], [3.0]])
 EXERCISES = {
-    "fit": Exercise(2, fit),
-    "explained": Exercise(2, explained),
-    "code_shift": Exercise(1, code_shift),
-    "swaps": Exercise(1, swaps),
-    "cosine": Exercise(2, cosine),
+    "fit": Exercise(
+        2,
+        concept_directions,
+        [(FEW_SHIFTS, FEW), (SHIFTS, CHANGES)],
+        {
+            "transposed: give one row per concept, [concepts, d_model].": lambda x, c: (
+                concept_directions(x, c).T
+            ),
+            "this is the difference of means. Where two concepts often change together each mean "
+            "contains the other; fit all concepts at once.": class_means,
+            "this is Cᵀx: undo the overlap of the columns as well, by (CᵀC)⁻¹.": lambda x, c: (
+                c.T @ x
+            ),
+            "you scaled the directions to length 1. Their lengths are part of the fit.": (
+                lambda x, c: unit(concept_directions(x, c), 1)
+            ),
+            "this predicts changes from shifts: turn the two arguments round.": lambda x, c: (
+                concept_directions(c, x).T
+            ),
+            "you averaged over pairs in which one concept changes. The others tell as much: use "
+            "all.": alone,
+        },
+        "fit all concepts at once, by least squares.",
+        "directions [concepts, d_model]",
+    ),
+    "explained": Exercise(
+        2,
+        share_explained,
+        [
+            (FEW_SHIFTS, FEW, torch.tensor([[2.0], [1.0]])),
+            (HELD_OUT, CHANGES, TRUTH),
+            (HELD_OUT, CHANGES, -TRUTH),  # worse than nothing
+        ],
+        {
+            "this is the share missed; what is asked for is the rest.": lambda x, c, d: (
+                1 - share_explained(x, c, d)
+            ),
+            "you fitted directions to the very shifts that grade them. Use the ones given.": (
+                lambda x, c, d: share_explained(x, c, concept_directions(x, c))
+            ),
+            "this is the length of the prediction, not its success: it would be as high with wrong "
+            "signs.": lambda x, c, d: (c @ d).square().sum() / x.square().sum(),
+            "you averaged shares over pairs: a tiny shift would count as much as a large one. Sum "
+            "first.": average_share,
+            "this is the cosine of prediction and shifts. A cosine does not see a wrong length.": (
+                lambda x, c, d: measure(x, c @ d).mean()
+            ),
+            "a prediction that is worse than none must come out negative: do not stop at zero.": (
+                lambda x, c, d: share_explained(x, c, d).clamp(min=0)
+            ),
+            "you took the mean of the shifts off. No change must predict no shift: keep it.": (
+                lambda x, c, d: 1 - (x - c @ d).square().sum() / (x - x.mean(0)).square().sum()
+            ),
+        },
+        "1 - |shifts - changes @ directions|² / |shifts|², both summed.",
+    ),
+    "code_shift": Exercise(
+        1,
+        code_of_shift,
+        [
+            (encode, torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 2.0, 0.0]])),
+            (encode, normal(7, 10, 4), normal(8, 10, 4)),
+        ],
+        {
+            "this is the code of the difference. The encoder was trained on states, and with its "
+            "ReLU the two are not the same: encode each state first.": lambda encode, s, t: encode(
+                t - s
+            ),
+            "turned round: target minus source.": lambda encode, s, t: encode(s) - encode(t),
+            "you dropped the signs: a latent that goes off is not one that comes on.": (
+                lambda encode, s, t: (encode(t) - encode(s)).abs()
+            ),
+            "only the target's code is in it; take off the source's.": lambda encode, s, t: encode(
+                t
+            ),
+        },
+        "code of the target minus code of the source.",
+        "[pairs, latents]",
+    ),
+    "swaps": Exercise(
+        1,
+        dimensions_of_swaps,
+        [(4,), (10,), (2,)],
+        {
+            "the n columns of every change add up to zero, so they are not independent.": (
+                lambda n: n
+            ),
+            "these are the swaps, but they depend on each other: red to blue and blue to green give "
+            "red to green.": lambda n: n * (n - 1) / 2,
+            "this counts the changes, and both ways. What is asked is how many are independent.": (
+                lambda n: n * (n - 1)
+            ),
+        },
+        "try n = 2 by hand, then n = 3.",
+    ),
+    "cosine": Exercise(
+        2,
+        steering_cosine,
+        [batch(9, 2, 2), batch(8, 12, 5)],
+        {
+            "state and push must be scaled to the same size before they are added.": (
+                lambda z, g, v: measure(z + v, g).mean()
+            ),
+            "scale by the norm of the whole batch (Frobenius), not row by row: long pushes stay "
+            "long.": lambda z, g, v: measure(unit(z, 1) + unit(v, 1), g).mean(),
+            "the push must be added to the state, not compared with the goal by itself.": (
+                lambda z, g, v: measure(v, g).mean()
+            ),
+            "compare with the goal itself, not with the shift.": lambda z, g, v: measure(
+                pushed(z, v), g - z
+            ).mean(),
+            "take one cosine for each pair and then their mean.": lambda z, g, v: measure(
+                pushed(z, v).flatten(), g.flatten(), dim=0
+            ),
+            "the push is missing: this is the score of doing nothing.": lambda z, g, v: measure(
+                z, g
+            ).mean(),
+        },
+        "mean over pairs of cos(z/|Z| + v/|V|, goal).",
+    ),
 }

@@ -1,209 +1,277 @@
-"""Checks of notebook 04: the Sparse Shift Autoencoder and its conditions."""
+"""Exercises of notebook 04: the Sparse Shift Autoencoder and its conditions."""
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from math import cos, pi, sin
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ssae_kit.exercises.core import Exercise, Mistake, close, expect, number, shape
-from ssae_kit.exercises.tensors import call, diagnose, seeded
+from ssae_kit.exercises.core import Exercise
+from ssae_kit.exercises.tensors import normal
+from ssae_kit.exercises.values import Mistake, read, show
 
 
-def terms(answer: Callable[..., tuple[Tensor, Tensor]]) -> None:
-    """Error and sparsity of a batch of shifts under an affine autoencoder."""
-    x = torch.randn(9, 4, generator=seeded(1))
-    encoder, decoder = (torch.randn(*s, generator=seeded(2)) for s in ((3, 4), (4, 3)))
-    given = (encoder, torch.randn(3, generator=seeded(3)), decoder, torch.arange(4.0))
-    code = x @ encoder.T + given[1]
-    missed = (code @ decoder.T + given[3] - x).square()
-    relu = code.relu()
-    both = call(answer, x, *given)
-    if not isinstance(both, tuple | list) or len(both) != 2:
-        raise Mistake(f"return two numbers, error and sparsity; got {shape(both)}.")
-    error, sparsity = (torch.tensor(number(v), dtype=torch.float32) for v in both)
-    usual: dict[str, Tensor | None] = {
-        "the code passed a ReLU. Shifts go both ways, so the SSAE's code is affine.": relu.mean(),
-        "positive and negative entries cancel: take absolute values.": code.mean(),
-        "you summed over latents; the level bounds the *mean* of |r|.": code.abs().sum(1).mean(),
-        "these are squares. The constraint is on |r|: squares would not make codes sparse.": (
-            code.square().mean()
-        ),
-        "b_e is missing in the code.": (x @ encoder.T).abs().mean(),
-    }
-    diagnose(sparsity, code.abs().mean(), usual, "the sparsity must be the mean of |r|.")
-    usual = {
-        "you averaged over dimensions; sum over them, and average over pairs.": missed.mean(),
-        "you summed over the pairs; take their mean.": missed.sum(),
-        "b_d is missing in the reconstruction.": (code @ decoder.T - x).square().sum(1).mean(),
-    }
-    diagnose(error, missed.sum(1).mean(), usual, "the error must be the mean of |x' - x|².")
+def affine(
+    x: Tensor, encoder: Tensor, encoder_bias: Tensor, decoder: Tensor, decoder_bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Squared errors and codes of a batch of shifts under an affine autoencoder."""
+    code = x @ encoder.T + encoder_bias
+    return (code @ decoder.T + decoder_bias - x).square(), code
 
 
-def dual(answer: Callable[[float, float, float, float], float]) -> None:
+def loss_terms(
+    x: Tensor, encoder: Tensor, encoder_bias: Tensor, decoder: Tensor, decoder_bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Error and sparsity."""
+    missed, code = affine(x, encoder, encoder_bias, decoder, decoder_bias)
+    return missed.sum(1).mean(), code.abs().mean()
+
+
+def dual_step(multiplier: float, sparsity: float, level: float, rate: float) -> float:
     """One step of the multiplier."""
-    cases = ((0.5, 0.3, 0.2, 0.1), (0.5, 0.1, 0.2, 0.1), (0.01, 0.1, 0.9, 0.1))
-    for multiplier, sparsity, level, rate in cases:
-        step = rate * (sparsity - level)
-        found = number(answer(multiplier, sparsity, level, rate))
-        if close(found, max(0.0, multiplier + step)):
-            continue
-        expect(
-            not close(found, multiplier + step),
-            "it became negative: that would *reward* large codes. Stop it at zero.",
-        )
-        expect(
-            not close(found, max(0.0, multiplier - step)),
-            "turned round: while the code is *above* its level, the multiplier must grow.",
-        )
-        expect(
-            not close(found, max(0.0, step)) and not close(found, step),
-            "the multiplier starts afresh. It must remember: add the step to its last value.",
-        )
-        expect(
-            step > 0 or not close(found, multiplier),
-            "below its level the multiplier must fall: only then does it settle at the right size.",
-        )
-        raise Mistake("add rate times (sparsity - level) to the multiplier, then stop at zero.")
+    return max(0.0, multiplier + rate * (sparsity - level))
 
 
-DESIGNS = {
-    "every concept shifts alone somewhere": ("100 010 001", []),
-    "two concepts always shift together": ("1100 0010 1110 0001 0011", [0, 1]),
-    "concept 0 shifts only when 1 does": ("110 010 001 011", [0]),
-    "no concept shifts alone, but none always brings another": ("110 011 101", []),
-    "all always shift": ("111 111", [0, 1, 2]),
-}
-"""Supports, one text of zeros and ones for each pair, and the concepts that break the condition."""
+def never_without(supports: Tensor) -> Tensor:
+    """Whether concept j shifts wherever concept i does, itself included."""
+    held = supports.double()
+    return held.T @ (1 - held) == 0
 
 
-def diversity(answer: Callable[[Tensor], Iterable[int]]) -> None:
+def violators(supports: Tensor) -> set[int]:
     """Concepts that never shift without some other one."""
-    for name, (rows, wanted) in DESIGNS.items():
-        supports = torch.tensor([[digit == "1" for digit in row] for row in rows.split()])
-        value = call(answer, supports)
-        expect(value is not None, "your function returned None. Is a `return` missing?")
-        found = sorted({int(k) for k in value})
-        where = f"in a design where {name}"
-        if found == wanted:
-            continue
-        if name.startswith("no concept"):
-            raise Mistake(
-                f"you ask that every concept shift alone. That is more than needed: {where}, the "
-                "condition holds."
-            )
-        if len(found) == supports.shape[1] and not wanted:
-            raise Mistake("every concept shifts with itself: leave out j = k.")
-        if wanted == [0] and found == [0, 1]:
-            raise Mistake(f"{where}, 1 also shifts without 0: only 0 breaks the condition.")
-        if wanted == [0]:
-            raise Mistake(
-                f"{where}, you name {found}: look for a concept that never shifts *without* the "
-                "other, even if the other shifts without it."
-            )
-        raise Mistake(f"{where} the concepts {wanted} break the condition; you name {found}.")
+    return named(never_without(supports).fill_diagonal_(False))
+
+
+def named(never: Tensor) -> set[int]:
+    """Rows of a matrix that hold a true entry."""
+    return set(never.any(1).nonzero().flatten().tolist())
+
+
+def both_ways(supports: Tensor, *, either: bool) -> set[int]:
+    """Wrong violators: the condition is read without its direction."""
+    never = never_without(supports).fill_diagonal_(False)
+    return named(never | never.T if either else never & never.T)
+
+
+def neighbours(supports: Tensor) -> set[int]:
+    """Wrong violators: each concept is held against the next ones only."""
+    never = never_without(supports).fill_diagonal_(False)
+    return named(never.triu(-1).tril(1))
+
+
+def elbow(levels: Tensor, errors: Tensor, tolerance: float) -> Tensor:
+    """Smallest level whose error is the lowest, up to a tolerance."""
+    return levels[errors <= errors.min() + tolerance].min()
+
+
+NOT_A_LEVEL = "return one of the levels tried. Is it an index?"
+
+
+def chosen(answer: Callable[..., Any], levels: Tensor, errors: Tensor, tolerance: float) -> Any:
+    """Try an answer to 04.elbow; `Mistake` if it is none of the levels."""
+    value = answer(levels, errors, tolerance)
+    found = read(value, 0.0, "one of the levels")
+    if found is not None and found.size == 1 and not np.isclose(levels, found).any():
+        raise Mistake(f"{NOT_A_LEVEL} For levels = {show(levels)} you return {show(found)}.")
+    return value
+
+
+def turned_l1(angle: float, p: float) -> float:
+    """Mean L1 norm of two concepts of one size in a basis turned by an angle."""
+    return (1 - p) * (cos(angle) + sin(angle)) + 2 * p * max(cos(angle), sin(angle))
+
+
+def supports(*rows: str) -> list[tuple[Tensor]]:
+    """Cases from texts of zeros and ones, one for each pair."""
+    return [(torch.tensor([[digit == "1" for digit in row] for row in r.split()]),) for r in rows]
 
 
 LEVELS = torch.tensor([0.1, 0.15, 0.2, 0.3, 0.4])
-ELBOWS = (
-    ([0.6, 0.3, 0.06, 0.04, 0.03], 0.05),
-    ([0.7, 0.25, 0.23, 0.22, 0.21], 0.05),
-    ([0.9, 0.5, 0.3, 0.25, 0.21], 0.2),
-    ([0.7, 0.15, 0.06, 0.02, 0.12], 0.05),
-)
-"""Error at each of the levels, and the tolerance; in the last the slackest is not the lowest."""
-
-
-def elbow(answer: Callable[[Tensor, Tensor, float], float]) -> None:
-    """Smallest level whose error is the lowest, up to a tolerance."""
-    for errors, tolerance in ELBOWS:
-        error = torch.tensor(errors)
-        _elbow(number(call(answer, LEVELS, error, tolerance)), error, tolerance)
-    turn = torch.tensor([4, 0, 3, 1, 2])
-    found = number(answer(LEVELS[turn], torch.tensor(ELBOWS[1][0])[turn], 0.05))
-    expect(close(found, 0.15), "levels may come in any order: take the smallest that qualifies.")
-
-
-def _elbow(found: float, error: Tensor, tolerance: float) -> None:
-    """Raise `Mistake` unless this is the level to choose."""
-
-    def smallest(limit: Tensor) -> float:
-        return float(LEVELS[error <= limit].min())
-
-    right = smallest(error.min() + tolerance)
-    steepest = float(LEVELS[(error[:-1] - error[1:]).argmax() + 1])
-    if close(found, right):
-        return
-    usual = (
-        (
-            float(LEVELS[error.argmin()]),
-            "this is the level of the lowest error. A slack level always wins that, and identifies "
-            "nothing: take the smallest level that is nearly as good.",
-        ),
-        (0.1, "too tight: this level loses most of the shifts."),
-        (
-            smallest(error.min() + 0.05),
-            f"the tolerance is {tolerance} here: use the `tolerance` that is given.",
-        ),
-        (
-            smallest(error[-1] + tolerance),
-            "you compare with the error at the slackest level. It need not be the lowest.",
-        ),
-        (
-            steepest,
-            "the steepest fall is not yet the end of it: the error still falls after that level.",
-        ),
-    )
-    for level, message in usual:
-        expect(not close(found, level), message)
-    expect(
-        any(close(found, float(level)) for level in LEVELS),
-        f"return one of the levels tried; {found:.3g} is none of them. Is it an index?",
-    )
-    raise Mistake(
-        "compare errors with the *lowest error* plus the tolerance: what is left at the "
-        "slackest level is noise that no level removes."
-    )
-
-
-def turned(answer: Callable[[float, float], float]) -> None:
-    """Mean L1 norm of two concepts of one size in a basis turned by an angle."""
-    root = math.sqrt(2)
-    for p in (0.1, 0.3, 0.6):
-        start = number(answer(0.0, p))
-        expect(
-            not close(start, 2 - p), "p is the share in which *both* shift; you swapped the cases."
-        )
-        expect(
-            not close(start, 1.0),
-            "in the true basis a joint pair costs 2, not 1: both of its latents are active.",
-        )
-        expect(close(start, 1 + p), f"in the true basis it must be 1 + p; you give {start:.3f}.")
-        half = number(answer(math.pi / 4, p))
-        expect(
-            not close(half, 1 + p),
-            "it does not change with the angle. Turn the pairs first, then take absolute values.",
-        )
-        expect(
-            not close(half, (1 - p) * root + 2 * p)
-            and not close(half, (1 - p) * root + 2 * root * p),
-            "joint pairs: |cos a + sin a| + |cos a - sin a| is twice the larger of the two.",
-        )
-        expect(close(half, root), f"turned by 45° it must be √2 for any p; you give {half:.3f}.")
-        quarter = number(answer(math.pi / 2, p))
-        expect(
-            close(quarter, 1 + p), "turned by 90° the two latents have swapped: nothing changed."
-        )
-        for angle in (0.2, 0.7, 1.3):
-            c, s = math.cos(angle), math.sin(angle)
-            wanted = (1 - p) * (c + s) + 2 * p * max(c, s)
-            expect(close(number(answer(angle, p)), wanted), f"it is wrong at an angle of {angle}.")
-
-
+TURN = torch.tensor([4, 0, 3, 1, 2])
+NOISY = torch.tensor([0.7, 0.25, 0.23, 0.22, 0.21])
 EXERCISES = {
-    "terms": Exercise(2, terms),
-    "dual": Exercise(2, dual),
-    "diversity": Exercise(2, diversity),
-    "turned": Exercise(2, turned),
-    "elbow": Exercise(2, elbow),
+    "terms": Exercise(
+        2,
+        loss_terms,
+        [
+            (
+                torch.tensor([[1.0, 2.0], [1.0, -1.0]]),
+                torch.tensor([[1.0, 0.5], [0.0, 1.0]]),
+                torch.tensor([0.5, -1.0]),
+                torch.tensor([[1.0, 0.0], [-1.0, 1.0]]),
+                torch.tensor([0.0, 0.5]),
+            ),
+            (normal(1, 9, 4), normal(2, 3, 4), normal(3, 3), normal(4, 4, 3), torch.arange(4.0)),
+        ],
+        {
+            "the code passed a ReLU. Shifts go both ways, so the SSAE's code is affine.": (
+                lambda *w: (loss_terms(*w)[0], affine(*w)[1].relu().mean())
+            ),
+            "positive and negative entries cancel: take absolute values.": lambda *w: (
+                loss_terms(*w)[0],
+                affine(*w)[1].mean(),
+            ),
+            "you summed over latents; the level bounds the *mean* of |r|.": lambda *w: (
+                loss_terms(*w)[0],
+                affine(*w)[1].abs().sum(1).mean(),
+            ),
+            "these are squares. The constraint is on |r|: squares would not make codes sparse.": (
+                lambda *w: (loss_terms(*w)[0], affine(*w)[1].square().mean())
+            ),
+            "b_e is missing in the code.": lambda x, w, b, *d: (
+                loss_terms(x, w, b, *d)[0],
+                (x @ w.T).abs().mean(),
+            ),
+            "you averaged over dimensions; sum over them, and average over pairs.": lambda *w: (
+                affine(*w)[0].mean(),
+                loss_terms(*w)[1],
+            ),
+            "you summed over the pairs; take their mean.": lambda *w: (
+                affine(*w)[0].sum(),
+                loss_terms(*w)[1],
+            ),
+            "b_d is missing in the reconstruction.": lambda x, w, b, d, c: loss_terms(
+                x, w, b, d, 0 * c
+            ),
+            "turned round: first the error, then the sparsity.": lambda *w: loss_terms(*w)[::-1],
+        },
+        "the error must be the mean of |x' - x|², the sparsity the mean of |r|.",
+        "two numbers, error and sparsity",
+    ),
+    "dual": Exercise(
+        2,
+        dual_step,
+        [
+            (0.5, 0.3, 0.2, 0.1),
+            (0.5, 0.1, 0.2, 0.1),
+            (0.01, 0.1, 0.9, 0.1),
+            (0.98, 0.9, 0.1, 0.1),
+            (3.0, 0.9, 0.1, 0.5),
+        ],
+        {
+            "it became negative: that would *reward* large codes. Stop it at zero.": (
+                lambda m, s, level, rate: m + rate * (s - level)
+            ),
+            "turned round: while the code is *above* its level, the multiplier must grow.": (
+                lambda m, s, level, rate: dual_step(m, level, s, rate)
+            ),
+            "the multiplier starts afresh. It must remember: add the step to its last value.": (
+                lambda m, s, level, rate: dual_step(0, s, level, rate)
+            ),
+            "below its level the multiplier must fall: only then does it settle at the right size.": (
+                lambda m, s, level, rate: m + max(0.0, rate * (s - level))
+            ),
+            "the rate is missing: add rate times (sparsity - level).": (
+                lambda m, s, level, rate: dual_step(m, s, level, 1.0)
+            ),
+            "the multiplier has no upper end: as long as the code is too large it grows.": (
+                lambda m, s, level, rate: min(1.0, dual_step(m, s, level, rate))
+            ),
+        },
+        "add rate times (sparsity - level) to the multiplier, then stop at zero.",
+    ),
+    "diversity": Exercise(
+        2,
+        violators,
+        supports(
+            "100 010 001",
+            "1100 0010 1110 0001 0011",
+            "110 010 001 011",
+            "110 011 101",
+            "111 111",
+            "101 001 010 111",
+        ),
+        {
+            "you ask that every concept shift alone. That is more than needed.": lambda s: {
+                k for k in range(s.shape[1]) if not (s[s[:, k]].sum(1) == 1).any()
+            },
+            "every concept shifts with itself: leave out j = k.": lambda s: named(never_without(s)),
+            "if 0 shifts only with 1, but 1 also without 0, only 0 breaks the condition.": (
+                lambda s: both_ways(s, either=True)
+            ),
+            "look for a concept that never shifts *without* the other, even if the other shifts "
+            "without it.": lambda s: both_ways(s, either=False),
+            "hold every concept against all the others, not only against its neighbours.": neighbours,
+            "turned round: you name the concepts that do not break the condition.": lambda s: (
+                set(range(s.shape[1])) - violators(s)
+            ),
+            "you name the concepts that shift in every pair. A rarer one can break the condition: "
+            "if it never shifts without another.": lambda s: set(
+                s.all(0).nonzero().flatten().tolist()
+            ),
+        },
+        "name the concepts that never shift without some other one.",
+        "a list of the concepts that break the condition",
+    ),
+    "turned": Exercise(
+        2,
+        turned_l1,
+        [(a, p) for a in (0.0, 0.2, 0.7, pi / 4, 1.3, pi / 2) for p in (0.1, 0.3, 0.6)],
+        {
+            "p is the share in which *both* shift; you swapped the cases.": lambda a, p: turned_l1(
+                a, 1 - p
+            ),
+            "in the true basis a joint pair costs 2, not 1: both of its latents are active.": (
+                lambda a, p: cos(a) + sin(a)
+            ),
+            "it does not change with the angle. Turn the pairs first, then take absolute values.": (
+                lambda a, p: 1 + p
+            ),
+            "joint pairs: |cos a + sin a| + |cos a - sin a| is twice the larger of the two.": (
+                lambda a, p: (1 - p) * (cos(a) + sin(a)) + 2 * p
+            ),
+            "turned by 90° the two latents have swapped: nothing changed.": lambda a, p: (
+                (1 - p) * (cos(a) + sin(a)) + 2 * p * cos(a)
+            ),
+        },
+        "weigh the L1 norms of a turned single and a turned joint pair by 1 - p and p.",
+    ),
+    "elbow": Exercise(
+        2,
+        elbow,
+        [
+            (LEVELS, torch.tensor([0.6, 0.3, 0.06, 0.04, 0.03]), 0.05),
+            (LEVELS, NOISY, 0.05),
+            (LEVELS, torch.tensor([0.9, 0.5, 0.3, 0.25, 0.21]), 0.2),
+            (LEVELS, torch.tensor([0.7, 0.15, 0.06, 0.02, 0.12]), 0.05),
+            (LEVELS, torch.tensor([1.0, 0.75, 0.5, 0.25, 0.25]), 0.25),  # exact in float32
+            (LEVELS[TURN], NOISY[TURN], 0.05),
+        ],
+        {
+            "this is the level of the lowest error. A slack level always wins that, and identifies "
+            "nothing: take the smallest level that is nearly as good.": lambda v, e, t: v[
+                e.argmin()
+            ],
+            NOT_A_LEVEL: lambda v, e, t: int((v == elbow(v, e, t)).nonzero()[0]),
+            "too tight: this level loses most of the shifts.": lambda v, e, t: v.min(),
+            "the tolerance is 0.2 in one case: use the `tolerance` that is given.": (
+                lambda v, e, t: elbow(v, e, 0.05)
+            ),
+            "you compare with the error at the slackest level. It need not be the lowest.": (
+                lambda v, e, t: v[e <= e[v.argmax()] + t].min()
+            ),
+            "the steepest fall is not yet the end of it: the error still falls after that level.": (
+                lambda v, e, t: v[(e[:-1] - e[1:]).argmax() + 1]
+            ),
+            "levels may come in any order: take the smallest that qualifies.": lambda v, e, t: v[
+                (e <= e.min() + t).nonzero()[0, 0]
+            ],
+            "compare with the *lowest error* plus the tolerance, not with the tolerance alone.": (
+                lambda v, e, t: v[e <= t].min()
+            ),
+            "an error of exactly the lowest plus the tolerance is good enough: use <=.": (
+                lambda v, e, t: v[e < e.min() + t].min()
+            ),
+            "the tolerance is a difference between errors, not a share of the lowest one.": (
+                lambda v, e, t: elbow(v, e, t * e.min())
+            ),
+        },
+        "compare errors with the *lowest error* plus the tolerance: what is left at the slackest "
+        "level is noise that no level removes.",
+        "one of the levels",
+        chosen,
+    ),
 }

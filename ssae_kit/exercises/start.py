@@ -1,74 +1,84 @@
-"""Checks of notebook 00. They need no torch: vectors are lists of numbers here."""
+"""Exercises of notebook 00. They need no torch: vectors are lists of numbers here."""
 
 import math
-from collections.abc import Callable, Sequence
 
-from ssae_kit.exercises.core import Exercise, Mistake, close, expect, number, shape
+from ssae_kit.exercises.core import Exercise
 
 Vector = list[float]
-CASES = (
+
+
+def shift(source: Vector, target: Vector) -> Vector:
+    """Target minus source, entry by entry."""
+    return [after - before for before, after in zip(source, target, strict=True)]
+
+
+def dot(first: Vector, second: Vector) -> float:
+    """Sum of products."""
+    return sum(a * b for a, b in zip(first, second, strict=True))
+
+
+def cosine(first: Vector, second: Vector) -> float:
+    """Dot product over both lengths."""
+    return dot(first, second) / (math.hypot(*first) * math.hypot(*second))
+
+
+# No accident in them: nothing is symmetric, of length 1 or orthogonal.
+CASES = [
     ([1.0, 2.0, -3.0], [0.5, -1.0, 4.0]),
     ([2.0, 0.0], [-1.0, -3.0]),
     ([0.3, 0.4, 0.5, 0.6], [4.0, 3.0, 2.0, -1.0]),
-)
-"""Pairs of vectors with no accident in them: nothing is symmetric, of length 1 or orthogonal."""
-
-
-def shift(answer: Callable[[Vector, Vector], Sequence[float]]) -> None:
-    """Target minus source, entry by entry."""
-    for source, target in CASES:
-        found = _vector(answer(list(source), list(target)), len(source))
-        pairs = list(zip(source, target, strict=True))
-        expect(
-            not _equal(found, [s - t for s, t in pairs]),
-            "the sign is turned round: a shift is the target minus the source.",
-        )
-        expect(
-            not _equal(found, [abs(t - s) for s, t in pairs]),
-            "you dropped the signs. A shift has a direction: up and down are not the same.",
-        )
-        expect(
-            not _equal(found, [t + s for s, t in pairs]),
-            "you added the two. What changed is their difference.",
-        )
-        expect(_equal(found, [t - s for s, t in pairs]), "entry i must be target[i] - source[i].")
-
-
-def cosine(answer: Callable[[Vector, Vector], float]) -> None:
-    """Dot product over both lengths."""
-    for first, second in CASES:
-        dot = sum(a * b for a, b in zip(first, second, strict=True))
-        lengths = math.hypot(*first), math.hypot(*second)
-        wanted = dot / (lengths[0] * lengths[1])
-        found = number(answer(list(first), list(second)))
-        expect(
-            not close(found, dot),
-            "this is the dot product. Divide it by the lengths of both vectors.",
-        )
-        expect(
-            not any(close(found, dot / length) for length in lengths),
-            "you divided by the length of one vector only.",
-        )
-        expect(
-            not close(found, dot / (lengths[0] * lengths[1]) ** 2),
-            "you divided by squared lengths. The length is the square root of the sum of squares.",
-        )
-        expect(
-            not close(found, abs(wanted)) or close(found, wanted),
-            "you dropped the sign: opposite vectors have the cosine -1.",
-        )
-        expect(close(found, wanted), "it must be the dot product over the product of both lengths.")
-
-
-def _vector(value: object, size: int) -> Vector:
-    expect(value is not None, "your function returned None. Is a `return` missing?")
-    if not isinstance(value, Sequence) or len(value) != size:
-        raise Mistake(f"your function must return a list of {size} numbers; got {shape(value)}.")
-    return [number(entry, "each entry") for entry in value]
-
-
-def _equal(first: Vector, second: Vector) -> bool:
-    return all(close(a, b) for a, b in zip(first, second, strict=True))
-
-
-EXERCISES = {"shift": Exercise(1, shift), "cosine": Exercise(1, cosine)}
+]
+EXERCISES = {
+    "shift": Exercise(
+        1,
+        shift,
+        CASES,
+        {
+            "the sign is turned round: a shift is the target minus the source.": lambda s, t: shift(
+                t, s
+            ),
+            "you dropped the signs. A shift has a direction: up and down are not the same.": (
+                lambda s, t: [abs(x) for x in shift(s, t)]
+            ),
+            "you added the two. What changed is their difference.": lambda s, t: [
+                a + b for a, b in zip(s, t, strict=True)
+            ],
+            "this is the target alone: take the source off.": lambda s, t: t,
+            "one entry for each entry of the vectors, not their sum: a list of numbers.": (
+                lambda s, t: sum(shift(s, t))
+            ),
+        },
+        "entry i must be target[i] - source[i].",
+        "a list of numbers",
+    ),
+    "cosine": Exercise(
+        1,
+        cosine,
+        CASES,
+        {
+            "this is the dot product. Divide it by the lengths of both vectors.": dot,
+            "you divided by the length of one vector only, the first.": lambda a, b: (
+                dot(a, b) / math.hypot(*a)
+            ),
+            "you divided by the length of one vector only, the second.": lambda a, b: (
+                dot(a, b) / math.hypot(*b)
+            ),
+            "you divided by squared lengths. The length is the square root of the sum of squares.": (
+                lambda a, b: dot(a, b) / (dot(a, a) * dot(b, b))
+            ),
+            "you dropped the sign: opposite vectors have the cosine -1.": lambda a, b: abs(
+                cosine(a, b)
+            ),
+            "you added the lengths. Divide by their product.": lambda a, b: (
+                dot(a, b) / (math.hypot(*a) + math.hypot(*b))
+            ),
+            "divide by the lengths, not by the number of entries.": lambda a, b: dot(a, b) / len(a),
+            "these are sums of absolute values. The length is the root of the sum of squares.": (
+                lambda a, b: dot(a, b) / (sum(map(abs, a)) * sum(map(abs, b)))
+            ),
+            "this is a distance, 1 minus the cosine.": lambda a, b: 1 - cosine(a, b),
+            "this is the angle; its cosine is asked for.": lambda a, b: math.acos(cosine(a, b)),
+        },
+        "it must be the dot product over the product of both lengths.",
+    ),
+}

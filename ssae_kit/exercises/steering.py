@@ -1,153 +1,228 @@
-"""Checks of notebook 06: steering, and its effects and side effects."""
+"""Exercises of notebook 06: steering, and its effects and side effects."""
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssae_kit.exercises.core import Exercise, Mistake, close, expect, number, shape
-from ssae_kit.exercises.tensors import call, diagnose, same, seeded, tensor
+from ssae_kit.exercises.core import Exercise
+from ssae_kit.exercises.tensors import normal
+from ssae_kit.exercises.values import Mistake, kind, read, show
 
 
-def means(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
+def mean_shifts(shifts: Tensor, changes: Tensor) -> Tensor:
     """Mean shift of the pairs in which a concept changes, signed by its change."""
-    changes = torch.tensor([[1, 0], [-1, 0], [0, 1], [1, -1], [-1, 0], [0, 1.0]])
-    shifts = torch.randn(6, 3, generator=seeded(1))
-    total, times = changes.T @ shifts, changes.abs().sum(0)[:, None]
-    found = tensor(call(answer, shifts, changes), (2, 3), "[concepts, d_model]")
-    usual: dict[str, Tensor | None] = {
-        "forward and backward changes cancel: turn the shifts of backward changes round first.": (
-            changes.abs().T @ shifts / times
-        ),
-        "divide by the pairs in which the concept changes, not by all pairs.": total / 6,
-        "divide by how often the concept changed: this is a sum.": total,
-        "you divided by the sum of signed changes, which is not how often it changed.": (
-            total / changes.sum(0)[:, None]
-        ),
-        "backward changes are left out: they tell as much, with the sign turned.": (
-            (changes > 0).float().T @ shifts / (changes > 0).sum(0)[:, None]
-        ),
-    }
-    diagnose(found, total / times, usual, "for each concept, the mean of change × shift.")
+    return changes.T @ shifts / changes.abs().sum(0)[:, None]
 
 
-def hook(answer: Callable[[Tensor], Callable[..., Any]]) -> None:
+Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Any]
+
+
+def adding_hook(vectors: Tensor) -> Hook:
     """Forward hook that adds one vector per prompt to the last token."""
-    block = nn.Identity()
-    inputs = torch.randn(3, 5, 4, generator=seeded(2))
-    vectors = torch.randn(3, 4, generator=seeded(3))
-    made = answer(vectors.clone())
-    expect(callable(made), f"return a function (module, inputs, output); got {shape(made)}.")
-    _returns_new_states(made, block, inputs)
-    handle = block.register_forward_hook(made)
-    found = tensor(block(inputs), (3, 5, 4), "[prompts, tokens, d_model]")
-    handle.remove()
-    last, first, shared = (torch.zeros(3, 5, 4) for _ in range(3))
-    last[:, -1], first[:, 0], shared[:, -1] = vectors, vectors, vectors[:1]
-    only = inputs.clone()
-    only[:, -1] = vectors
-    usual: dict[str, Tensor | None] = {
-        "the vector is added at every token; the task is the last one only.": (
-            inputs + vectors[:, None]
-        ),
-        "it is added at the first token, not the last.": inputs + first,
-        "the state is replaced. Add to it, or what the sentence said is gone.": only,
-        "the vector is taken off, not added.": inputs - last,
-        "nothing changed.": inputs,
-        "every prompt got the first prompt's vector.": inputs + shared,
-    }
-    right = "states must change by the prompt's vector at the last token."
-    diagnose(found, inputs + last, usual, right)
+    return hook(lambda output, inputs: added(output, vectors, -1))
 
 
-def _returns_new_states(made: Callable[..., Any], block: nn.Module, inputs: Tensor) -> None:
-    """Raise `Mistake` if a hook returns nothing, or writes into the output it was given."""
-    output = inputs.clone()
-    returned = made(block, (inputs.clone(),), output)
-    if returned is None:
-        in_place = "" if same(output, inputs) else " (yours changed the output in place)"
-        raise Mistake(f"a hook that returns None has no effect: return the new states{in_place}.")
-    expect(
-        torch.equal(output, inputs),
-        "the output was changed in place. It may be needed elsewhere: work on a clone.",
-    )
+def hook(change: Callable[[Tensor, Tensor], Any]) -> Hook:
+    """Make a hook from what it does with the block's output and input."""
+    return lambda module, inputs, output: change(output, inputs[0])
 
 
-def isolate(answer: Callable[[Tensor, Tensor], tuple[float, float]]) -> None:
+def added(states: Tensor, vectors: Tensor | float, token: int, keep: float = 1.0) -> Tensor:
+    """States with something added at one token, where `keep` of the old state is kept."""
+    new = states.clone()
+    new[:, token] = keep * new[:, token] + vectors
+    return new
+
+
+SILENT = "a hook that returns None has no effect: return the new states."
+NO_HOOK = "return a function (module, inputs, output)."
+
+
+def hooked(answer: Callable[..., Any], vectors: Tensor, inputs: Tensor, output: Tensor) -> Any:
+    """Try an answer to 06.hook on a block's input and output; `Mistake` if it is no hook."""
+    made = answer(vectors)
+    if made is None or not callable(made):
+        raise Mistake(f"{NO_HOOK} Got {kind(made)}.")
+    before = output.clone()
+    new = made(nn.Identity(), (inputs,), output)
+    if new is None:
+        changed = " Yours changed the output in place." * (not torch.equal(before, output))
+        raise Mistake(SILENT + changed)
+    return new
+
+
+def effect_and_side_effect(changed: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Effect on the target and mean change elsewhere; NaN where a text says nothing."""
-    nan = float("nan")
-    changed = torch.tensor(
-        [[1.0, 0.0, 0.5], [0.2, 0.8, nan], [0.1, nan, 0.3], [nan, 0.4, 0.9], [nan, 0.6, 0.2]]
-    )
-    targets = torch.tensor([0, 1, 2, 2, 0])
-    at = torch.nn.functional.one_hot(targets, 3).bool()
-    both = answer(changed.clone(), targets.clone())
-    if not isinstance(both, tuple | list | Tensor) or len(both) != 2:
-        raise Mistake(f"return two numbers, effect and side effect; got {shape(both)}.")
-    effect, side = number(both[0], "the effect"), number(both[1], "the side effect")
-    wanted_effect, wanted_side = changed[at].nanmean(), changed[~at].nanmean()
-    expect(
-        not (close(effect, float(wanted_side)) and close(side, float(wanted_effect))),
-        "turned round: first the effect, then the side effect.",
-    )
-    expect(
-        side == side,
-        "a NaN spread: where a text says nothing about a concept there is nothing to count.",
-    )
-    expect(effect == effect, "a text may say nothing about its own target: leave its NaN out.")
-    expect(
-        not close(effect, float(changed.nan_to_num(0.0)[at].mean())),
-        "where a text says nothing about its target you counted 'unchanged'. Leave it out.",
-    )
-    expect(close(effect, float(wanted_effect)), "the effect: mean of `changed` at each own target.")
-    expect(
-        not close(side, float(changed.nanmean())),
-        "the target itself is among the concepts you call 'elsewhere': a strong effect would look "
-        "like a side effect.",
-    )
-    expect(
-        not close(side, float(changed.nan_to_num(0.0)[~at].mean())),
-        "where a text says nothing you counted 'unchanged': that hides side effects. Leave it out.",
-    )
-    expect(close(side, float(wanted_side)), "the side effect: mean of `changed` off the target.")
+    at = own(changed, targets)
+    return changed[at].nanmean(), changed[~at].nanmean()
 
 
-def strength(answer: Callable[[list[float], list[float]], float]) -> None:
+def own(changed: Tensor, targets: Tensor) -> Tensor:
+    """Where a prompt's own target stands."""
+    return nn.functional.one_hot(targets, changed.shape[1]).bool()
+
+
+def side(changed: Tensor, targets: Tensor) -> Tensor:
+    """Mean change elsewhere."""
+    return effect_and_side_effect(changed, targets)[1]
+
+
+def choose_strength(strengths: list[float], balances: list[float]) -> float:
     """Smallest strength whose balance comes within 0.05 of the best."""
-    for strengths, balances in (
-        ([0.0, 0.5, 1.0, 1.5, 2.0, 3.0], [-0.01, 0.3, 0.655, 0.69, 0.70, 0.2]),
-        ([0.0, 1.0, 2.0, 4.0], [0.0, 0.5, 0.93, 0.95]),
-        ([1.0, 2.0, 3.0, 4.0], [0.44, 0.48, 0.50, 0.10]),
-        ([1.0, 2.0, 3.0, 4.0], [0.16, 0.19, 0.20, 0.10]),
-    ):
-        found = number(answer(list(strengths), list(balances)))
-        best = max(balances)
-        right = next(s for s, b in zip(strengths, balances, strict=True) if b >= best - 0.05)
-        expect(
-            not close(found, strengths[balances.index(best)]),
-            "this is the strength of the best balance. A smaller one that is nearly as good "
-            "disturbs less.",
-        )
-        expect(
-            found in strengths,
-            f"return a strength; {found:g} is none of them. Is it an index, or a balance?",
-        )
-        expect(not close(found, strengths[-1]), "the strongest push is not asked for.")
-        expect(
-            found >= right,
-            f"the balance at strength {found:g} is more than 0.05 below the best ({best:g}).",
-        )
-        expect(
-            close(found, right),
-            f"with balances {balances} a smaller strength than {found:g} comes within 0.05 of the "
-            "best as well. Within 0.05 is a difference, not a share.",
-        )
+    return first(strengths, balances, max(balances) - 0.05)
 
 
+def first(strengths: list[float], balances: list[float], bar: float) -> float:
+    """First strength whose balance reaches a bar."""
+    return next(s for s, b in zip(strengths, balances, strict=True) if b >= bar)
+
+
+NOT_A_STRENGTH = "return one of the strengths. Is it an index, or a balance?"
+
+
+def chosen(answer: Callable[..., Any], strengths: list[float], balances: list[float]) -> Any:
+    """Try an answer to 06.strength; `Mistake` if it is none of the strengths."""
+    value = answer(strengths, balances)
+    found = read(value, 0.0, "one of the strengths")
+    if found is not None and found.size == 1 and not np.isclose(strengths, found).any():
+        given = f"strengths = {show(strengths)}, balances = {show(balances)}"
+        raise Mistake(f"{NOT_A_STRENGTH} For {given} you return {show(found)}.")
+    return value
+
+
+NAN = float("nan")
+CHANGED = torch.tensor(
+    [[1.0, 0.0, 0.5], [0.2, 0.8, NAN], [0.1, NAN, 0.3], [NAN, 0.4, 0.9], [NAN, 0.6, 0.2]]
+)
 EXERCISES = {
-    "means": Exercise(2, means),
-    "strength": Exercise(1, strength),
-    "isolate": Exercise(2, isolate),
-    "hook": Exercise(2, hook),
+    "means": Exercise(
+        2,
+        mean_shifts,
+        [
+            (torch.tensor([[2.0], [-4.0], [1.0]]), torch.tensor([[1.0], [-1.0], [0.0]])),
+            (
+                normal(1, 6, 3),
+                torch.tensor([[1, 0], [-1, 0], [0, 1], [1, -1], [-1, 0], [0, 1.0]]),
+            ),
+        ],
+        {
+            "forward and backward changes cancel: turn the shifts of backward changes round first.": (
+                lambda x, c: mean_shifts(x, c.abs())
+            ),
+            "divide by the pairs in which the concept changes, not by all pairs.": lambda x, c: (
+                c.T @ x / len(x)
+            ),
+            "divide by how often the concept changed: this is a sum.": lambda x, c: c.T @ x,
+            "you divided by the sum of signed changes, which is not how often it changed.": (
+                lambda x, c: c.T @ x / c.sum(0)[:, None]
+            ),
+            "backward changes are left out: they tell as much, with the sign turned.": (
+                lambda x, c: mean_shifts(x, c.clamp(min=0))
+            ),
+        },
+        "for each concept, the mean of change × shift.",
+        "[concepts, d_model]",
+    ),
+    "strength": Exercise(
+        1,
+        choose_strength,
+        [
+            ([0.0, 0.5, 1.0, 1.5, 2.0, 3.0], [-0.01, 0.3, 0.655, 0.69, 0.70, 0.2]),
+            ([0.0, 1.0, 2.0, 4.0], [0.0, 0.5, 0.93, 0.95]),
+            ([1.0, 2.0, 3.0, 4.0], [0.44, 0.48, 0.50, 0.10]),
+            ([1.0, 2.0, 3.0, 4.0], [0.16, 0.19, 0.20, 0.10]),
+        ],
+        {
+            "this is the strength of the best balance. A smaller one that is nearly as good disturbs "
+            "less.": lambda s, b: s[b.index(max(b))],
+            NOT_A_STRENGTH: lambda s, b: s.index(choose_strength(s, b)),
+            "the strongest push is not asked for.": lambda s, b: s[-1],
+            "this is the first strength that has an effect, but its balance is more than 0.05 below "
+            "the best.": lambda s, b: first(s, b, 1e-9),
+            "within 0.05 is a difference, not a share.": lambda s, b: first(s, b, 0.9 * max(b)),
+            "within 0.05 is a difference, not a share: 5% below the best is another bar.": (
+                lambda s, b: first(s, b, 0.95 * max(b))
+            ),
+            "a smaller strength than yours comes within 0.05 of the best as well.": (
+                lambda s, b: first(s, b, max(b) - 0.04)
+            ),
+            "the balance at this strength is more than 0.05 below the best.": lambda s, b: first(
+                s, b, max(b) - 0.1
+            ),
+        },
+        "the smallest strength whose balance is at most 0.05 below the best.",
+        "one of the strengths",
+        chosen,
+    ),
+    "isolate": Exercise(
+        2,
+        effect_and_side_effect,
+        [(CHANGED, torch.tensor([0, 1, 2, 2, 0])), (CHANGED[:2], torch.tensor([1, 0]))],
+        {
+            "turned round: first the effect, then the side effect.": lambda c, t: (
+                effect_and_side_effect(c, t)[::-1]
+            ),
+            "a NaN spread: where a text says nothing about a concept there is nothing to count.": (
+                lambda c, t: (c[own(c, t)].nanmean(), c[~own(c, t)].mean())
+            ),
+            "a text may say nothing about its own target: leave its NaN out.": lambda c, t: (
+                c[own(c, t)].mean(),
+                side(c, t),
+            ),
+            "where a text says nothing about its target you counted 'unchanged'. Leave it out.": (
+                lambda c, t: (c[own(c, t)].nan_to_num(0).mean(), side(c, t))
+            ),
+            "the target itself is among the concepts you call 'elsewhere': a strong effect would "
+            "look like a side effect.": lambda c, t: (c[own(c, t)].nanmean(), c.nanmean()),
+            "where a text says nothing you counted 'unchanged': that hides side effects. Leave it "
+            "out.": lambda c, t: (c[own(c, t)].nanmean(), c[~own(c, t)].nan_to_num(0).mean()),
+            "the effect is the mean of `changed` at each own target only.": lambda c, t: (
+                c.nanmean(),
+                side(c, t),
+            ),
+        },
+        "the effect: mean of `changed` at each own target. The side effect: its mean off the target.",
+        "two numbers, effect and side effect",
+    ),
+    "hook": Exercise(
+        2,
+        adding_hook,
+        [
+            (
+                torch.tensor([[1.0, 2.0]]),
+                torch.tensor([[[9.0, 8.0], [7.0, 6.0]]]),
+                torch.tensor([[[0.5, 0.0], [0.0, 3.0]]]),
+            ),
+            (normal(3, 3, 4), normal(4, 3, 5, 4), normal(2, 3, 5, 4)),
+        ],
+        {
+            "the vector is added at every token; the task is the last one only.": lambda v: hook(
+                lambda output, _: output + v[:, None]
+            ),
+            "it is added at the first token, not the last.": lambda v: hook(
+                lambda output, _: added(output, v, 0)
+            ),
+            "the state is replaced. Add to it, or what the sentence said is gone.": lambda v: hook(
+                lambda output, _: added(output, v, -1, keep=0)
+            ),
+            "the vector is taken off, not added.": lambda v: hook(
+                lambda output, _: added(output, -v, -1)
+            ),
+            "nothing changed.": lambda v: hook(lambda output, _: output),
+            "every prompt got the first prompt's vector.": lambda v: hook(
+                lambda output, _: added(output, v[:1], -1)
+            ),
+            "you changed what goes into the block. A hook changes its `output`.": lambda v: hook(
+                lambda _, inputs: added(inputs, v, -1)
+            ),
+            SILENT: lambda v: hook(lambda output, _: None),
+            NO_HOOK: lambda v: v,
+        },
+        "states must change by the prompt's vector at the last token.",
+        "the new states [prompts, tokens, d_model]",
+        hooked,
+    ),
 }

@@ -1,172 +1,332 @@
-"""Checks of notebook 01: the toy model and its geometry."""
+"""Exercises of notebook 01: the toy model and its geometry."""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from ssae_kit.exercises.core import Exercise, close, expect, number
-from ssae_kit.exercises.tensors import call, diagnose, same, seeded, tensor
+from ssae_kit.exercises.core import Exercise
+from ssae_kit.exercises.tensors import normal
+from ssae_kit.exercises.values import Mistake, kind, read
 
 
-def sample(answer: Callable[..., Tensor]) -> None:
+def sample(density: float, n_samples: int, n_features: int, generator: Generator) -> Tensor:
     """Features that are absent, or present with a value between 0 and 1."""
-    density, size = 0.2, (2000, 5)
-    found = tensor(answer(density, *size, seeded(1)), size, "[samples, features]")
-    again = tensor(answer(density, *size, seeded(1)), size, "[samples, features]")
-    present = found != 0
-    share = present.double().mean().item()
-    error = 5 * math.sqrt(density * (1 - density) / found.numel())  # five standard errors
-    expect(
-        abs(share - (1 - density)) > error,
-        f"features are present in {share:.0%} of the cases, which is 1 - p: the comparison is "
-        "turned round.",
-    )
-    expect(
-        torch.equal(found, again),
-        "two generators with the same seed gave different samples: draw from the `generator`.",
-    )
-    expect(
-        (present.double().mean(1) > 0).double().mean() > 1 - 2 * (1 - density) ** 5
-        and not (present == present[:, :1]).all(),
-        "all features of a sample come and go together. Draw presence for each feature.",
-    )
-    expect(
-        abs(share - density) <= error,
-        f"with p = {density} a share of {share:.2f} of the features is present.",
-    )
-    _values(found[present])
+    values, chance = draw(n_samples, n_features, generator)
+    return values * (chance < density)
 
 
-def _values(values: Tensor) -> None:
-    """Raise `Mistake` unless present features are uniform between 0 and 1."""
-    expect(
-        not (values == 1).all(), "present features are all 1. Their values vary between 0 and 1."
-    )
-    expect(
-        values.min() >= 0 and values.max() <= 1,
-        f"values must lie between 0 and 1; yours reach from {values.min():.1f} to {values.max():.1f}.",
-    )
-    expect(
-        abs(values.mean().item() - 0.5) < 5 * math.sqrt(1 / 12 / len(values)),
-        f"present values must be uniform, with mean 0.5; yours have {values.mean():.2f}. Were "
-        "presence and value drawn from the same numbers?",
-    )
-    spread = 5 * math.sqrt(1 / 180 / len(values))  # five standard errors of the variance
-    expect(
-        abs(values.var().item() - 1 / 12) < spread,
-        f"present values must fill 0 to 1 evenly, with variance 1/12; yours have {values.var():.3f}.",
-    )
+def draw(n: int, k: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
+    """Two independent sets of numbers between 0 and 1."""
+    return torch.rand(n, k, generator=generator), torch.rand(n, k, generator=generator)
 
 
-def loss(answer: Callable[..., Tensor]) -> None:
-    """The toy model's loss, from x, W, b and the importance of each feature."""
-    x = torch.rand(7, 5, generator=seeded(2))
-    weight = torch.randn(2, 5, generator=seeded(3))
-    bias = 0.3 * torch.randn(5, generator=seeded(4))
-    importance = 0.5 ** torch.arange(5.0)
-    read = x @ weight.T @ weight
-    error = ((read + bias).relu() - x).square()
-    linear, without_bias = (read + bias - x).square(), (read.relu() - x).square()
-    wanted = (error * importance).sum(1).mean()
-    found = torch.tensor(number(call(answer, x, weight, bias, importance)))
-    usual: dict[str, Tensor | None] = {
-        "the ReLU is missing: without it the model is linear.": (linear * importance).sum(1).mean(),
-        "the bias is missing.": (without_bias * importance).sum(1).mean(),
-        "the bias must be added before the ReLU.": (
-            ((read.relu() + bias - x).square() * importance).sum(1).mean()
+def exactly(p: float, n: int, k: int, g: Generator) -> Tensor:
+    """A wrong sample: the same number of features is present in each row."""
+    values, chance = draw(n, k, g)
+    return values * (chance.argsort(1) < round(p * k))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What an answer drew: one sample, and whether it follows its generator."""
+
+    density: float
+    x: Tensor
+    repeats: bool
+    """The same seed gave the same sample."""
+    varies: bool
+    """Another seed, and a second call with one generator, gave another sample."""
+
+    @property
+    def present(self) -> Tensor:
+        """Which features are present."""
+        return self.x != 0
+
+    @property
+    def values(self) -> Tensor:
+        """Values of those present."""
+        return self.x[self.present]
+
+    @property
+    def share(self) -> float:
+        """Share that is present."""
+        return float(self.present.double().mean())
+
+    def near(self, share: float) -> bool:
+        """Whether the share that is present is this, up to five standard errors."""
+        error = math.sqrt(self.density * (1 - self.density) / self.x.numel())
+        return abs(self.share - share) <= 5 * error
+
+    def value_per_sample(self) -> bool:
+        """Whether the features of a sample share one value."""
+        lowest = self.x.where(self.present, 2).amin(1)
+        return bool((self.x.amax(1) - lowest).clamp(min=0).max() == 0)
+
+    def words(self) -> str:
+        """What was drawn, in numbers."""
+        v = self.values if self.present.any() else torch.zeros(1)
+        return (
+            f"Of {list(self.x.shape)} numbers with density = {self.density}, {self.share:.0%} are "
+            f"present; their values reach from {v.min():.2f} to {v.max():.2f}, with mean "
+            f"{v.mean():.2f} and variance {v.var(correction=0):.3f}."
+        )
+
+
+def drawn(answer: Callable[..., Any], density: float, n_samples: int, n_features: int) -> bool:
+    """Try an answer to 01.sample; `Mistake` if what it draws has not a property."""
+
+    def one(generator: Generator) -> Tensor:
+        size = (n_samples, n_features)
+        found = read(answer(density, *size, generator), np.zeros(size), "[samples, features]")
+        if found is None or found.shape != size:
+            got = kind(found) if found is not None else "None: is a `return` missing?"
+            raise Mistake(
+                f"your function must return [samples, features] of shape {list(size)}; got {got}."
+            )
+        return torch.from_numpy(found.copy())
+
+    first, again, other = (torch.Generator().manual_seed(seed) for seed in (1, 1, 2))
+    x = one(first)
+    repeats = torch.equal(x, one(again))
+    result = Drawn(density, x, repeats, not any(torch.equal(x, one(g)) for g in (other, first)))
+    for sentence, (holds, _) in SAMPLE.items():
+        if not holds(result):
+            raise Mistake(f"{sentence} {result.words()}")
+    return True
+
+
+Property = tuple[Callable[[Drawn], bool], Callable[..., Any]]
+SAMPLE: dict[str, Property] = {
+    "the comparison is turned round: features are present with probability 1 - p.": (
+        lambda d: not d.near(1 - d.density),
+        lambda p, n, k, g: sample(1 - p, n, k, g),
+    ),
+    "two generators with the same seed gave different samples: draw from the `generator`.": (
+        lambda d: d.repeats,
+        lambda p, n, k, g: sample(p, n, k, torch.default_generator),
+    ),
+    "generators with different seeds, or one used twice, gave the same sample: draw from the "
+    "`generator` that is given, not from one of your own.": (
+        lambda d: d.varies,
+        lambda p, n, k, g: sample(p, n, k, torch.Generator().manual_seed(0)),
+    ),
+    "all features of a sample come and go together. Draw presence for each feature.": (
+        lambda d: not (d.present == d.present[:, :1]).all(),
+        lambda p, n, k, g: torch.rand(n, k, generator=g) * (torch.rand(n, 1, generator=g) < p),
+    ),
+    # Counts vary by k p (1 - p); half of it is far more than five standard errors away.
+    "every sample has as many features present. Each is present by its own chance: sometimes none "
+    "is, sometimes all are.": (
+        lambda d: (
+            d.present.sum(1).double().var().item()
+            > 0.5 * d.x.shape[1] * d.density * (1 - d.density)
         ),
-        "the importance is missing.": error.sum(1).mean(),
-        "the importance got squared: it weighs the squared error, not the error.": (
-            (error * importance**2).sum(1).mean()
-        ),
-        "you averaged over features. Sum over features; average over samples only.": (
-            (error * importance).mean()
-        ),
-        "you summed over the samples; take their mean.": (error * importance).sum(),
-    }
-    diagnose(found, wanted, usual, "it is not the mean over x of sum_i I_i (x_i - x'_i)².")
-    weight.requires_grad_()
-    value = answer(x, weight, bias, importance)
-    expect(value.requires_grad, "no gradient reaches W: stay in torch until the end.")
+        exactly,
+    ),
+    "the share of features that are present is not p.": (
+        lambda d: d.near(d.density),
+        lambda p, n, k, g: sample(p / 2, n, k, g),
+    ),
+    "present features are all 1. Their values vary between 0 and 1.": (
+        lambda d: not (d.values == 1).all(),
+        lambda p, n, k, g: (torch.rand(n, k, generator=g) < p).float(),
+    ),
+    "values must lie between 0 and 1.": (
+        lambda d: bool(d.values.min() >= 0 and d.values.max() <= 1),
+        lambda p, n, k, g: torch.randn(n, k, generator=g) * (torch.rand(n, k, generator=g) < p),
+    ),
+    # Five standard errors of the mean, and of the variance, of uniform numbers.
+    "present values must be uniform, with mean 0.5. Were presence and value drawn from the same "
+    "numbers?": (
+        lambda d: abs(d.values.mean().item() - 0.5) < 5 * math.sqrt(1 / 12 / len(d.values)),
+        lambda p, n, k, g: (lambda v: v * (v < p))(torch.rand(n, k, generator=g)),
+    ),
+    "present values must fill 0 to 1 evenly, with variance 1/12 = 0.083.": (
+        lambda d: abs(d.values.var().item() - 1 / 12) < 5 * math.sqrt(1 / 180 / len(d.values)),
+        lambda p, n, k, g: 0.5 * (torch.rand(n, k, generator=g) < p),
+    ),
+    "the features of a sample share one value. Draw a value for each.": (
+        lambda d: not d.value_per_sample(),
+        lambda p, n, k, g: torch.rand(n, 1, generator=g) * (torch.rand(n, k, generator=g) < p),
+    ),
+}
+"""What must hold of a sample, in the order in which it is tried, and who breaks it."""
 
 
-def even(answer: Callable[[int, int], float]) -> None:
+def loss(x: Tensor, weight: Tensor, bias: Tensor, importance: Tensor) -> Tensor:
+    """The toy model's loss."""
+    return (importance * (reading(x, weight, bias) - x).square()).sum(1).mean()
+
+
+def reading(x: Tensor, weight: Tensor, bias: Tensor | float = 0.0) -> Tensor:
+    """What the toy model reads back."""
+    return (x @ weight.T @ weight + bias).relu()
+
+
+NO_GRADIENT = "no gradient reaches W: return a tensor, and stay in torch until the end."
+
+
+def with_gradient(
+    answer: Callable[..., Any], x: Tensor, weight: Tensor, bias: Tensor, importance: Tensor
+) -> Any:
+    """Try an answer to 01.loss; `Mistake` if W gets no gradient."""
+    value = answer(x, weight.clone().requires_grad_(), bias, importance)
+    if value is not None and not getattr(value, "requires_grad", False):
+        raise Mistake(f"{NO_GRADIENT} Got {kind(value)}.")
+    return value
+
+
+def even(n_features: int, n_dimensions: int) -> float:
     """Dimensionality of each of n features that share m dimensions evenly."""
-    for n, m in ((2, 1), (5, 2), (8, 3), (60, 12)):
-        found = number(answer(n, m))
-        expect(not close(found, n / m), "this is features per dimension; D is the other way round.")
-        expect(
-            m == 1 or not close(found, 1 / n),
-            f"{n} features share {m} dimensions, not one: the shares add up to {m}.",
-        )
-        expect(
-            not close(found, 2 / n) or close(found, m / n),
-            f"2/n is right in a plane; here there are {m} dimensions.",
-        )
-        expect(
-            close(found, m / n),
-            f"for {n} features in {m} dimensions you say {found:.3f}. The shares must add up to {m}.",
-        )
-    expect(
-        close(number(answer(3, 7)), 1.0),
-        "with more dimensions than features each has one to itself: D cannot exceed 1.",
-    )
+    return min(1.0, n_dimensions / n_features)
 
 
-def dimensionality(answer: Callable[[Tensor], Tensor]) -> None:
+def dimensionality(weight: Tensor) -> Tensor:
     """Share of a dimension that each feature has to itself; columns are directions."""
-    weight = torch.randn(3, 6, generator=seeded(5))
-    gram = weight.T @ weight
-    squared = gram.diagonal()
-    right = squared / (gram.square() / squared[:, None]).sum(1)
-    others = gram.square() / squared[:, None]
-    found = call(answer, weight)
-    expect(
-        not (isinstance(found, Tensor) and found.shape == (3,)),
-        "you gave one number per dimension: features are the columns of W, not its rows.",
-    )
-    found = tensor(found, (6,), "[features]")
-    usual: dict[str, Tensor | None] = {
-        "the direction in the denominator must have length 1: divide W_i by its norm.": squared
-        / gram.square().sum(1),
-        "the sum in the denominator includes the feature itself.": squared
-        / (others - torch.diag(others.diagonal())).sum(1),
-        "the dot products in the denominator must be squared.": squared
-        / (gram / squared.sqrt()[:, None]).sum(1),
-        "only direction i has length 1; direction j keeps its own length.": squared
-        / (gram.square() / (squared[:, None] * squared)).sum(1),
-        "the numerator is the squared length of W_i.": squared.sqrt() / others.sum(1),
-    }
-    diagnose(found, right, usual, "compare with the formula: |W_i|² over a sum for each feature i.")
-    digon = torch.tensor([[1.0, -1.0]])
-    expect(same(call(answer, digon), torch.full((2,), 0.5)), "a digon must give 1/2 and 1/2.")
+    return over(weight, weight.norm(dim=0)[:, None])
 
 
-def shrink(answer: Callable[[Tensor, float], Tensor]) -> None:
-    """Soft threshold: every entry moves towards zero by the threshold, and stops there."""
-    code = torch.tensor([[2.0, -2.0, 0.3, -0.3, 0.0], [0.5, -0.7, 4.0, -1.1, 0.45]])
-    threshold = 0.4
-    magnitude = code.abs()
-    wanted = code.sign() * (magnitude - threshold).clamp(min=0)
-    found = tensor(call(answer, code, threshold), (2, 5), "[samples, latents]")
-    usual: dict[str, Tensor | None] = {
-        "large entries keep their full value: that is a hard threshold. The soft one takes the "
-        "threshold off.": torch.where(magnitude > threshold, code, 0.0),
-        "negative entries are lost: they must move up towards zero.": (code - threshold).relu(),
-        "the sign is lost: shrink the magnitude, then give the sign back.": wanted.abs(),
-        "small entries overshoot: they cross zero and change sign. Stop them at zero.": code.sign()
-        * (magnitude - threshold),
-        "entries move away from zero.": code.sign() * (magnitude + threshold),
-    }
-    diagnose(found, wanted, usual, "every entry must move towards zero by the threshold, and stop.")
+def over(w: Tensor, lengths: Tensor | float) -> Tensor:
+    """|W_i|² over the squares of dot products divided by some lengths."""
+    share: Tensor = w.norm(dim=0).square() / (w.T @ w / lengths).square().sum(1)
+    return share
 
 
+def no_self(w: Tensor) -> Tensor:
+    """A wrong dimensionality: the sum leaves the feature itself out."""
+    overlap = (w.T @ w / w.norm(dim=0)[:, None]).square().fill_diagonal_(0)
+    share: Tensor = w.norm(dim=0).square() / overlap.sum(1)
+    return share
+
+
+def soft_threshold(code: Tensor, threshold: float) -> Tensor:
+    """Every entry moves towards zero by the threshold, and stops there."""
+    return code.sign() * (code.abs() - threshold).clamp(min=0)
+
+
+TOY = [
+    (
+        torch.tensor([[1.0, 0.5]]),
+        torch.tensor([[1.0, -0.5]]),
+        torch.tensor([0.2, 0.3]),
+        torch.tensor([1.0, 0.5]),
+    ),
+    (normal(2, 7, 5).abs(), normal(3, 2, 5), 0.3 * normal(4, 5), 0.5 ** torch.arange(5.0)),
+]
 EXERCISES = {
-    "sample": Exercise(1, sample),
-    "loss": Exercise(2, loss),
-    "even": Exercise(1, even),
-    "dimensionality": Exercise(2, dimensionality),
-    "shrink": Exercise(1, shrink),
+    "sample": Exercise(
+        1,
+        sample,
+        [(0.2, 2000, 5)],
+        {sentence: wrong for sentence, (_, wrong) in SAMPLE.items()},
+        "each feature is present with probability `density`, and then uniform between 0 and 1.",
+        use=drawn,
+    ),
+    "loss": Exercise(
+        2,
+        loss,
+        TOY,
+        {
+            "the ReLU is missing: without it the model is linear.": lambda x, w, b, i: (
+                (i * (x @ w.T @ w + b - x).square()).sum(1).mean()
+            ),
+            "the bias is missing.": lambda x, w, b, i: loss(x, w, 0 * b, i),
+            "the bias must be added before the ReLU.": lambda x, w, b, i: (
+                (i * (reading(x, w) + b - x).square()).sum(1).mean()
+            ),
+            "the importance is missing.": lambda x, w, b, i: loss(x, w, b, i**0),
+            "the importance got squared: it weighs the squared error, not the error.": (
+                lambda x, w, b, i: loss(x, w, b, i**2)
+            ),
+            "you averaged over features. Sum over features; average over samples only.": (
+                lambda x, w, b, i: (i * (reading(x, w, b) - x).square()).mean()
+            ),
+            "you summed over the samples; take their mean.": lambda x, w, b, i: (
+                i * (reading(x, w, b) - x).square()
+            ).sum(),
+            "the hidden numbers passed a ReLU as well. It is applied to what is read back only.": (
+                lambda x, w, b, i: (
+                    (i * (((x @ w.T).relu() @ w + b).relu() - x).square()).sum(1).mean()
+                )
+            ),
+            NO_GRADIENT: lambda *case: loss(*case).item(),
+        },
+        "it is not the mean over x of sum_i I_i (x_i - x'_i)².",
+        use=with_gradient,
+    ),
+    "even": Exercise(
+        1,
+        even,
+        [(2, 1), (5, 2), (8, 3), (60, 12), (3, 7)],
+        {
+            "this is features per dimension; D is the other way round.": lambda n, m: n / m,
+            "the features share m dimensions, not one: the shares add up to m.": (
+                lambda n, m: 1 / n
+            ),
+            "2/n is right in a plane; here there are m dimensions.": lambda n, m: 2 / n,
+            "with more dimensions than features each has one to itself: D cannot exceed 1.": (
+                lambda n, m: m / n
+            ),
+        },
+        "the shares must add up to the number of dimensions.",
+    ),
+    "dimensionality": Exercise(
+        2,
+        dimensionality,
+        [
+            (torch.tensor([[1.0, -1.0]]),),  # a digon
+            (torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.5]]),),
+            (normal(5, 3, 6),),
+        ],
+        {
+            "the direction in the denominator must have length 1: divide W_i by its norm.": (
+                lambda w: over(w, 1.0)
+            ),
+            "the sum in the denominator includes the feature itself.": no_self,
+            "the dot products in the denominator must be squared.": lambda w: (
+                w.norm(dim=0).square() / (w.T @ w / w.norm(dim=0)[:, None]).sum(1)
+            ),
+            "only direction i has length 1; direction j keeps its own length.": lambda w: over(
+                w, w.norm(dim=0)[:, None] * w.norm(dim=0)
+            ),
+            "it is direction i that must have length 1, not direction j.": lambda w: over(
+                w, w.norm(dim=0)
+            ),
+            "the numerator is the squared length of W_i.": lambda w: (
+                dimensionality(w) / w.norm(dim=0)
+            ),
+            "you gave one number per dimension: features are the columns of W, not its rows.": (
+                lambda w: dimensionality(w.T)
+            ),
+        },
+        "compare with the formula: |W_i|² over a sum for each feature i.",
+        "one number for each feature",
+    ),
+    "shrink": Exercise(
+        1,
+        soft_threshold,
+        [(torch.tensor([[2.0, -2.0, 0.3, -0.3, 0.0], [0.5, -0.7, 4.0, -1.1, 0.45]]), 0.4)],
+        {
+            "large entries keep their full value: that is a hard threshold. The soft one takes the "
+            "threshold off.": lambda c, t: c * (c.abs() > t),
+            "negative entries are lost: they must move up towards zero.": lambda c, t: (
+                c - t
+            ).relu(),
+            "the sign is lost: shrink the magnitude, then give the sign back.": lambda c, t: (
+                c.abs() - t
+            ).relu(),
+            "small entries overshoot: they cross zero and change sign. Stop them at zero.": (
+                lambda c, t: c.sign() * (c.abs() - t)
+            ),
+            "entries move away from zero.": lambda c, t: c.sign() * (c.abs() + t),
+            "every entry moved down. Negative ones must move up.": lambda c, t: c - t,
+        },
+        "every entry must move towards zero by the threshold, and stop.",
+        "[samples, latents]",
+    ),
 }
