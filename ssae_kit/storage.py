@@ -26,8 +26,9 @@ CHUNK = 1 << 24
 def replacing(path: str | Path) -> Iterator[Path]:
     """Write a file or folder whole or not at all.
 
-    Use as `with replacing(path) as temporary: ...`. What the block writes to `temporary`, which no other writer has, takes the place of `path` when
-    the block ends. After an error, an interrupt or a kill, what stood at `path` is as it was.
+    Use as `with replacing(path) as temporary: ...`. What the block writes to `temporary`, which no
+    other writer has, takes the place of `path` when the block ends. After an error, an interrupt
+    or a kill, what stood at `path` is as it was.
 
     Args:
         path: Where to write; missing folders are made, `~` is the home folder.
