@@ -72,6 +72,8 @@ def fit(
     """
     config = config or TrainingConfig()
     check(autoencoder, sparsity, config, generator)
+    if not callable(inputs):
+        inputs = as_inputs(inputs, autoencoder, config.batch_size)
     loop = _Loop(autoencoder, inputs, sparsity, config, generator)
     identity = loop.identity() if checkpoint is not None else {}
     loop.autoencoder.calibrate_(loop.sample())
@@ -111,15 +113,13 @@ class _Loop:
     def __init__(
         self,
         autoencoder: Autoencoder,
-        inputs: Source,
+        inputs: Any,
         sparsity: Penalty | Constraint,
         config: TrainingConfig,
         generator: torch.Generator,
     ) -> None:
         self.autoencoder, self.sparsity = autoencoder, sparsity
-        self.inputs: Any = inputs  # a tensor from here on, or a function
-        if not callable(inputs):
-            self.inputs = as_inputs(inputs, autoencoder, config.batch_size).contiguous()
+        self.inputs = inputs.contiguous() if isinstance(inputs, Tensor) else inputs
         self.config, self.generator = config, generator
         self.done, self.history = 0, History()
         self.primal = torch.optim.Adam(
