@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "ssae_kit"
 
 # Room -> the rooms it may import. A room is a module or a folder directly in the package.
 ROOMS = {
+    "checks": set(),
     "storage": set(),
     "synthetic": set(),
     "superposition": set(),
@@ -27,6 +28,8 @@ ROOMS = {
     "steering": {"llama", "autoencoders", "metrics", "pairs"},
     "studies": {"synthetic", "autoencoders", "training", "metrics", "storage"},
 }
+for room in set(ROOMS) - {"checks"}:  # any room may ask what comes in at its doors
+    ROOMS[room].add("checks")
 ROOMS["labs"] = set(ROOMS) - {"nbtest"}
 
 # Libraries that only some rooms may touch, so that one room answers for each.
