@@ -8,7 +8,6 @@ Reconstructions are the same on both sides; SAELens' codes are ours times `scale
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from torch import Tensor
 from ssae_kit.autoencoders.jumprelu import JumpReluSAE
 from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder, TiedSAE
 from ssae_kit.autoencoders.topk import BatchTopKSAE, TopKSAE
-from ssae_kit.storage import save_tensors
+from ssae_kit.storage import replacing, save_tensors
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 OWN_WEIGHTS = {
@@ -63,12 +62,8 @@ def save_saelens(autoencoder: SparseAutoencoder, folder: str | Path, *, run: int
         **extra_config,
     }
     save_tensors(Path(folder) / WEIGHTS, tensors, {})
-    temporary = Path(folder) / f".{CONFIG}.{os.getpid()}"
-    try:
+    with replacing(Path(folder) / CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=2), encoding="utf-8")
-        temporary.replace(Path(folder) / CONFIG)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @torch.no_grad()

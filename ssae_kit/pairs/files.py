@@ -6,11 +6,11 @@ and quotes around a text that holds a comma, a quote or a line break.
 """
 
 import csv
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from ssae_kit.pairs.core import ConceptPairs
+from ssae_kit.storage import replacing
 
 TEXTS = ("source", "target")
 CHANGES = {"1": 1, "+1": 1, "0": 0, "-1": -1, "−1": -1}
@@ -65,19 +65,12 @@ def save_pairs(pairs: ConceptPairs, path: str | Path) -> None:
         raise ValueError(
             f"a concept must not be named {clash[0]!r}: a text's column is. Rename it."
         )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     changes = pairs.changes or ((),) * len(pairs)
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*TEXTS, *(pairs.concepts if pairs.changes else ())])
-            for source, target, row in zip(pairs.source, pairs.target, changes, strict=True):
-                writer.writerow([source, target, *row])
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*TEXTS, *(pairs.concepts if pairs.changes else ())])
+        for source, target, row in zip(pairs.source, pairs.target, changes, strict=True):
+            writer.writerow([source, target, *row])
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -1,15 +1,14 @@
 """Training: one loop for every autoencoder, and choices among runs that need no labels."""
 
 from ssae_kit.training.choice import LevelSweep, best_run, choose_level, require_level
-from ssae_kit.training.loop import evaluate, fit
+from ssae_kit.training.inputs import huge
+from ssae_kit.training.loop import evaluate, fit, penalised
 from ssae_kit.training.revive import revive_dead_
 from ssae_kit.training.settings import (
     Constraint,
     History,
     Penalty,
     Source,
-    Terms,
-    Trainable,
     TrainingConfig,
 )
 
@@ -19,13 +18,13 @@ __all__ = [
     "LevelSweep",
     "Penalty",
     "Source",
-    "Terms",
-    "Trainable",
     "TrainingConfig",
     "best_run",
     "choose_level",
     "evaluate",
     "fit",
+    "huge",
+    "penalised",
     "require_level",
     "revive_dead_",
 ]

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ssae_kit.autoencoders import ShiftAutoencoder
+from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
 from ssae_kit.training.loop import evaluate, fit
-from ssae_kit.training.settings import Constraint, Trainable, TrainingConfig
+from ssae_kit.training.settings import Constraint, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,13 @@ def choose_level(
     return LevelSweep(levels, error.view(n_levels, n_restarts), autoencoder, tolerance)
 
 
-def best_run(autoencoder: Trainable, inputs: Tensor) -> int:
+def best_run(autoencoder: Autoencoder, inputs: Tensor) -> int:
     """Return the run with the lowest reconstruction error over all inputs. Uses no labels."""
     return int(_nan_last(evaluate(autoencoder, inputs).error).argmin())
 
 
 def require_level(
-    autoencoder: Trainable, inputs: Tensor, level: float | Tensor, *, slack: float = 0.1
+    autoencoder: Autoencoder, inputs: Tensor, level: float | Tensor, *, slack: float = 0.1
 ) -> None:
     """Raise an error unless every run ended at or below its sparsity level.
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ssae_kit.llama.load import DEFAULT_SEED, Llama, load
+from ssae_kit.storage import replacing
 from ssae_kit.world.measure import (
     Figure,
     answer_figures,
@@ -117,10 +118,8 @@ def make_card(data: Path, report: Callable[[str], None] = lambda _: None) -> dic
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def render(card: dict[str, Any]) -> str:
