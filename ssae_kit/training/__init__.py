@@ -8,15 +8,14 @@ from ssae_kit.training.choice import (
     fit_restarts,
     seeded,
 )
-from ssae_kit.training.loop import evaluate, fit
+from ssae_kit.training.inputs import huge
+from ssae_kit.training.loop import evaluate, fit, penalised
 from ssae_kit.training.revive import revive_dead_
 from ssae_kit.training.settings import (
     Constraint,
     History,
     Penalty,
     Source,
-    Terms,
-    Trainable,
     TrainingConfig,
 )
 
@@ -27,14 +26,14 @@ __all__ = [
     "Penalty",
     "Restarts",
     "Source",
-    "Terms",
-    "Trainable",
     "TrainingConfig",
     "best_run",
     "choose_level",
     "evaluate",
     "fit",
     "fit_restarts",
+    "huge",
+    "penalised",
     "revive_dead_",
     "seeded",
 ]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
 from ssae_kit.training.loop import evaluate, fit
-from ssae_kit.training.settings import Constraint, Penalty, Trainable, TrainingConfig
+from ssae_kit.training.settings import Constraint, Penalty, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def choose_level(
     return LevelSweep(autoencoder, runs.error, levels, tolerance)
 
 
-def best_run(autoencoder: Trainable, inputs: Tensor) -> int:
+def best_run(autoencoder: Autoencoder, inputs: Tensor) -> int:
     """Return the run with the lowest reconstruction error over all inputs. Uses no labels.
 
     Raises:
