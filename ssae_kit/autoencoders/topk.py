@@ -15,6 +15,7 @@ from ssae_kit.autoencoders.sparse import SparseAutoencoder
 FEW = 8
 """Up to this k, finding the k-th largest by k passes is faster than sorting."""
 
+
 class TopKSAE(SparseAutoencoder):
     """The TopK autoencoder: of relu(z), the k largest stay and the rest become 0.
 
