@@ -2,7 +2,7 @@
 
 from ssae_kit.training.choice import LevelSweep, best_run, choose_level, require_level
 from ssae_kit.training.inputs import huge
-from ssae_kit.training.loop import evaluate, fit, penalised
+from ssae_kit.training.loop import evaluate, fit
 from ssae_kit.training.revive import revive_dead_
 from ssae_kit.training.settings import (
     Constraint,
@@ -24,7 +24,6 @@ __all__ = [
     "evaluate",
     "fit",
     "huge",
-    "penalised",
     "require_level",
     "revive_dead_",
 ]

@@ -70,7 +70,7 @@ def fit(
             range, or the checkpoint is of another training.
         FloatingPointError: if a run diverges; names the step and the runs.
     """
-    config = config or TrainingConfig()
+    config = TrainingConfig() if config is None else config
     check(autoencoder, sparsity, config, generator)
     if not callable(inputs):
         inputs = as_inputs(inputs, autoencoder, config.batch_size)

@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.autoencoders import SparseAutoencoder
+from ssae_kit.training.inputs import require_kind
 
 
 @torch.no_grad()
@@ -28,8 +30,13 @@ def revive_dead_(
     Returns:
         Number of latents started anew, over all runs.
 
+    Raises:
+        TypeError: if the autoencoder is none with dead latents, or there is no generator.
+
     Source: Bricken et al. 2023, "Neuron resampling" (squared loss as the weight of an input).
     """
+    require_kind("autoencoder", autoencoder, SparseAutoencoder)
+    checks.require_generator(generator)
     dead = autoencoder.dead
     if not dead.any():
         return 0
