@@ -137,10 +137,12 @@ def valid(room, folder):
             "autoencoder": shift(), "inputs": normal(40, 6), "sparsity": t.Constraint(0.2),
             "config": config(), "generator": seeded(),
         },
-        "training.huge": {"inputs": normal(40, 6)},
-        "training.require_level": {
-            "autoencoder": shift(), "inputs": normal(40, 6), "level": 1e3, "slack": 0.1
+        "training.fit_restarts": {
+            "autoencoder": shift(), "inputs": normal(40, 6), "sparsity": t.Constraint(0.2),
+            "n_restarts": 2, "config": config(), "generator": seeded(),
         },
+        "training.seeded": {"seed": 3},
+        "training.huge": {"inputs": normal(40, 6)},
         "training.revive_dead_": {
             "autoencoder": relu(), "inputs": normal(40, 6), "generator": seeded()
         },

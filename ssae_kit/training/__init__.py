@@ -1,6 +1,13 @@
 """Training: one loop for every autoencoder, and choices among runs that need no labels."""
 
-from ssae_kit.training.choice import LevelSweep, best_run, choose_level, require_level
+from ssae_kit.training.choice import (
+    LevelSweep,
+    Restarts,
+    best_run,
+    choose_level,
+    fit_restarts,
+    seeded,
+)
 from ssae_kit.training.inputs import huge
 from ssae_kit.training.loop import evaluate, fit
 from ssae_kit.training.revive import revive_dead_
@@ -17,13 +24,15 @@ __all__ = [
     "History",
     "LevelSweep",
     "Penalty",
+    "Restarts",
     "Source",
     "TrainingConfig",
     "best_run",
     "choose_level",
     "evaluate",
     "fit",
+    "fit_restarts",
     "huge",
-    "require_level",
     "revive_dead_",
+    "seeded",
 ]
