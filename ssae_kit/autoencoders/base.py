@@ -204,11 +204,11 @@ class Autoencoder(nn.Module):
         if isinstance(run, bool) or not -self.n_runs <= run < self.n_runs:
             raise IndexError(f"`run` must be below {self.n_runs}, the number of runs; got {run}.")
         sizes = (1, self.d_model, self.n_latents)
-        chosen = type(self)(*sizes, generator=torch.Generator(), **self.settings)
+        chosen = type(self)(*sizes, generator=torch.Generator(), **self.settings).to(self.decoder)
         run %= self.n_runs
         state = {name: value[run : run + 1] for name, value in self.state_dict().items()}
         chosen.load_state_dict(state)
-        return chosen.to(self.decoder.device)
+        return chosen
 
     def require_one_run(self) -> None:
         """Raise a ValueError if there is more than one run."""
