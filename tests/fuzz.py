@@ -115,6 +115,7 @@ def valid(room, folder):
         "autoencoders.reconstruct": {"autoencoder": relu().select(0), "states": normal(7, 6)},
         "autoencoders.load": {"path": saved},
         "autoencoders.load_saelens": {"folder": sae},
+        "autoencoders.load_published": {"folder": sae},
         "autoencoders.save_saelens": {"autoencoder": relu(), "folder": sae, "run": 0},
         "autoencoders.ReluSAE.encode": (relu().encode, {"inputs": normal(7, 6)}),
         "autoencoders.ReluSAE.decode": (relu().decode, {"codes": normal(2, 7, 8)}),

@@ -49,7 +49,7 @@ def revive_dead_(
     centred = centred - autoencoder.decoder_bias[:, None]
     n_dead = dead.sum(-1)
     draws = []
-    for run, n in enumerate(n_dead.tolist()):
+    for run, n in enumerate(map(int, n_dead)):
         if n > 0:
             rows = torch.multinomial(weight[run], n, replacement=True, generator=generator)
             draws.append(centred[run][rows.to(centred.device)])
