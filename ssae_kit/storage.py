@@ -69,11 +69,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Any)
         TypeError: if a value is no tensor, or JSON cannot hold the metadata.
         OSError: if the file cannot be written (disk full, no permission).
     """
-    wrong = {n: type(t).__name__ for n, t in tensors.items() if not isinstance(t, Tensor)}
-    if wrong:
-        raise TypeError(
-            f"`tensors` must map names to tensors; got {wrong}. `torch.as_tensor` converts an array."
-        )
+    _require_tensors(tensors)
     try:
         text = json.dumps(metadata)
     except (TypeError, ValueError) as error:
@@ -121,14 +117,28 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
     return tensors, metadata
 
 
+def _require_tensors(tensors: Any) -> None:
+    wrong: Any = type(tensors).__name__
+    if isinstance(tensors, Mapping):
+        wrong = {n: type(t).__name__ for n, t in tensors.items() if not isinstance(t, Tensor)}
+    if wrong:
+        raise TypeError(
+            f"`tensors` must map names to tensors; got {wrong}. `torch.as_tensor` converts an array."
+        )
+
+
 def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
     """SHA-256 of tensors: names, dtypes, shapes and values, wherever they are.
 
     Args:
         tensors: Named tensors, in any order. A mapped file is read in chunks.
         text: Hashed with them.
+
+    Raises:
+        TypeError: if a value is no tensor.
     """
-    found = hashlib.sha256(text.encode())
+    _require_tensors(tensors)
+    found = hashlib.sha256(str(text).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         rows = tensor.detach().reshape(-1)

@@ -9,7 +9,7 @@ from ssae_kit.training.choice import (
     seeded,
 )
 from ssae_kit.training.inputs import huge
-from ssae_kit.training.loop import evaluate, fit, penalised
+from ssae_kit.training.loop import evaluate, fit
 from ssae_kit.training.revive import revive_dead_
 from ssae_kit.training.settings import (
     Constraint,
@@ -33,7 +33,6 @@ __all__ = [
     "fit",
     "fit_restarts",
     "huge",
-    "penalised",
     "revive_dead_",
     "seeded",
 ]

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.autoencoders import Autoencoder, SparseAutoencoder
 from ssae_kit.training.settings import Constraint, Penalty, TrainingConfig
 
@@ -16,11 +17,11 @@ REAL = (torch.float32, torch.float16, torch.bfloat16)
 """Types taken as they are: divided by the scale they become float32."""
 
 
-def as_inputs(inputs: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
+def as_inputs(given: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
     """Inputs as a tensor that this autoencoder takes; integers and float64 become float32.
 
     Args:
-        inputs: What was brought.
+        given: What was brought.
         autoencoder: What it is for.
         least: Size of a batch.
 
@@ -28,8 +29,9 @@ def as_inputs(inputs: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
         TypeError: if the inputs are no tensor or array of numbers.
         ValueError: if their shape is another one, there are none, or one is not finite.
     """
-    if isinstance(inputs, np.ndarray) and inputs.dtype.kind in "fiu":
-        inputs = torch.as_tensor(inputs)
+    require_kind("autoencoder", autoencoder, Autoencoder)
+    is_array = isinstance(given, np.ndarray) and given.dtype.kind in "fiu"
+    inputs = torch.as_tensor(given) if is_array else given
     if not isinstance(inputs, Tensor) or inputs.is_complex() or inputs.dtype == torch.bool:
         kind = getattr(inputs, "dtype", type(inputs).__name__)
         raise TypeError(
@@ -51,7 +53,8 @@ def as_inputs(inputs: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
             f"`batch_size` must not exceed the {inputs.shape[-2]} training inputs; got {least}. "
             "Lower it or bring more data."
         )
-    inputs = inputs.detach() if inputs.dtype in REAL else inputs.detach().float()
+    inputs = inputs.detach()
+    inputs = inputs if inputs.dtype in REAL else inputs.float()
     wrong = ~torch.isfinite(_lengths(inputs))
     if wrong.any():
         row = wrong.nonzero()[0].tolist()
@@ -60,6 +63,15 @@ def as_inputs(inputs: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
             f"{int(wrong.sum())} that are not. Find out where they come from."
         )
     return inputs
+
+
+def require_kind(name: str, value: Any, kind: Any, example: str = "") -> None:
+    """Raise a TypeError, in words, unless a value is of the kind required."""
+    if not isinstance(value, kind):
+        example = example or f"{kind.__name__}(...)"
+        raise TypeError(
+            f"`{name}` must be such as `{example}`; got {type(value).__name__} {value!r:.60}."
+        )
 
 
 def _lengths(inputs: Tensor) -> Float[Tensor, "*run samples"]:
@@ -81,8 +93,13 @@ def huge(inputs: Float[Tensor, "*run samples d_model"]) -> Bool[Tensor, "*run sa
         True for inputs 20 times as long as the median, if together they hold more than half of
         all squared lengths; otherwise False for all.
 
+    Raises:
+        TypeError: if the inputs are no numbers.
+        ValueError: if an axis is missing, there are none, or one is not finite.
+
     Source: Sun et al. 2024 (arXiv 2402.17762), "massive activations".
     """
+    (inputs,) = checks.tensors(inputs=(inputs, "*run samples d_model"))
     lengths = _lengths(inputs)
     usual = lengths.where(lengths > 0, torch.nan).nanmedian(-1, keepdim=True).values
     long = lengths > 20 * usual
@@ -93,17 +110,10 @@ def huge(inputs: Float[Tensor, "*run samples d_model"]) -> Bool[Tensor, "*run sa
 
 def check(autoencoder: Any, sparsity: Any, config: Any, generator: Any) -> None:
     """Raise an error, in words, if a training so told could not work."""
-    given = {
-        "autoencoder": (autoencoder, Autoencoder, "ReluSAE(1, d_model, n_latents, generator=...)"),
-        "sparsity": (sparsity, Penalty | Constraint, "Penalty(0.1) or Constraint(0.1)"),
-        "config": (config, TrainingConfig, "TrainingConfig(steps=800)"),
-        "generator": (generator, torch.Generator, "torch.Generator().manual_seed(0)"),
-    }
-    for name, (value, kind, example) in given.items():
-        if not isinstance(value, kind):
-            raise TypeError(
-                f"`{name}` must be such as `{example}`; got {type(value).__name__} {value!r:.60}."
-            )
+    require_kind("autoencoder", autoencoder, Autoencoder)
+    require_kind("sparsity", sparsity, Penalty | Constraint, "Penalty(0.1) or Constraint(0.1)")
+    require_kind("config", config, TrainingConfig, "TrainingConfig(steps=800)")
+    checks.require_generator(generator)
     if not torch.is_grad_enabled():
         raise ValueError(
             "training needs a gradient; it is switched off here. Call `fit` outside of "

@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.autoencoders import SparseAutoencoder
+from ssae_kit.training.inputs import require_kind
 
 
 @torch.no_grad()
@@ -28,8 +30,13 @@ def revive_dead_(
     Returns:
         Number of latents started anew, over all runs.
 
+    Raises:
+        TypeError: if the autoencoder is none with dead latents, or there is no generator.
+
     Source: Bricken et al. 2023, "Neuron resampling" (squared loss as the weight of an input).
     """
+    require_kind("autoencoder", autoencoder, SparseAutoencoder)
+    checks.require_generator(generator)
     dead = autoencoder.dead
     if not dead.any():
         return 0
@@ -42,7 +49,7 @@ def revive_dead_(
     centred = centred - autoencoder.decoder_bias[:, None]
     n_dead = dead.sum(-1)
     draws = []
-    for run, n in enumerate(n_dead.tolist()):
+    for run, n in enumerate(map(int, n_dead)):
         if n > 0:
             rows = torch.multinomial(weight[run], n, replacement=True, generator=generator)
             draws.append(centred[run][rows.to(centred.device)])
