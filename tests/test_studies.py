@@ -87,6 +87,9 @@ def test_a_result_is_read_back_as_a_grid(tmp_path):
     assert "make it" in result.note()
     with pytest.raises(FileNotFoundError, match="shifts_other"):
         load_study("other", tmp_path)
+    save_tensors(tmp_path / "shifts_other.safetensors", {"SSAE": values}, {})
+    with pytest.raises(ValueError, match="must be the result of a study"):
+        load_study("other", tmp_path)
 
 
 def test_conditions_can_be_written_down_and_results_of_unequal_size_kept():

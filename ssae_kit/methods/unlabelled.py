@@ -6,17 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ssae_kit import training
 from ssae_kit.autoencoders import ReluSAE, ShiftAutoencoder
 from ssae_kit.methods.found import Found, Shifts, States, as_floats, of_autoencoder
-from ssae_kit.training import (
-    Constraint,
-    Penalty,
-    TrainingConfig,
-    choose_level,
-    fit,
-    fit_restarts,
-    seeded,
-)
+from ssae_kit.training import TrainingConfig, seeded
 
 
 def ssae(
@@ -43,7 +36,7 @@ def ssae(
     Source: Joshi et al. 2025 (arXiv 2502.12179), section 3.
     """
     shifts = as_floats("shifts", shifts)
-    sweep = choose_level(
+    sweep = training.choose_level(
         shifts, n_latents, generator=seeded(seed), n_restarts=n_restarts, config=config
     )
     return of_autoencoder(sweep.best(sweep.chosen))
@@ -73,9 +66,9 @@ def ssae_seeds(
     shifts = as_floats("shifts", shifts)
     sizes = (n_seeds * n_restarts, shifts.shape[1], n_latents)
     autoencoder = ShiftAutoencoder(*sizes, generator=seeded(seed)).to(shifts.device)
-    rule = Penalty() if level == torch.inf else Constraint(level)
+    rule = training.Penalty() if level == torch.inf else training.Constraint(level)
     batches = seeded(seed + 1_000_000)
-    runs = fit_restarts(autoencoder, shifts, rule, n_restarts, config, generator=batches)
+    runs = training.fit_restarts(autoencoder, shifts, rule, n_restarts, config, generator=batches)
     return [of_autoencoder(runs.best(i)) for i in range(n_seeds)]
 
 
@@ -96,7 +89,9 @@ def sae(
     states = as_floats("states", states)
     model = ReluSAE(1, states.shape[1], n_latents, generator=seeded(seed)).to(states.device)
     config = config or TrainingConfig(learning_rate=3e-3)
-    fit(model, states, Penalty(weight), config, generator=seeded(seed + 1_000_000))
+    training.fit(
+        model, states, training.Penalty(weight), config, generator=seeded(seed + 1_000_000)
+    )
     return of_autoencoder(model)
 
 

@@ -69,15 +69,9 @@ def best_of(
     sizes = (len(train.shifts), train.shifts.shape[-1], n_latents)
     multiple = torch.as_tensor(level).expand(len(drawn)).repeat_interleave(n_restarts)
     rule = Constraint(train.true_level(n_latents) * multiple) if constrained else Penalty()
-    runs = fit_restarts(
-        kind(*sizes, generator=seeded(seed)),
-        train.shifts,
-        rule,
-        n_restarts,
-        config or QUICK,
-        generator=seeded(seed + 1_000_000),
-    )
-    return score(runs.autoencoder, test), runs.best_runs
+    model, batches = kind(*sizes, generator=seeded(seed)), seeded(seed + 1_000_000)
+    runs = fit_restarts(model, train.shifts, rule, n_restarts, config or QUICK, generator=batches)
+    return score(model, test), runs.best_runs
 
 
 def _ends(data: ShiftData) -> Tensor:

@@ -78,7 +78,14 @@ def load_study(name: str, folder: str | Path = RESULTS) -> StudyResult:
 
     Raises:
         FileNotFoundError: if it has not been run.
+        ValueError: if the file is damaged, or of something else.
     """
-    tensors, metadata = load_tensors(Path(folder) / f"shifts_{name}.safetensors")
-    told = (metadata[name] for name in ("conditions", "command", "cpu_seconds"))
-    return StudyResult(tensors, *told)
+    path = Path(folder) / f"shifts_{name}.safetensors"
+    tensors, metadata = load_tensors(path)
+    told = ("conditions", "command", "cpu_seconds")
+    if not isinstance(metadata, dict) or not metadata.keys() >= set(told):
+        raise ValueError(
+            f"{path} must be the result of a study, which says how it was made; it is of something "
+            f"else. Make it anew: `python -m ssae_kit.studies {name}`."
+        )
+    return StudyResult(tensors, *(metadata[word] for word in told))

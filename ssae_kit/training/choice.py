@@ -72,7 +72,6 @@ def fit_restarts(
     config: TrainingConfig | None = None,
     *,
     generator: torch.Generator,
-    progress: bool = False,
 ) -> Restarts:
     """Train an autoencoder in place; of every `n_restarts` runs in a row, the best is kept.
 
@@ -83,7 +82,6 @@ def fit_restarts(
         n_restarts: Runs per group.
         config: How long and how fast.
         generator: Source of the batches.
-        progress: Show a progress bar.
 
     Raises:
         ValueError: if the runs cannot be divided into such groups, or as `fit` does.
@@ -92,7 +90,7 @@ def fit_restarts(
         raise ValueError(
             f"`n_restarts` must divide the number of runs, {autoencoder.n_runs}; got {n_restarts}."
         )
-    fit(autoencoder, inputs, sparsity, config, generator=generator, progress=progress)
+    fit(autoencoder, inputs, sparsity, config, generator=generator)
     error = evaluate(autoencoder, inputs).error.cpu()
     return Restarts(autoencoder, error.view(-1, n_restarts))
 
@@ -106,7 +104,6 @@ def choose_level(
     n_restarts: int = 3,
     tolerance: float = 0.03,
     config: TrainingConfig | None = None,
-    progress: bool = False,
 ) -> LevelSweep:
     """Sweep the sparsity level and find the elbow of the reconstruction error. Uses no labels.
 
@@ -126,7 +123,6 @@ def choose_level(
         n_restarts: Restarts at each level; all of them train at once.
         tolerance: See above, unitless, above 0.
         config: How long and how fast.
-        progress: Show a progress bar.
 
     Returns:
         The sweep; its `level` is the choice.
@@ -157,9 +153,7 @@ def choose_level(
     sizes = (n_levels * n_restarts, shifts.shape[-1], n_latents)
     autoencoder = ShiftAutoencoder(*sizes, generator=generator).to(shifts.device)
     rule = Constraint(levels.repeat_interleave(n_restarts))
-    runs = fit_restarts(
-        autoencoder, shifts, rule, n_restarts, config, generator=generator, progress=progress
-    )
+    runs = fit_restarts(autoencoder, shifts, rule, n_restarts, config, generator=generator)
     return LevelSweep(autoencoder, runs.error, levels, tolerance)
 
 
