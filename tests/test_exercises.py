@@ -313,7 +313,7 @@ def test_only_a_stub_counts_as_not_attempted():
     asking = type("StdinNotImplementedError", (NotImplementedError,), {})
     assert attempt(DOUBLE, raising(asking())) == (
         False,
-            "your code raised StdinNotImplementedError. For x = [[1, 2, 3]].",
+        "your code raised StdinNotImplementedError. For x = [[1, 2, 3]].",
     )
 
 
