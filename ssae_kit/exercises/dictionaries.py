@@ -58,131 +58,81 @@ FOUND, TRUTH = 2 * normal(6, 7, 4), normal(7, 3, 4)
 TRUTH[1] = TRUTH[0] + 0.1 * TRUTH[1]  # one latent is the best for both
 FOUND[0] = -3 * TRUTH[0]
 SHORT = torch.tensor([1.0, 0.2, 0.1, 1.0, 2.0, 0.3])
-EXERCISES = {
-    "encode": Exercise(
-        2,
-        encode,
-        [
-            (
-                torch.tensor([[2.0, 1.0]]),
-                torch.tensor([[1.0, 0.0], [0.5, 1.0], [1.0, -2.0]]),
-                torch.tensor([0.5, -0.25, 0.1]),
-                torch.tensor([0.5, -1.0]),
-            ),
-            (normal(1, 6, 4) + 1, normal(2, 5, 4), normal(3, 5), normal(4, 4)),
-        ],
-        {
-            "the ReLU is missing: a code may not be negative.": lambda x, w, b, c: (
-                (x - c) @ w.T + b
-            ),
-            "the decoder bias b_d is not taken off the input.": lambda x, w, b, c: encode(
-                x, w, b, 0 * c
-            ),
-            "b_d must be taken off the input, not added.": lambda x, w, b, c: encode(x, w, b, -c),
-            "the encoder bias b_e is missing.": lambda x, w, b, c: encode(x, w, 0 * b, c),
-            "b_e must be added before the ReLU: it sets the threshold.": lambda x, w, b, c: (
-                encode(x, w, 0 * b, c) + b
-            ),
-        },
-        "compare with relu((x - b_d) W_eᵀ + b_e).",
-        "codes [samples, latents]",
-    ),
-    "mmcs": Exercise(
-        2,
-        mean_best_cosine,
-        [
-            (torch.tensor([[2.0, 0.0], [-3.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, -1.0]])),
-            (FOUND, TRUTH),
-            (FOUND[[3, 1, 0, 6, 2, 5, 4]], TRUTH),
-        ],
-        {
-            "lengths are still in it: a cosine does not change if a direction is made longer.": (
-                lambda f, t: (f @ t.T).abs().amax(0).mean()
-            ),
-            "signs: a latent along the opposite direction has found it as well. Take absolute "
-            "values.": lambda f, t: cosines(f, t).amax(0).mean(),
-            "you took, for each latent, the best true direction. Ask it the other way: is each true "
-            "direction found by some latent?": lambda f, t: mean_best_cosine(t, f),
-            "take the best latent for each true direction, not the average over latents.": (
-                lambda f, t: cosines(f, t).abs().mean()
-            ),
-            "take the mean over true directions, not the best of them.": lambda f, t: (
-                cosines(f, t).abs().max()
-            ),
-            "you matched one-to-one. That is the MCC; here one latent may be the best for several "
-            "true directions.": one_to_one,
-        },
-        "for each true direction, the best |cosine|.",
-    ),
-    "dead": Exercise(
-        1,
-        dead,
-        [
-            (torch.tensor([[0.0, 0.0, 0.5], [0.0, 2.0, 0.5], [0.0, 1.0, 0.5]]),),
-            (codes(),),
-        ],
-        {
-            "turned round: you mark the latents that live.": lambda c: ~dead(c),
-            "a latent that is silent on some samples is not dead. Silent on all of them is.": (
-                lambda c: (c == 0).any(0)
-            ),
-            "a latent that fires once, on one sample, gets a gradient: it is not dead.": (
-                lambda c: (c > 0).sum(0) <= 1
-            ),
-            "a weak latent is not dead: what counts is that it fires, not how strongly.": (
-                lambda c: c.amax(0) < 1e-6
-            ),
-        },
+# fmt: off
+EXERCISES = {  # a sentence, then the function of someone who needs it
+    "encode": Exercise(2, encode, [
+        (torch.tensor([[2.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.5, 1.0], [1.0, -2.0]]),
+         torch.tensor([0.5, -0.25, 0.1]), torch.tensor([0.5, -1.0])),
+        (normal(1, 6, 4) + 1, normal(2, 5, 4), normal(3, 5), normal(4, 4)),
+    ], {
+        "the ReLU is missing: a code may not be negative.": lambda x, w, b, c: (x - c) @ w.T + b,
+        "the decoder bias b_d is not taken off the input.":
+            lambda x, w, b, c: encode(x, w, b, 0 * c),
+        "b_d must be taken off the input, not added.": lambda x, w, b, c: encode(x, w, b, -c),
+        "the encoder bias b_e is missing.": lambda x, w, b, c: encode(x, w, 0 * b, c),
+        "b_e must be added before the ReLU: it sets the threshold.":
+            lambda x, w, b, c: encode(x, w, 0 * b, c) + b,
+    }, "compare with relu((x - b_d) W_eᵀ + b_e).", "codes [samples, latents]"),
+    "mmcs": Exercise(2, mean_best_cosine, [
+        (torch.tensor([[2.0, 0.0], [-3.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, -1.0]])),
+        (FOUND, TRUTH),
+        (FOUND[[3, 1, 0, 6, 2, 5, 4]], TRUTH),
+    ], {
+        "lengths are still in it: a cosine does not change if a direction is made longer.":
+            lambda f, t: (f @ t.T).abs().amax(0).mean(),
+        "signs: a latent along the opposite direction has found it as well. Take absolute values.":
+            lambda f, t: cosines(f, t).amax(0).mean(),
+        "you took, for each latent, the best true direction. Ask it the other way: is each true "
+        "direction found by some latent?": lambda f, t: mean_best_cosine(t, f),
+        "take the best latent for each true direction, not the average over latents.":
+            lambda f, t: cosines(f, t).abs().mean(),
+        "take the mean over true directions, not the best of them.":
+            lambda f, t: cosines(f, t).abs().max(),
+        "you matched one-to-one. That is the MCC; here one latent may be the best for several true "
+        "directions.": one_to_one,
+    }, "for each true direction, the best |cosine|."),
+    "dead": Exercise(1, dead, [
+        (torch.tensor([[0.0, 0.0, 0.5], [0.0, 2.0, 0.5], [0.0, 1.0, 0.5]]),),
+        (codes(),),
+    ], {
+        "turned round: you mark the latents that live.": lambda c: ~dead(c),
+        "a latent that is silent on some samples is not dead. Silent on all of them is.":
+            lambda c: (c == 0).any(0),
+        "a latent that fires once, on one sample, gets a gradient: it is not dead.":
+            lambda c: (c > 0).sum(0) <= 1,
+        "a weak latent is not dead: what counts is that it fires, not how strongly.":
+            lambda c: c.amax(0) < 1e-6,
+    },
         "a latent is dead if no sample makes it fire.",
-        "one yes or no for each of the 6 latents (columns)",
-    ),
-    "unit": Exercise(
-        1,
-        unit_columns,
-        [(torch.tensor([[3.0, 0.3], [4.0, 0.4]]),), (normal(9, 4, 6) * SHORT,)],
-        {
-            "you normalised rows; decoder directions are columns.": lambda w: unit(w, 1),
-            "you divided by the length of the whole matrix. Each column needs its own.": (
-                lambda w: w / w.norm()
-            ),
-            "you divided by the squared length.": lambda w: w / w.square().sum(0),
-            "you divided by the sum of absolute values: that is the L1 norm, not the length.": (
-                lambda w: w / w.abs().sum(0)
-            ),
-            "columns shorter than 1 stayed as they were: they must be stretched to 1 as well.": (
-                lambda w: w / w.norm(dim=0).clamp(min=1)
-            ),
-            "nothing changed.": lambda w: w,
-        },
-        "every column must end at length 1.",
-        "[d_model, latents]",
-    ),
-    "tangent": Exercise(
-        2,
-        remove_parallel,
-        [
-            (torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0.6, 1.0], [0.8, 0.0]])),
-            (normal(11, 5, 3), unit(normal(10, 5, 3))),
-        ],
-        {
-            "nothing was removed.": lambda g, w: g,
-            "this is the part along the directions: it is what must go.": lambda g, w: (
-                (g * w).sum(0) * w
-            ),
-            "you added the part along the direction instead of removing it.": lambda g, w: (
-                g + (g * w).sum(0) * w
-            ),
-            "you normalised the gradient. Its length matters; only its part along W must go.": (
-                lambda g, w: unit(g)
-            ),
-            "the dot product must be taken down each column, not along rows.": lambda g, w: (
-                g - (g * w).sum(1, keepdim=True) * w
-            ),
-            "one number for the whole matrix is not enough: each column has its own.": (
-                lambda g, w: g - (g * w).sum() * w
-            ),
-        },
-        "what is left must be orthogonal to its direction, per column.",
-        "[d_model, latents]",
-    ),
+        "one yes or no for each of the 6 latents (columns)"),
+    "unit": Exercise(1, unit_columns, [
+        (torch.tensor([[3.0, 0.3], [4.0, 0.4]]),),
+        (normal(9, 4, 6) * SHORT,),
+    ], {
+        "you normalised rows; decoder directions are columns.": lambda w: unit(w, 1),
+        "you divided by the length of the whole matrix. Each column needs its own.":
+            lambda w: w / w.norm(),
+        "you divided by the squared length.": lambda w: w / w.square().sum(0),
+        "you divided by the sum of absolute values: that is the L1 norm, not the length.":
+            lambda w: w / w.abs().sum(0),
+        "columns shorter than 1 stayed as they were: they must be stretched to 1 as well.":
+            lambda w: w / w.norm(dim=0).clamp(min=1),
+        "nothing changed.": lambda w: w,
+    }, "every column must end at length 1.", "[d_model, latents]"),
+    "tangent": Exercise(2, remove_parallel, [
+        (torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0.6, 1.0], [0.8, 0.0]])),
+        (normal(11, 5, 3), unit(normal(10, 5, 3))),
+    ], {
+        "nothing was removed.": lambda g, w: g,
+        "this is the part along the directions: it is what must go.":
+            lambda g, w: (g * w).sum(0) * w,
+        "you added the part along the direction instead of removing it.":
+            lambda g, w: g + (g * w).sum(0) * w,
+        "you normalised the gradient. Its length matters; only its part along W must go.":
+            lambda g, w: unit(g),
+        "the dot product must be taken down each column, not along rows.":
+            lambda g, w: g - (g * w).sum(1, keepdim=True) * w,
+        "one number for the whole matrix is not enough: each column has its own.":
+            lambda g, w: g - (g * w).sum() * w,
+    }, "what is left must be orthogonal to its direction, per column.", "[d_model, latents]"),
 }

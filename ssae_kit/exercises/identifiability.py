@@ -55,130 +55,80 @@ CODES = CONCEPTS @ MIXING + torch.tensor([3.0, -2.0, 5.0])
 CODES = CODES[:, [2, 0, 1]] * torch.tensor([-1.0, 1.0, 2.0])
 ROTATION = torch.linalg.qr(normal(5, 3, 3)).Q
 QUARTER = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
-EXERCISES = {
-    "unexplained": Exercise(
-        2,
-        unexplained,
-        [
-            (
-                torch.tensor([[1.0, 0.0], [3.0, 4.0], [2.0, 5.0]]),
-                torch.tensor([[1.0, 1.0], [2.0, 4.0], [2.0, 7.0]]),
-            ),
-            (DATA, DATA + 0.5 * normal(2, 40, 3) + 0.3),
-            (DATA, DATA.mean(0).repeat(40, 1)),  # decoding the mean must give 1
-        ],
-        {
-            "this is the share explained; what is asked for is the rest.": lambda x, y: (
-                1 - unexplained(x, y)
-            ),
-            "the denominator is not a variance: take the mean of the data off first, or a constant "
-            "shift makes any reconstruction look good.": lambda x, y: (
-                missed(x, y).sum() / x.square().sum()
-            ),
-            "you took one mean over all entries. Every dimension has a mean of its own.": (
-                lambda x, y: missed(x, y).sum() / (x - x.mean()).square().sum()
-            ),
-            "you averaged the shares of the dimensions. Sum over dimensions first: a dimension that "
-            "hardly varies must hardly count.": lambda x, y: (
-                missed(x, y).sum(0) / centred(x).square().sum(0)
-            ).mean(),
-            "you averaged the shares of the samples. Sum over samples first.": lambda x, y: (
-                missed(x, y).sum(1) / centred(x).square().sum(1)
-            ).mean(),
-            "the mean that was taken off is the reconstruction's. Take off the data's own.": (
-                lambda x, y: missed(x, y).sum() / (x - y.mean(0)).square().sum()
-            ),
-            "you divided by the variance of the reconstruction. Divide by that of the data.": (
-                lambda x, y: missed(x, y).sum() / centred(y).square().sum()
-            ),
-            "this is the mean squared error. Divide it by what there was to explain.": (
-                lambda x, y: missed(x, y).mean()
-            ),
-            "this is the error per sample. Divide it by what there was to explain.": (
-                lambda x, y: missed(x, y).sum(1).mean()
-            ),
-        },
-        "error over variance, both summed.",
-    ),
-    "rotate": Exercise(
-        1,
-        rotated,
-        [
-            (torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]]), QUARTER),
-            (normal(3, 30, 3), normal(4, 5, 3), ROTATION),
-        ],
-        {
-            "this is the solution you were given. Rotate it.": lambda c, w, r: (c, w),
-            "you rotated the codes only.": lambda c, w, r: (c @ r, w),
-            "you rotated the codes only, and by Rᵀ.": lambda c, w, r: (c @ r.T, w),
-            "you rotated the directions only.": lambda c, w, r: (c, w @ r),
-            "codes and directions turn in opposite ways: one of the two needs the transpose. Rows "
-            "of `codes` are codes, so Rᵀr for every row r is `codes @ R`.": lambda c, w, r: (
-                c @ r.T,
-                w @ r,
-            ),
-            "both turn by Rᵀ. That is a solution as well, but the directions must be W R.": lambda c, w, r: (
-                c @ r.T,
-                w @ r.T,
-            ),
-        },
+# fmt: off
+EXERCISES = {  # a sentence, then the function of someone who needs it
+    "unexplained": Exercise(2, unexplained, [
+        (torch.tensor([[1.0, 0.0], [3.0, 4.0], [2.0, 5.0]]), torch.tensor([[1.0, 1.0], [2.0,
+         4.0], [2.0, 7.0]])),
+        (DATA, DATA + 0.5 * normal(2, 40, 3) + 0.3),
+        (DATA, DATA.mean(0).repeat(40, 1)),  # decoding the mean must give 1
+    ], {
+        "this is the share explained; what is asked for is the rest.":
+            lambda x, y: 1 - unexplained(x, y),
+        "the denominator is not a variance: take the mean of the data off first, or a constant "
+        "shift makes any reconstruction look good.":
+            lambda x, y: missed(x, y).sum() / x.square().sum(),
+        "you took one mean over all entries. Every dimension has a mean of its own.":
+            lambda x, y: missed(x, y).sum() / (x - x.mean()).square().sum(),
+        "you averaged the shares of the dimensions. Sum over dimensions first: a dimension that "
+        "hardly varies must hardly count.":
+            lambda x, y: (missed(x, y).sum(0) / centred(x).square().sum(0)).mean(),
+        "you averaged the shares of the samples. Sum over samples first.":
+            lambda x, y: (missed(x, y).sum(1) / centred(x).square().sum(1)).mean(),
+        "the mean that was taken off is the reconstruction's. Take off the data's own.":
+            lambda x, y: missed(x, y).sum() / (x - y.mean(0)).square().sum(),
+        "you divided by the variance of the reconstruction. Divide by that of the data.":
+            lambda x, y: missed(x, y).sum() / centred(y).square().sum(),
+        "this is the mean squared error. Divide it by what there was to explain.":
+            lambda x, y: missed(x, y).mean(),
+        "this is the error per sample. Divide it by what there was to explain.":
+            lambda x, y: missed(x, y).sum(1).mean(),
+    }, "error over variance, both summed."),
+    "rotate": Exercise(1, rotated, [
+        (torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]]), QUARTER),
+        (normal(3, 30, 3), normal(4, 5, 3), ROTATION),
+    ], {
+        "this is the solution you were given. Rotate it.": lambda c, w, r: (c, w),
+        "you rotated the codes only.": lambda c, w, r: (c @ r, w),
+        "you rotated the codes only, and by Rᵀ.": lambda c, w, r: (c @ r.T, w),
+        "you rotated the directions only.": lambda c, w, r: (c, w @ r),
+        "codes and directions turn in opposite ways: one of the two needs the transpose. Rows of "
+        "`codes` are codes, so Rᵀr for every row r is `codes @ R`.":
+            lambda c, w, r: (c @ r.T, w @ r),
+        "both turn by Rᵀ. That is a solution as well, but the directions must be W R.":
+            lambda c, w, r: (c @ r.T, w @ r.T),
+    },
         "the reconstruction `codes @ directions.T` must stay, and the directions must be W R.",
-        "two things, codes [samples, latents] and directions [d_model, latents]",
-    ),
-    "floor": Exercise(
-        1,
-        above_floor,
-        [(0.84, 0.79), (0.84, 0.6), (0.3, 0.4), (0.95, 0.2)],
-        {
-            "this is the distance from the floor, but a perfect score must come out as 1.": (
-                lambda s, f: s - f
-            ),
-            "this is a ratio of scores: the floor itself must come out as 0, not as 1.": (
-                lambda s, f: s / f
-            ),
-            "you divided by the floor. Divide by the room that there is above it.": lambda s, f: (
-                (s - f) / f
-            ),
-            "a score below the floor must come out negative: it says that something is wrong.": (
-                lambda s, f: max(0.0, above_floor(s, f))
-            ),
-            "turned round: the floor must give 0 and the score 1 must give 1.": lambda s, f: (
-                (1 - s) / (1 - f)
-            ),
-        },
-        "a straight line through (floor, 0) and (1, 1).",
-    ),
-    "mcc": Exercise(
-        2,
-        mcc,
-        [
-            (
-                torch.tensor([[2.0, 1.0], [0.0, 3.0], [1.0, 1.0]]),
-                torch.tensor([[1.0, 0.0], [2.0, 1.0], [0.0, 0.0]]),
-            ),
-            (CODES, CONCEPTS),
-        ],
-        {
-            "each concept took its best latent, so one latent served two. Match one-to-one "
-            "(scipy.optimize.linear_sum_assignment).": lambda c, t: (
-                correlations(c, t).abs().amax(0).mean()
-            ),
-            "each latent took its best concept, so one concept served two. Match one-to-one.": (
-                lambda c, t: correlations(c, t).abs().amax(1).mean()
-            ),
-            "the sign of a latent is arbitrary: match and average absolute correlations.": (
-                lambda c, t: matched(correlations(c, t))
-            ),
-            "means are still in it: a correlation is a cosine of *centred* columns.": (
-                lambda c, t: matched((unit(c).T @ unit(t)).abs())
-            ),
-            "latent i is compared with concept i, but their order is arbitrary: match them first.": (
-                lambda c, t: correlations(c, t).diagonal().abs().mean()
-            ),
-            "the matching minimises: `linear_sum_assignment` needs maximize=True.": lambda c, t: (
-                matched(correlations(c, t).abs(), maximize=False)
-            ),
-        },
-        "match one-to-one, average |correlation|.",
-    ),
+        "two things, codes [samples, latents] and directions [d_model, latents]"),
+    "floor": Exercise(1, above_floor, [(0.84, 0.79), (0.84, 0.6), (0.3, 0.4), (0.95, 0.2)], {
+        "this is the distance from the floor, but a perfect score must come out as 1.":
+            lambda s, f: s - f,
+        "this is a ratio of scores: the floor itself must come out as 0, not as 1.":
+            lambda s, f: s / f,
+        "you divided by the floor. Divide by the room that there is above it.":
+            lambda s, f: (s - f) / f,
+        "a score below the floor must come out negative: it says that something is wrong.":
+            lambda s, f: max(0.0, above_floor(s, f)),
+        "turned round: the floor must give 0 and the score 1 must give 1.":
+            lambda s, f: (1 - s) / (1 - f),
+    }, "a straight line through (floor, 0) and (1, 1)."),
+    "mcc": Exercise(2, mcc, [
+        (torch.tensor([[2.0, 1.0], [0.0, 3.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [2.0,
+         1.0], [0.0, 0.0]])),
+        (CODES, CONCEPTS),
+    ], {
+        "each concept took its best latent, so one latent served two. Match one-to-one "
+        "(scipy.optimize.linear_sum_assignment).":
+            lambda c, t: correlations(c, t).abs().amax(0).mean(),
+        "each latent took its best concept, so one concept served two. Match one-to-one.":
+            lambda c, t: correlations(c, t).abs().amax(1).mean(),
+        "the sign of a latent is arbitrary: match and average absolute correlations.":
+            lambda c, t: matched(correlations(c, t)),
+        "means are still in it: a correlation is a cosine of *centred* columns.":
+            lambda c, t: matched((unit(c).T @ unit(t)).abs()),
+        "latent i is compared with concept i, but their order is arbitrary: match them first.":
+            lambda c, t: correlations(c, t).diagonal().abs().mean(),
+        "the matching minimises: `linear_sum_assignment` needs maximize=True.":
+            lambda c, t: matched(correlations(c, t).abs(), maximize=False),
+    }, "match one-to-one, average |correlation|."),
 }

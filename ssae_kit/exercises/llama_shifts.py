@@ -83,125 +83,71 @@ SHIFTS = CHANGES @ TRUTH + 0.1 * normal(3, 80, 5)
 HELD_OUT = CHANGES @ TRUTH + normal(5, 80, 5) + 0.5
 FEW = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, -1.0], [1.0, 1.0]])
 FEW_SHIFTS = torch.tensor([[2.0], [5.0], [-1.0], [3.0]])
-EXERCISES = {
-    "fit": Exercise(
-        2,
-        concept_directions,
-        [(FEW_SHIFTS, FEW), (SHIFTS, CHANGES)],
-        {
-            "transposed: give one row per concept, [concepts, d_model].": lambda x, c: (
-                concept_directions(x, c).T
-            ),
-            "this is the difference of means. Where two concepts often change together each mean "
-            "contains the other; fit all concepts at once.": class_means,
-            "this is Cᵀx: undo the overlap of the columns as well, by (CᵀC)⁻¹.": lambda x, c: (
-                c.T @ x
-            ),
-            "you scaled the directions to length 1. Their lengths are part of the fit.": (
-                lambda x, c: unit(concept_directions(x, c), 1)
-            ),
-            "this predicts changes from shifts: turn the two arguments round.": lambda x, c: (
-                concept_directions(c, x).T
-            ),
-            "you averaged over pairs in which one concept changes. The others tell as much: use "
-            "all.": alone,
-        },
-        "fit all concepts at once, by least squares.",
-        "directions [concepts, d_model]",
-    ),
-    "explained": Exercise(
-        2,
-        share_explained,
-        [
-            (FEW_SHIFTS, FEW, torch.tensor([[2.0], [1.0]])),
-            (HELD_OUT, CHANGES, TRUTH),
-            (HELD_OUT, CHANGES, -TRUTH),  # worse than nothing
-        ],
-        {
-            "this is the share missed; what is asked for is the rest.": lambda x, c, d: (
-                1 - share_explained(x, c, d)
-            ),
-            "you fitted directions to the very shifts that grade them. Use the ones given.": (
-                lambda x, c, d: share_explained(x, c, concept_directions(x, c))
-            ),
-            "this is the length of the prediction, not its success: it would be as high with wrong "
-            "signs.": lambda x, c, d: (c @ d).square().sum() / x.square().sum(),
-            "you averaged shares over pairs: a tiny shift would count as much as a large one. Sum "
-            "first.": average_share,
-            "this is the cosine of prediction and shifts. A cosine does not see a wrong length.": (
-                lambda x, c, d: measure(x, c @ d).mean()
-            ),
-            "a prediction that is worse than none must come out negative: do not stop at zero.": (
-                lambda x, c, d: share_explained(x, c, d).clamp(min=0)
-            ),
-            "you took the mean of the shifts off. No change must predict no shift: keep it.": (
-                lambda x, c, d: 1 - (x - c @ d).square().sum() / (x - x.mean(0)).square().sum()
-            ),
-        },
-        "1 - |shifts - changes @ directions|² / |shifts|², both summed.",
-    ),
-    "code_shift": Exercise(
-        1,
-        code_of_shift,
-        [
-            (encode, torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 2.0, 0.0]])),
-            (encode, normal(7, 10, 4), normal(8, 10, 4)),
-        ],
-        {
-            "this is the code of the difference. The encoder was trained on states, and with its "
-            "ReLU the two are not the same: encode each state first.": lambda encode, s, t: encode(
-                t - s
-            ),
-            "turned round: target minus source.": lambda encode, s, t: encode(s) - encode(t),
-            "you dropped the signs: a latent that goes off is not one that comes on.": (
-                lambda encode, s, t: (encode(t) - encode(s)).abs()
-            ),
-            "only the target's code is in it; take off the source's.": lambda encode, s, t: encode(
-                t
-            ),
-        },
-        "code of the target minus code of the source.",
-        "[pairs, latents]",
-    ),
-    "swaps": Exercise(
-        1,
-        dimensions_of_swaps,
-        [(4,), (10,), (2,)],
-        {
-            "the n columns of every change add up to zero, so they are not independent.": (
-                lambda n: n
-            ),
-            "these are the swaps, but they depend on each other: red to blue and blue to green give "
-            "red to green.": lambda n: n * (n - 1) / 2,
-            "this counts the changes, and both ways. What is asked is how many are independent.": (
-                lambda n: n * (n - 1)
-            ),
-        },
-        "try n = 2 by hand, then n = 3.",
-    ),
-    "cosine": Exercise(
-        2,
-        steering_cosine,
-        [batch(9, 2, 2), batch(8, 12, 5)],
-        {
-            "state and push must be scaled to the same size before they are added.": (
-                lambda z, g, v: measure(z + v, g).mean()
-            ),
-            "scale by the norm of the whole batch (Frobenius), not row by row: long pushes stay "
-            "long.": lambda z, g, v: measure(unit(z, 1) + unit(v, 1), g).mean(),
-            "the push must be added to the state, not compared with the goal by itself.": (
-                lambda z, g, v: measure(v, g).mean()
-            ),
-            "compare with the goal itself, not with the shift.": lambda z, g, v: measure(
-                pushed(z, v), g - z
-            ).mean(),
-            "take one cosine for each pair and then their mean.": lambda z, g, v: measure(
-                pushed(z, v).flatten(), g.flatten(), dim=0
-            ),
-            "the push is missing: this is the score of doing nothing.": lambda z, g, v: measure(
-                z, g
-            ).mean(),
-        },
-        "mean over pairs of cos(z/|Z| + v/|V|, goal).",
-    ),
+# fmt: off
+EXERCISES = {  # a sentence, then the function of someone who needs it
+    "fit": Exercise(2, concept_directions, [(FEW_SHIFTS, FEW), (SHIFTS, CHANGES)], {
+        "transposed: give one row per concept, [concepts, d_model].":
+            lambda x, c: concept_directions(x, c).T,
+        "this is the difference of means. Where two concepts often change together each mean "
+        "contains the other; fit all concepts at once.": class_means,
+        "this is Cᵀx: undo the overlap of the columns as well, by (CᵀC)⁻¹.": lambda x, c: c.T @ x,
+        "you scaled the directions to length 1. Their lengths are part of the fit.":
+            lambda x, c: unit(concept_directions(x, c), 1),
+        "this predicts changes from shifts: turn the two arguments round.":
+            lambda x, c: concept_directions(c, x).T,
+        "you averaged over pairs in which one concept changes. The others tell as much: use all.":
+            alone,
+    }, "fit all concepts at once, by least squares.", "directions [concepts, d_model]"),
+    "explained": Exercise(2, share_explained, [
+        (FEW_SHIFTS, FEW, torch.tensor([[2.0], [1.0]])),
+        (HELD_OUT, CHANGES, TRUTH),
+        (HELD_OUT, CHANGES, -TRUTH),  # worse than nothing
+    ], {
+        "this is the share missed; what is asked for is the rest.":
+            lambda x, c, d: 1 - share_explained(x, c, d),
+        "you fitted directions to the very shifts that grade them. Use the ones given.":
+            lambda x, c, d: share_explained(x, c, concept_directions(x, c)),
+        "this is the length of the prediction, not its success: it would be as high with wrong "
+        "signs.": lambda x, c, d: (c @ d).square().sum() / x.square().sum(),
+        "you averaged shares over pairs: a tiny shift would count as much as a large one. Sum "
+        "first.": average_share,
+        "this is the cosine of prediction and shifts. A cosine does not see a wrong length.":
+            lambda x, c, d: measure(x, c @ d).mean(),
+        "a prediction that is worse than none must come out negative: do not stop at zero.":
+            lambda x, c, d: share_explained(x, c, d).clamp(min=0),
+        "you took the mean of the shifts off. No change must predict no shift: keep it.":
+            lambda x, c, d: 1 - (x - c @ d).square().sum() / (x - x.mean(0)).square().sum(),
+    }, "1 - |shifts - changes @ directions|² / |shifts|², both summed."),
+    "code_shift": Exercise(1, code_of_shift, [
+        (encode, torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 2.0, 0.0]])),
+        (encode, normal(7, 10, 4), normal(8, 10, 4)),
+    ], {
+        "this is the code of the difference. The encoder was trained on states, and with its ReLU "
+        "the two are not the same: encode each state first.": lambda encode, s, t: encode(t - s),
+        "turned round: target minus source.": lambda encode, s, t: encode(s) - encode(t),
+        "you dropped the signs: a latent that goes off is not one that comes on.":
+            lambda encode, s, t: (encode(t) - encode(s)).abs(),
+        "only the target's code is in it; take off the source's.": lambda encode, s, t: encode(t),
+    }, "code of the target minus code of the source.", "[pairs, latents]"),
+    "swaps": Exercise(1, dimensions_of_swaps, [(4,), (10,), (2,)], {
+        "the n columns of every change add up to zero, so they are not independent.": lambda n: n,
+        "these are the swaps, but they depend on each other: red to blue and blue to green give "
+        "red to green.": lambda n: n * (n - 1) / 2,
+        "this counts the changes, and both ways. What is asked is how many are independent.":
+            lambda n: n * (n - 1),
+    }, "try n = 2 by hand, then n = 3."),
+    "cosine": Exercise(2, steering_cosine, [batch(9, 2, 2), batch(8, 12, 5)], {
+        "state and push must be scaled to the same size before they are added.":
+            lambda z, g, v: measure(z + v, g).mean(),
+        "scale by the norm of the whole batch (Frobenius), not row by row: long pushes stay long.":
+            lambda z, g, v: measure(unit(z, 1) + unit(v, 1), g).mean(),
+        "the push must be added to the state, not compared with the goal by itself.":
+            lambda z, g, v: measure(v, g).mean(),
+        "compare with the goal itself, not with the shift.":
+            lambda z, g, v: measure(pushed(z, v), g - z).mean(),
+        "take one cosine for each pair and then their mean.":
+            lambda z, g, v: measure(pushed(z, v).flatten(), g.flatten(), dim=0),
+        "the push is missing: this is the score of doing nothing.":
+            lambda z, g, v: measure(z, g).mean(),
+    }, "mean over pairs of cos(z/|Z| + v/|V|, goal)."),
 }

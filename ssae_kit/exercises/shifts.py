@@ -92,186 +92,112 @@ def supports(*rows: str) -> list[tuple[Tensor]]:
 LEVELS = torch.tensor([0.1, 0.15, 0.2, 0.3, 0.4])
 TURN = torch.tensor([4, 0, 3, 1, 2])
 NOISY = torch.tensor([0.7, 0.25, 0.23, 0.22, 0.21])
-EXERCISES = {
-    "terms": Exercise(
-        2,
-        loss_terms,
-        [
-            (
-                torch.tensor([[1.0, 2.0], [1.0, -1.0]]),
-                torch.tensor([[1.0, 0.5], [0.0, 1.0]]),
-                torch.tensor([0.5, -1.0]),
-                torch.tensor([[1.0, 0.0], [-1.0, 1.0]]),
-                torch.tensor([0.0, 0.5]),
-            ),
-            (normal(1, 9, 4), normal(2, 3, 4), normal(3, 3), normal(4, 4, 3), torch.arange(4.0)),
-        ],
-        {
-            "the code passed a ReLU. Shifts go both ways, so the SSAE's code is affine.": (
-                lambda *w: (loss_terms(*w)[0], affine(*w)[1].relu().mean())
-            ),
-            "positive and negative entries cancel: take absolute values.": lambda *w: (
-                loss_terms(*w)[0],
-                affine(*w)[1].mean(),
-            ),
-            "you summed over latents; the level bounds the *mean* of |r|.": lambda *w: (
-                loss_terms(*w)[0],
-                affine(*w)[1].abs().sum(1).mean(),
-            ),
-            "these are squares. The constraint is on |r|: squares would not make codes sparse.": (
-                lambda *w: (loss_terms(*w)[0], affine(*w)[1].square().mean())
-            ),
-            "b_e is missing in the code.": lambda x, w, b, *d: (
-                loss_terms(x, w, b, *d)[0],
-                (x @ w.T).abs().mean(),
-            ),
-            "you averaged over dimensions; sum over them, and average over pairs.": lambda *w: (
-                affine(*w)[0].mean(),
-                loss_terms(*w)[1],
-            ),
-            "you summed over the pairs; take their mean.": lambda *w: (
-                affine(*w)[0].sum(),
-                loss_terms(*w)[1],
-            ),
-            "b_d is missing in the reconstruction.": lambda x, w, b, d, c: loss_terms(
-                x, w, b, d, 0 * c
-            ),
-            "turned round: first the error, then the sparsity.": lambda *w: loss_terms(*w)[::-1],
-        },
+# fmt: off
+EXERCISES = {  # a sentence, then the function of someone who needs it
+    "terms": Exercise(2, loss_terms, [
+        (torch.tensor([[1.0, 2.0], [1.0, -1.0]]), torch.tensor([[1.0, 0.5], [0.0, 1.0]]),
+         torch.tensor([0.5, -1.0]), torch.tensor([[1.0, 0.0], [-1.0, 1.0]]),
+         torch.tensor([0.0, 0.5])),
+        (normal(1, 9, 4), normal(2, 3, 4), normal(3, 3), normal(4, 4, 3), torch.arange(4.0)),
+    ], {
+        "the code passed a ReLU. Shifts go both ways, so the SSAE's code is affine.":
+            lambda *w: (loss_terms(*w)[0], affine(*w)[1].relu().mean()),
+        "positive and negative entries cancel: take absolute values.":
+            lambda *w: (loss_terms(*w)[0], affine(*w)[1].mean()),
+        "you summed over latents; the level bounds the *mean* of |r|.":
+            lambda *w: (loss_terms(*w)[0], affine(*w)[1].abs().sum(1).mean()),
+        "these are squares. The constraint is on |r|: squares would not make codes sparse.":
+            lambda *w: (loss_terms(*w)[0], affine(*w)[1].square().mean()),
+        "b_e is missing in the code.":
+            lambda x, w, b, *d: (loss_terms(x, w, b, *d)[0], (x @ w.T).abs().mean()),
+        "you averaged over dimensions; sum over them, and average over pairs.":
+            lambda *w: (affine(*w)[0].mean(), loss_terms(*w)[1]),
+        "you summed over the pairs; take their mean.":
+            lambda *w: (affine(*w)[0].sum(), loss_terms(*w)[1]),
+        "b_d is missing in the reconstruction.":
+            lambda x, w, b, d, c: loss_terms(x, w, b, d, 0 * c),
+        "turned round: first the error, then the sparsity.": lambda *w: loss_terms(*w)[::-1],
+    },
         "the error must be the mean of |x' - x|², the sparsity the mean of |r|.",
-        "two numbers, error and sparsity",
-    ),
-    "dual": Exercise(
-        2,
-        dual_step,
-        [
-            (0.5, 0.3, 0.2, 0.1),
-            (0.5, 0.1, 0.2, 0.1),
-            (0.01, 0.1, 0.9, 0.1),
-            (0.98, 0.9, 0.1, 0.1),
-            (3.0, 0.9, 0.1, 0.5),
-        ],
-        {
-            "it became negative: that would *reward* large codes. Stop it at zero.": (
-                lambda m, s, level, rate: m + rate * (s - level)
-            ),
-            "turned round: while the code is *above* its level, the multiplier must grow.": (
-                lambda m, s, level, rate: dual_step(m, level, s, rate)
-            ),
-            "the multiplier starts afresh. It must remember: add the step to its last value.": (
-                lambda m, s, level, rate: dual_step(0, s, level, rate)
-            ),
-            "below its level the multiplier must fall: only then does it settle at the right size.": (
-                lambda m, s, level, rate: m + max(0.0, rate * (s - level))
-            ),
-            "the rate is missing: add rate times (sparsity - level).": (
-                lambda m, s, level, rate: dual_step(m, s, level, 1.0)
-            ),
-            "the multiplier has no upper end: as long as the code is too large it grows.": (
-                lambda m, s, level, rate: min(1.0, dual_step(m, s, level, rate))
-            ),
-        },
-        "add rate times (sparsity - level) to the multiplier, then stop at zero.",
-    ),
-    "diversity": Exercise(
-        2,
-        violators,
-        supports(
-            "100 010 001",
-            "1100 0010 1110 0001 0011",
-            "110 010 001 011",
-            "110 011 101",
-            "111 111",
-            "101 001 010 111",
-        ),
-        {
-            "you ask that every concept shift alone. That is more than needed.": lambda s: {
-                k for k in range(s.shape[1]) if not (s[s[:, k]].sum(1) == 1).any()
-            },
-            "every concept shifts with itself: leave out j = k.": lambda s: named(never_without(s)),
-            "if 0 shifts only with 1, but 1 also without 0, only 0 breaks the condition.": (
-                lambda s: both_ways(s, either=True)
-            ),
-            "look for a concept that never shifts *without* the other, even if the other shifts "
-            "without it.": lambda s: both_ways(s, either=False),
-            "hold every concept against all the others, not only against its neighbours.": neighbours,
-            "turned round: you name the concepts that do not break the condition.": lambda s: (
-                set(range(s.shape[1])) - violators(s)
-            ),
-            "you name the concepts that shift in every pair. A rarer one can break the condition: "
-            "if it never shifts without another.": lambda s: set(
-                s.all(0).nonzero().flatten().tolist()
-            ),
-        },
+        "two numbers, error and sparsity"),
+    "dual": Exercise(2, dual_step, [
+        (0.5, 0.3, 0.2, 0.1),
+        (0.5, 0.1, 0.2, 0.1),
+        (0.01, 0.1, 0.9, 0.1),
+        (0.98, 0.9, 0.1, 0.1),
+        (3.0, 0.9, 0.1, 0.5),
+    ], {
+        "it became negative: that would *reward* large codes. Stop it at zero.":
+            lambda m, s, level, rate: m + rate * (s - level),
+        "turned round: while the code is *above* its level, the multiplier must grow.":
+            lambda m, s, level, rate: dual_step(m, level, s, rate),
+        "the multiplier starts afresh. It must remember: add the step to its last value.":
+            lambda m, s, level, rate: dual_step(0, s, level, rate),
+        "below its level the multiplier must fall: only then does it settle at the right size.":
+            lambda m, s, level, rate: m + max(0.0, rate * (s - level)),
+        "the rate is missing: add rate times (sparsity - level).":
+            lambda m, s, level, rate: dual_step(m, s, level, 1.0),
+        "the multiplier has no upper end: as long as the code is too large it grows.":
+            lambda m, s, level, rate: min(1.0, dual_step(m, s, level, rate)),
+    }, "add rate times (sparsity - level) to the multiplier, then stop at zero."),
+    "diversity": Exercise(2, violators,
+        supports("100 010 001", "1100 0010 1110 0001 0011", "110 010 001 011", "110 011 101",
+                 "111 111", "101 001 010 111"), {
+        "you ask that every concept shift alone. That is more than needed.":
+            lambda s: {k for k in range(s.shape[1]) if not (s[s[:, k]].sum(1) == 1).any()},
+        "every concept shifts with itself: leave out j = k.": lambda s: named(never_without(s)),
+        "if 0 shifts only with 1, but 1 also without 0, only 0 breaks the condition.":
+            lambda s: both_ways(s, either=True),
+        "look for a concept that never shifts *without* the other, even if the other shifts "
+        "without it.": lambda s: both_ways(s, either=False),
+        "hold every concept against all the others, not only against its neighbours.": neighbours,
+        "turned round: you name the concepts that do not break the condition.":
+            lambda s: set(range(s.shape[1])) - violators(s),
+        "you name the concepts that shift in every pair. A rarer one can break the condition: if "
+        "it never shifts without another.": lambda s: set(s.all(0).nonzero().flatten().tolist()),
+    },
         "name the concepts that never shift without some other one.",
-        "a list of the concepts that break the condition",
-    ),
-    "turned": Exercise(
-        2,
-        turned_l1,
-        [(a, p) for a in (0.0, 0.2, 0.7, pi / 4, 1.3, pi / 2) for p in (0.1, 0.3, 0.6)],
-        {
-            "p is the share in which *both* shift; you swapped the cases.": lambda a, p: turned_l1(
-                a, 1 - p
-            ),
-            "in the true basis a joint pair costs 2, not 1: both of its latents are active.": (
-                lambda a, p: cos(a) + sin(a)
-            ),
-            "it does not change with the angle. Turn the pairs first, then take absolute values.": (
-                lambda a, p: 1 + p
-            ),
-            "joint pairs: |cos a + sin a| + |cos a - sin a| is twice the larger of the two.": (
-                lambda a, p: (1 - p) * (cos(a) + sin(a)) + 2 * p
-            ),
-            "turned by 90° the two latents have swapped: nothing changed.": lambda a, p: (
-                (1 - p) * (cos(a) + sin(a)) + 2 * p * cos(a)
-            ),
-        },
-        "weigh the L1 norms of a turned single and a turned joint pair by 1 - p and p.",
-    ),
-    "elbow": Exercise(
-        2,
-        elbow,
-        [
-            (LEVELS, torch.tensor([0.6, 0.3, 0.06, 0.04, 0.03]), 0.05),
-            (LEVELS, NOISY, 0.05),
-            (LEVELS, torch.tensor([0.9, 0.5, 0.3, 0.25, 0.21]), 0.2),
-            (LEVELS, torch.tensor([0.7, 0.15, 0.06, 0.02, 0.12]), 0.05),
-            (LEVELS, torch.tensor([1.0, 0.75, 0.5, 0.25, 0.25]), 0.25),  # exact in float32
-            (LEVELS[TURN], NOISY[TURN], 0.05),
-        ],
-        {
-            "this is the level of the lowest error. A slack level always wins that, and identifies "
-            "nothing: take the smallest level that is nearly as good.": lambda v, e, t: v[
-                e.argmin()
-            ],
-            NOT_A_LEVEL: lambda v, e, t: int((v == elbow(v, e, t)).nonzero()[0]),
-            "too tight: this level loses most of the shifts.": lambda v, e, t: v.min(),
-            "the tolerance is 0.2 in one case: use the `tolerance` that is given.": (
-                lambda v, e, t: elbow(v, e, 0.05)
-            ),
-            "you compare with the error at the slackest level. It need not be the lowest.": (
-                lambda v, e, t: v[e <= e[v.argmax()] + t].min()
-            ),
-            "the steepest fall is not yet the end of it: the error still falls after that level.": (
-                lambda v, e, t: v[(e[:-1] - e[1:]).argmax() + 1]
-            ),
-            "levels may come in any order: take the smallest that qualifies.": lambda v, e, t: v[
-                (e <= e.min() + t).nonzero()[0, 0]
-            ],
-            "compare with the *lowest error* plus the tolerance, not with the tolerance alone.": (
-                lambda v, e, t: v[e <= t].min()
-            ),
-            "an error of exactly the lowest plus the tolerance is good enough: use <=.": (
-                lambda v, e, t: v[e < e.min() + t].min()
-            ),
-            "the tolerance is a difference between errors, not a share of the lowest one.": (
-                lambda v, e, t: elbow(v, e, t * e.min())
-            ),
-        },
+        "a list of the concepts that break the condition"),
+    "turned": Exercise(2, turned_l1,
+        [(a, p) for a in (0.0, 0.2, 0.7, pi / 4, 1.3, pi / 2) for p in (0.1, 0.3, 0.6)], {
+        "p is the share in which *both* shift; you swapped the cases.":
+            lambda a, p: turned_l1(a, 1 - p),
+        "in the true basis a joint pair costs 2, not 1: both of its latents are active.":
+            lambda a, p: cos(a) + sin(a),
+        "it does not change with the angle. Turn the pairs first, then take absolute values.":
+            lambda a, p: 1 + p,
+        "joint pairs: |cos a + sin a| + |cos a - sin a| is twice the larger of the two.":
+            lambda a, p: (1 - p) * (cos(a) + sin(a)) + 2 * p,
+        "turned by 90° the two latents have swapped: nothing changed.":
+            lambda a, p: (1 - p) * (cos(a) + sin(a)) + 2 * p * cos(a),
+    }, "weigh the L1 norms of a turned single and a turned joint pair by 1 - p and p."),
+    "elbow": Exercise(2, elbow, [
+        (LEVELS, torch.tensor([0.6, 0.3, 0.06, 0.04, 0.03]), 0.05),
+        (LEVELS, NOISY, 0.05),
+        (LEVELS, torch.tensor([0.9, 0.5, 0.3, 0.25, 0.21]), 0.2),
+        (LEVELS, torch.tensor([0.7, 0.15, 0.06, 0.02, 0.12]), 0.05),
+        (LEVELS, torch.tensor([1.0, 0.75, 0.5, 0.25, 0.25]), 0.25),  # exact in float32
+        (LEVELS[TURN], NOISY[TURN], 0.05),
+    ], {
+        "this is the level of the lowest error. A slack level always wins that, and identifies "
+        "nothing: take the smallest level that is nearly as good.": lambda v, e, t: v[e.argmin()],
+        NOT_A_LEVEL: lambda v, e, t: int((v == elbow(v, e, t)).nonzero()[0]),
+        "too tight: this level loses most of the shifts.": lambda v, e, t: v.min(),
+        "the tolerance is 0.2 in one case: use the `tolerance` that is given.":
+            lambda v, e, t: elbow(v, e, 0.05),
+        "you compare with the error at the slackest level. It need not be the lowest.":
+            lambda v, e, t: v[e <= e[v.argmax()] + t].min(),
+        "the steepest fall is not yet the end of it: the error still falls after that level.":
+            lambda v, e, t: v[(e[:-1] - e[1:]).argmax() + 1],
+        "levels may come in any order: take the smallest that qualifies.":
+            lambda v, e, t: v[(e <= e.min() + t).nonzero()[0, 0]],
+        "compare with the *lowest error* plus the tolerance, not with the tolerance alone.":
+            lambda v, e, t: v[e <= t].min(),
+        "an error of exactly the lowest plus the tolerance is good enough: use <=.":
+            lambda v, e, t: v[e < e.min() + t].min(),
+        "the tolerance is a difference between errors, not a share of the lowest one.":
+            lambda v, e, t: elbow(v, e, t * e.min()),
+    },
         "compare errors with the *lowest error* plus the tolerance: what is left at the slackest "
-        "level is noise that no level removes.",
-        "one of the levels",
-        chosen,
-    ),
+        "level is noise that no level removes.", "one of the levels", chosen),
 }

@@ -28,57 +28,35 @@ CASES = [
     ([2.0, 0.0], [-1.0, -3.0]),
     ([0.3, 0.4, 0.5, 0.6], [4.0, 3.0, 2.0, -1.0]),
 ]
-EXERCISES = {
-    "shift": Exercise(
-        1,
-        shift,
-        CASES,
-        {
-            "the sign is turned round: a shift is the target minus the source.": lambda s, t: shift(
-                t, s
-            ),
-            "you dropped the signs. A shift has a direction: up and down are not the same.": (
-                lambda s, t: [abs(x) for x in shift(s, t)]
-            ),
-            "you added the two. What changed is their difference.": lambda s, t: [
-                a + b for a, b in zip(s, t, strict=True)
-            ],
-            "this is the target alone: take the source off.": lambda s, t: t,
-            "one entry for each entry of the vectors, not their sum: a list of numbers.": (
-                lambda s, t: sum(shift(s, t))
-            ),
-        },
-        "entry i must be target[i] - source[i].",
-        "a list of numbers",
-    ),
-    "cosine": Exercise(
-        1,
-        cosine,
-        CASES,
-        {
-            "this is the dot product. Divide it by the lengths of both vectors.": dot,
-            "you divided by the length of one vector only, the first.": lambda a, b: (
-                dot(a, b) / math.hypot(*a)
-            ),
-            "you divided by the length of one vector only, the second.": lambda a, b: (
-                dot(a, b) / math.hypot(*b)
-            ),
-            "you divided by squared lengths. The length is the square root of the sum of squares.": (
-                lambda a, b: dot(a, b) / (dot(a, a) * dot(b, b))
-            ),
-            "you dropped the sign: opposite vectors have the cosine -1.": lambda a, b: abs(
-                cosine(a, b)
-            ),
-            "you added the lengths. Divide by their product.": lambda a, b: (
-                dot(a, b) / (math.hypot(*a) + math.hypot(*b))
-            ),
-            "divide by the lengths, not by the number of entries.": lambda a, b: dot(a, b) / len(a),
-            "these are sums of absolute values. The length is the root of the sum of squares.": (
-                lambda a, b: dot(a, b) / (sum(map(abs, a)) * sum(map(abs, b)))
-            ),
-            "this is a distance, 1 minus the cosine.": lambda a, b: 1 - cosine(a, b),
-            "this is the angle; its cosine is asked for.": lambda a, b: math.acos(cosine(a, b)),
-        },
-        "it must be the dot product over the product of both lengths.",
-    ),
+# fmt: off
+EXERCISES = {  # a sentence, then the function of someone who needs it
+    "shift": Exercise(1, shift, CASES, {
+        "the sign is turned round: a shift is the target minus the source.":
+            lambda s, t: shift(t, s),
+        "you dropped the signs. A shift has a direction: up and down are not the same.":
+            lambda s, t: [abs(x) for x in shift(s, t)],
+        "you added the two. What changed is their difference.":
+            lambda s, t: [a + b for a, b in zip(s, t, strict=True)],
+        "this is the target alone: take the source off.": lambda s, t: t,
+        "one entry for each entry of the vectors, not their sum: a list of numbers.":
+            lambda s, t: sum(shift(s, t)),
+    }, "entry i must be target[i] - source[i].", "a list of numbers"),
+    "cosine": Exercise(1, cosine, CASES, {
+        "this is the dot product. Divide it by the lengths of both vectors.": dot,
+        "you divided by the length of one vector only, the first.":
+            lambda a, b: dot(a, b) / math.hypot(*a),
+        "you divided by the length of one vector only, the second.":
+            lambda a, b: dot(a, b) / math.hypot(*b),
+        "you divided by squared lengths. The length is the square root of the sum of squares.":
+            lambda a, b: dot(a, b) / (dot(a, a) * dot(b, b)),
+        "you dropped the sign: opposite vectors have the cosine -1.":
+            lambda a, b: abs(cosine(a, b)),
+        "you added the lengths. Divide by their product.":
+            lambda a, b: dot(a, b) / (math.hypot(*a) + math.hypot(*b)),
+        "divide by the lengths, not by the number of entries.": lambda a, b: dot(a, b) / len(a),
+        "these are sums of absolute values. The length is the root of the sum of squares.":
+            lambda a, b: dot(a, b) / (sum(map(abs, a)) * sum(map(abs, b))),
+        "this is a distance, 1 minus the cosine.": lambda a, b: 1 - cosine(a, b),
+        "this is the angle; its cosine is asked for.": lambda a, b: math.acos(cosine(a, b)),
+    }, "it must be the dot product over the product of both lengths."),
 }

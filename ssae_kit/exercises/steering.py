@@ -97,132 +97,86 @@ NAN = float("nan")
 CHANGED = torch.tensor(
     [[1.0, 0.0, 0.5], [0.2, 0.8, NAN], [0.1, NAN, 0.3], [NAN, 0.4, 0.9], [NAN, 0.6, 0.2]]
 )
-EXERCISES = {
-    "means": Exercise(
-        2,
-        mean_shifts,
-        [
-            (torch.tensor([[2.0], [-4.0], [1.0]]), torch.tensor([[1.0], [-1.0], [0.0]])),
-            (
-                normal(1, 6, 3),
-                torch.tensor([[1, 0], [-1, 0], [0, 1], [1, -1], [-1, 0], [0, 1.0]]),
-            ),
-        ],
-        {
-            "forward and backward changes cancel: turn the shifts of backward changes round first.": (
-                lambda x, c: mean_shifts(x, c.abs())
-            ),
-            "divide by the pairs in which the concept changes, not by all pairs.": lambda x, c: (
-                c.T @ x / len(x)
-            ),
-            "divide by how often the concept changed: this is a sum.": lambda x, c: c.T @ x,
-            "you divided by the sum of signed changes, which is not how often it changed.": (
-                lambda x, c: c.T @ x / c.sum(0)[:, None]
-            ),
-            "backward changes are left out: they tell as much, with the sign turned.": (
-                lambda x, c: mean_shifts(x, c.clamp(min=0))
-            ),
-        },
-        "for each concept, the mean of change × shift.",
-        "[concepts, d_model]",
-    ),
-    "strength": Exercise(
-        1,
-        choose_strength,
-        [
-            ([0.0, 0.5, 1.0, 1.5, 2.0, 3.0], [-0.01, 0.3, 0.655, 0.69, 0.70, 0.2]),
-            ([0.0, 1.0, 2.0, 4.0], [0.0, 0.5, 0.93, 0.95]),
-            ([1.0, 2.0, 3.0, 4.0], [0.44, 0.48, 0.50, 0.10]),
-            ([1.0, 2.0, 3.0, 4.0], [0.16, 0.19, 0.20, 0.10]),
-        ],
-        {
-            "this is the strength of the best balance. A smaller one that is nearly as good disturbs "
-            "less.": lambda s, b: s[b.index(max(b))],
-            NOT_A_STRENGTH: lambda s, b: s.index(choose_strength(s, b)),
-            "the strongest push is not asked for.": lambda s, b: s[-1],
-            "this is the first strength that has an effect, but its balance is more than 0.05 below "
-            "the best.": lambda s, b: first(s, b, 1e-9),
-            "within 0.05 is a difference, not a share.": lambda s, b: first(s, b, 0.9 * max(b)),
-            "within 0.05 is a difference, not a share: 5% below the best is another bar.": (
-                lambda s, b: first(s, b, 0.95 * max(b))
-            ),
-            "a smaller strength than yours comes within 0.05 of the best as well.": (
-                lambda s, b: first(s, b, max(b) - 0.04)
-            ),
-            "the balance at this strength is more than 0.05 below the best.": lambda s, b: first(
-                s, b, max(b) - 0.1
-            ),
-        },
+# fmt: off
+EXERCISES = {  # a sentence, then the function of someone who needs it
+    "means": Exercise(2, mean_shifts, [
+        (torch.tensor([[2.0], [-4.0], [1.0]]), torch.tensor([[1.0], [-1.0], [0.0]])),
+        (normal(1, 6, 3), torch.tensor([[1, 0], [-1, 0], [0, 1], [1, -1], [-1, 0], [0, 1.0]])),
+    ], {
+        "forward and backward changes cancel: turn the shifts of backward changes round first.":
+            lambda x, c: mean_shifts(x, c.abs()),
+        "divide by the pairs in which the concept changes, not by all pairs.":
+            lambda x, c: c.T @ x / len(x),
+        "divide by how often the concept changed: this is a sum.": lambda x, c: c.T @ x,
+        "you divided by the sum of signed changes, which is not how often it changed.":
+            lambda x, c: c.T @ x / c.sum(0)[:, None],
+        "backward changes are left out: they tell as much, with the sign turned.":
+            lambda x, c: mean_shifts(x, c.clamp(min=0)),
+    }, "for each concept, the mean of change × shift.", "[concepts, d_model]"),
+    "strength": Exercise(1, choose_strength, [
+        ([0.0, 0.5, 1.0, 1.5, 2.0, 3.0], [-0.01, 0.3, 0.655, 0.69, 0.70, 0.2]),
+        ([0.0, 1.0, 2.0, 4.0], [0.0, 0.5, 0.93, 0.95]),
+        ([1.0, 2.0, 3.0, 4.0], [0.44, 0.48, 0.50, 0.10]),
+        ([1.0, 2.0, 3.0, 4.0], [0.16, 0.19, 0.20, 0.10]),
+    ], {
+        "this is the strength of the best balance. A smaller one that is nearly as good disturbs "
+        "less.": lambda s, b: s[b.index(max(b))],
+        NOT_A_STRENGTH: lambda s, b: s.index(choose_strength(s, b)),
+        "the strongest push is not asked for.": lambda s, b: s[-1],
+        "this is the first strength that has an effect, but its balance is more than 0.05 below "
+        "the best.": lambda s, b: first(s, b, 1e-9),
+        "within 0.05 is a difference, not a share.": lambda s, b: first(s, b, 0.9 * max(b)),
+        "within 0.05 is a difference, not a share: 5% below the best is another bar.":
+            lambda s, b: first(s, b, 0.95 * max(b)),
+        "a smaller strength than yours comes within 0.05 of the best as well.":
+            lambda s, b: first(s, b, max(b) - 0.04),
+        "the balance at this strength is more than 0.05 below the best.":
+            lambda s, b: first(s, b, max(b) - 0.1),
+    },
         "the smallest strength whose balance is at most 0.05 below the best.",
-        "one of the strengths",
-        chosen,
-    ),
-    "isolate": Exercise(
-        2,
-        effect_and_side_effect,
-        [(CHANGED, torch.tensor([0, 1, 2, 2, 0])), (CHANGED[:2], torch.tensor([1, 0]))],
-        {
-            "turned round: first the effect, then the side effect.": lambda c, t: (
-                effect_and_side_effect(c, t)[::-1]
-            ),
-            "a NaN spread: where a text says nothing about a concept there is nothing to count.": (
-                lambda c, t: (c[own(c, t)].nanmean(), c[~own(c, t)].mean())
-            ),
-            "a text may say nothing about its own target: leave its NaN out.": lambda c, t: (
-                c[own(c, t)].mean(),
-                side(c, t),
-            ),
-            "where a text says nothing about its target you counted 'unchanged'. Leave it out.": (
-                lambda c, t: (c[own(c, t)].nan_to_num(0).mean(), side(c, t))
-            ),
-            "the target itself is among the concepts you call 'elsewhere': a strong effect would "
-            "look like a side effect.": lambda c, t: (c[own(c, t)].nanmean(), c.nanmean()),
-            "where a text says nothing you counted 'unchanged': that hides side effects. Leave it "
-            "out.": lambda c, t: (c[own(c, t)].nanmean(), c[~own(c, t)].nan_to_num(0).mean()),
-            "the effect is the mean of `changed` at each own target only.": lambda c, t: (
-                c.nanmean(),
-                side(c, t),
-            ),
-        },
-        "the effect: mean of `changed` at each own target. The side effect: its mean off the target.",
-        "two numbers, effect and side effect",
-    ),
-    "hook": Exercise(
-        2,
-        adding_hook,
-        [
-            (
-                torch.tensor([[1.0, 2.0]]),
-                torch.tensor([[[9.0, 8.0], [7.0, 6.0]]]),
-                torch.tensor([[[0.5, 0.0], [0.0, 3.0]]]),
-            ),
-            (normal(3, 3, 4), normal(4, 3, 5, 4), normal(2, 3, 5, 4)),
-        ],
-        {
-            "the vector is added at every token; the task is the last one only.": lambda v: hook(
-                lambda output, _: output + v[:, None]
-            ),
-            "it is added at the first token, not the last.": lambda v: hook(
-                lambda output, _: added(output, v, 0)
-            ),
-            "the state is replaced. Add to it, or what the sentence said is gone.": lambda v: hook(
-                lambda output, _: added(output, v, -1, keep=0)
-            ),
-            "the vector is taken off, not added.": lambda v: hook(
-                lambda output, _: added(output, -v, -1)
-            ),
-            "nothing changed.": lambda v: hook(lambda output, _: output),
-            "every prompt got the first prompt's vector.": lambda v: hook(
-                lambda output, _: added(output, v[:1], -1)
-            ),
-            "you changed what goes into the block. A hook changes its `output`.": lambda v: hook(
-                lambda _, inputs: added(inputs, v, -1)
-            ),
-            SILENT: lambda v: hook(lambda output, _: None),
-            NO_HOOK: lambda v: v,
-        },
+        "one of the strengths", chosen),
+    "isolate": Exercise(2, effect_and_side_effect, [
+        (CHANGED, torch.tensor([0, 1, 2, 2, 0])),
+        (CHANGED[:2], torch.tensor([1, 0])),
+    ], {
+        "turned round: first the effect, then the side effect.":
+            lambda c, t: effect_and_side_effect(c, t)[::-1],
+        "a NaN spread: where a text says nothing about a concept there is nothing to count.":
+            lambda c, t: (c[own(c, t)].nanmean(), c[~own(c, t)].mean()),
+        "a text may say nothing about its own target: leave its NaN out.":
+            lambda c, t: (c[own(c, t)].mean(), side(c, t)),
+        "where a text says nothing about its target you counted 'unchanged'. Leave it out.":
+            lambda c, t: (c[own(c, t)].nan_to_num(0).mean(), side(c, t)),
+        "the target itself is among the concepts you call 'elsewhere': a strong effect would look "
+        "like a side effect.": lambda c, t: (c[own(c, t)].nanmean(), c.nanmean()),
+        "where a text says nothing you counted 'unchanged': that hides side effects. Leave it out.":
+            lambda c, t: (c[own(c, t)].nanmean(), c[~own(c, t)].nan_to_num(0).mean()),
+        "the effect is the mean of `changed` at each own target only.":
+            lambda c, t: (c.nanmean(), side(c, t)),
+    },
+        "the effect: mean of `changed` at each own target. The side effect: its mean off the "
+        "target.", "two numbers, effect and side effect"),
+    "hook": Exercise(2, adding_hook, [
+        (torch.tensor([[1.0, 2.0]]), torch.tensor([[[9.0, 8.0], [7.0, 6.0]]]),
+         torch.tensor([[[0.5, 0.0], [0.0, 3.0]]])),
+        (normal(3, 3, 4), normal(4, 3, 5, 4), normal(2, 3, 5, 4)),
+    ], {
+        "the vector is added at every token; the task is the last one only.":
+            lambda v: hook(lambda output, _: output + v[:, None]),
+        "it is added at the first token, not the last.":
+            lambda v: hook(lambda output, _: added(output, v, 0)),
+        "the state is replaced. Add to it, or what the sentence said is gone.":
+            lambda v: hook(lambda output, _: added(output, v, -1, keep=0)),
+        "the vector is taken off, not added.":
+            lambda v: hook(lambda output, _: added(output, -v, -1)),
+        "nothing changed.": lambda v: hook(lambda output, _: output),
+        "every prompt got the first prompt's vector.":
+            lambda v: hook(lambda output, _: added(output, v[:1], -1)),
+        "you changed what goes into the block. A hook changes its `output`.":
+            lambda v: hook(lambda _, inputs: added(inputs, v, -1)),
+        SILENT: lambda v: hook(lambda output, _: None),
+        NO_HOOK: lambda v: v,
+    },
         "states must change by the prompt's vector at the last token.",
-        "the new states [prompts, tokens, d_model]",
-        hooked,
-    ),
+        "the new states [prompts, tokens, d_model]", hooked),
 }

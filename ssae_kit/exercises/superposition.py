@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,26 +15,14 @@ from ssae_kit.exercises.values import Mistake, kind, read
 
 def sample(density: float, n_samples: int, n_features: int, generator: Generator) -> Tensor:
     """Features that are absent, or present with a value between 0 and 1."""
-    values, chance = draw(n_samples, n_features, generator)
-    return values * (chance < density)
+    size = (n_samples, n_features)
+    return rand(generator, *size) * (rand(generator, *size) < density)
 
 
-def draw(n: int, k: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
-    """Two independent sets of numbers between 0 and 1."""
-    return torch.rand(n, k, generator=generator), torch.rand(n, k, generator=generator)
-
-
-def exactly(p: float, n: int, k: int, g: Generator) -> Tensor:
-    """A wrong sample: the same number of features is present in each row."""
-    values, chance = draw(n, k, g)
-    return values * (chance.argsort(1) < round(p * k))
-
-
-@dataclass(frozen=True)
-class Drawn:
+class Drawn(NamedTuple):
     """What an answer drew: one sample, and whether it follows its generator."""
 
-    density: float
+    p: float
     x: Tensor
     repeats: bool
     """The same seed gave the same sample."""
@@ -52,41 +39,40 @@ class Drawn:
         """Values of those present."""
         return self.x[self.present]
 
-    @property
-    def share(self) -> float:
-        """Share that is present."""
-        return float(self.present.double().mean())
+    def has_share(self, share: float) -> bool:
+        """Whether this share is present."""
+        return near(self.present.double(), share, self.p * (1 - self.p))
 
-    def near(self, share: float) -> bool:
-        """Whether the share that is present is this, up to five standard errors."""
-        error = math.sqrt(self.density * (1 - self.density) / self.x.numel())
-        return abs(self.share - share) <= 5 * error
+    def lowest(self) -> Tensor:
+        """Smallest value present in each sample; none is above 1."""
+        return self.x.where(self.present, 1).amin(1)
 
-    def value_per_sample(self) -> bool:
-        """Whether the features of a sample share one value."""
-        lowest = self.x.where(self.present, 2).amin(1)
-        return bool((self.x.amax(1) - lowest).clamp(min=0).max() == 0)
-
-    def words(self) -> str:
+    def __str__(self) -> str:
         """What was drawn, in numbers."""
         v = self.values if self.present.any() else torch.zeros(1)
         return (
-            f"Of {list(self.x.shape)} numbers with density = {self.density}, {self.share:.0%} are "
-            f"present; their values reach from {v.min():.2f} to {v.max():.2f}, with mean "
-            f"{v.mean():.2f} and variance {v.var(correction=0):.3f}."
+            f"Of {list(self.x.shape)} numbers with density = {self.p}, "
+            f"{self.present.double().mean():.0%} are present; their values reach from {v.min():.2f} "
+            f"to {v.max():.2f}, with mean {v.mean():.2f} and variance {v.var(correction=0):.3f}."
         )
+
+
+def near(x: Tensor, mean: float, variance: float) -> bool:
+    """Whether numbers have this mean, up to five standard errors."""
+    return abs(x.mean().item() - mean) <= 5 * math.sqrt(variance / x.numel())
 
 
 def drawn(answer: Callable[..., Any], density: float, n_samples: int, n_features: int) -> bool:
     """Try an answer to 01.sample; `Mistake` if what it draws has not a property."""
+    size = (n_samples, n_features)
 
     def one(generator: Generator) -> Tensor:
-        size = (n_samples, n_features)
-        found = read(answer(density, *size, generator), np.zeros(size), "[samples, features]")
+        value = answer(density, *size, generator)
+        found = read(value, np.zeros(size), "[samples, features]")
         if found is None or found.shape != size:
-            got = kind(found) if found is not None else "None: is a `return` missing?"
             raise Mistake(
-                f"your function must return [samples, features] of shape {list(size)}; got {got}."
+                f"your function must return [samples, features] of shape {list(size)}; got "
+                f"{kind(value)}."
             )
         return torch.from_numpy(found.copy())
 
@@ -96,66 +82,13 @@ def drawn(answer: Callable[..., Any], density: float, n_samples: int, n_features
     result = Drawn(density, x, repeats, not any(torch.equal(x, one(g)) for g in (other, first)))
     for sentence, (holds, _) in SAMPLE.items():
         if not holds(result):
-            raise Mistake(f"{sentence} {result.words()}")
+            raise Mistake(f"{sentence} {result}")
     return True
 
 
-Property = tuple[Callable[[Drawn], bool], Callable[..., Any]]
-SAMPLE: dict[str, Property] = {
-    "the comparison is turned round: features are present with probability 1 - p.": (
-        lambda d: not d.near(1 - d.density),
-        lambda p, n, k, g: sample(1 - p, n, k, g),
-    ),
-    "two generators with the same seed gave different samples: draw from the `generator`.": (
-        lambda d: d.repeats,
-        lambda p, n, k, g: sample(p, n, k, torch.default_generator),
-    ),
-    "generators with different seeds, or one used twice, gave the same sample: draw from the "
-    "`generator` that is given, not from one of your own.": (
-        lambda d: d.varies,
-        lambda p, n, k, g: sample(p, n, k, torch.Generator().manual_seed(0)),
-    ),
-    "all features of a sample come and go together. Draw presence for each feature.": (
-        lambda d: not (d.present == d.present[:, :1]).all(),
-        lambda p, n, k, g: torch.rand(n, k, generator=g) * (torch.rand(n, 1, generator=g) < p),
-    ),
-    # Counts vary by k p (1 - p); half of it is far more than five standard errors away.
-    "every sample has as many features present. Each is present by its own chance: sometimes none "
-    "is, sometimes all are.": (
-        lambda d: (
-            d.present.sum(1).double().var().item()
-            > 0.5 * d.x.shape[1] * d.density * (1 - d.density)
-        ),
-        exactly,
-    ),
-    "the share of features that are present is not p.": (
-        lambda d: d.near(d.density),
-        lambda p, n, k, g: sample(p / 2, n, k, g),
-    ),
-    "present features are all 1. Their values vary between 0 and 1.": (
-        lambda d: not (d.values == 1).all(),
-        lambda p, n, k, g: (torch.rand(n, k, generator=g) < p).float(),
-    ),
-    "values must lie between 0 and 1.": (
-        lambda d: bool(d.values.min() >= 0 and d.values.max() <= 1),
-        lambda p, n, k, g: torch.randn(n, k, generator=g) * (torch.rand(n, k, generator=g) < p),
-    ),
-    # Five standard errors of the mean, and of the variance, of uniform numbers.
-    "present values must be uniform, with mean 0.5. Were presence and value drawn from the same "
-    "numbers?": (
-        lambda d: abs(d.values.mean().item() - 0.5) < 5 * math.sqrt(1 / 12 / len(d.values)),
-        lambda p, n, k, g: (lambda v: v * (v < p))(torch.rand(n, k, generator=g)),
-    ),
-    "present values must fill 0 to 1 evenly, with variance 1/12 = 0.083.": (
-        lambda d: abs(d.values.var().item() - 1 / 12) < 5 * math.sqrt(1 / 180 / len(d.values)),
-        lambda p, n, k, g: 0.5 * (torch.rand(n, k, generator=g) < p),
-    ),
-    "the features of a sample share one value. Draw a value for each.": (
-        lambda d: not d.value_per_sample(),
-        lambda p, n, k, g: torch.rand(n, 1, generator=g) * (torch.rand(n, k, generator=g) < p),
-    ),
-}
-"""What must hold of a sample, in the order in which it is tried, and who breaks it."""
+def rand(g: Generator | None, *size: int) -> Tensor:
+    """Uniform numbers between 0 and 1."""
+    return torch.rand(*size, generator=g)
 
 
 def loss(x: Tensor, weight: Tensor, bias: Tensor, importance: Tensor) -> Tensor:
@@ -218,115 +151,102 @@ TOY = [
     ),
     (normal(2, 7, 5).abs(), normal(3, 2, 5), 0.3 * normal(4, 5), 0.5 ** torch.arange(5.0)),
 ]
-EXERCISES = {
-    "sample": Exercise(
-        1,
-        sample,
-        [(0.2, 2000, 5)],
+Wrong = Callable[[float, int, int, Generator], Tensor]
+# fmt: off
+SAMPLE: dict[str, tuple[Callable[[Drawn], Any], Wrong]] = {  # what must hold, and who breaks it
+    "the comparison is turned round: features are present with probability 1 - p.":
+        (lambda d: not d.has_share(1 - d.p), lambda p, n, k, g: sample(1 - p, n, k, g)),
+    "two generators with the same seed gave different samples: draw from the `generator`.":
+        (lambda d: d.repeats, lambda p, n, k, g: sample(p, n, k, torch.default_generator)),
+    "generators with different seeds, or one used twice, gave the same sample: draw from the "
+    "`generator` that is given, not from one of your own.":
+        (lambda d: d.varies,
+         lambda p, n, k, g: sample(p, n, k, torch.Generator().manual_seed(0))),
+    "all features of a sample come and go together. Draw presence for each feature.":
+        (lambda d: not (d.present == d.present[:, :1]).all(),
+         lambda p, n, k, g: rand(g, n, k) * (rand(g, n, 1) < p)),
+    "every sample has as many features present. Each is present by its own chance: sometimes none "
+    "is, sometimes all are.":  # the variance of counts is k p (1 - p); half of it is far away
+        (lambda d: d.present.double().sum(1).var() > 0.5 * d.x.shape[1] * d.p * (1 - d.p),
+         lambda p, n, k, g: rand(g, n, k) * (rand(g, n, k).argsort(1) < round(p * k))),
+    "the share of features that are present is not p.":
+        (lambda d: d.has_share(d.p), lambda p, n, k, g: sample(p / 2, n, k, g)),
+    "present features are all 1. Their values vary between 0 and 1.":
+        (lambda d: not (d.values == 1).all(), lambda p, n, k, g: (rand(g, n, k) < p).float()),
+    "values must lie between 0 and 1.":
+        (lambda d: d.values.min() >= 0 and d.values.max() <= 1,
+         lambda p, n, k, g: torch.randn(n, k, generator=g) * (rand(g, n, k) < p)),
+    "present values must be uniform, with mean 0.5. Were presence and value drawn from the same "
+    "numbers?":
+        (lambda d: near(d.values, 1 / 2, 1 / 12),
+         lambda p, n, k, g: (lambda v: v * (v < p))(rand(g, n, k))),
+    "present values must fill 0 to 1 evenly, with variance 1/12 = 0.083.":
+        (lambda d: near((d.values - 0.5).square(), 1 / 12, 1 / 180),
+         lambda p, n, k, g: 0.5 * (rand(g, n, k) < p)),
+    "the features of a sample share one value. Draw a value for each.":
+        (lambda d: (d.x.amax(1) > d.lowest()).any(),
+         lambda p, n, k, g: rand(g, n, 1) * (rand(g, n, k) < p)),
+}
+EXERCISES = {  # a sentence, then the function of someone who needs it
+    "sample": Exercise(1, sample, [(0.2, 2000, 5)],
         {sentence: wrong for sentence, (_, wrong) in SAMPLE.items()},
         "each feature is present with probability `density`, and then uniform between 0 and 1.",
-        use=drawn,
-    ),
-    "loss": Exercise(
-        2,
-        loss,
-        TOY,
-        {
-            "the ReLU is missing: without it the model is linear.": lambda x, w, b, i: (
-                (i * (x @ w.T @ w + b - x).square()).sum(1).mean()
-            ),
-            "the bias is missing.": lambda x, w, b, i: loss(x, w, 0 * b, i),
-            "the bias must be added before the ReLU.": lambda x, w, b, i: (
-                (i * (reading(x, w) + b - x).square()).sum(1).mean()
-            ),
-            "the importance is missing.": lambda x, w, b, i: loss(x, w, b, i**0),
-            "the importance got squared: it weighs the squared error, not the error.": (
-                lambda x, w, b, i: loss(x, w, b, i**2)
-            ),
-            "you averaged over features. Sum over features; average over samples only.": (
-                lambda x, w, b, i: (i * (reading(x, w, b) - x).square()).mean()
-            ),
-            "you summed over the samples; take their mean.": lambda x, w, b, i: (
-                i * (reading(x, w, b) - x).square()
-            ).sum(),
-            "the hidden numbers passed a ReLU as well. It is applied to what is read back only.": (
-                lambda x, w, b, i: (
-                    (i * (((x @ w.T).relu() @ w + b).relu() - x).square()).sum(1).mean()
-                )
-            ),
-            NO_GRADIENT: lambda *case: loss(*case).item(),
-        },
-        "it is not the mean over x of sum_i I_i (x_i - x'_i)².",
-        use=with_gradient,
-    ),
-    "even": Exercise(
-        1,
-        even,
-        [(2, 1), (5, 2), (8, 3), (60, 12), (3, 7)],
-        {
-            "this is features per dimension; D is the other way round.": lambda n, m: n / m,
-            "the features share m dimensions, not one: the shares add up to m.": (
-                lambda n, m: 1 / n
-            ),
-            "2/n is right in a plane; here there are m dimensions.": lambda n, m: 2 / n,
-            "with more dimensions than features each has one to itself: D cannot exceed 1.": (
-                lambda n, m: m / n
-            ),
-        },
-        "the shares must add up to the number of dimensions.",
-    ),
-    "dimensionality": Exercise(
-        2,
-        dimensionality,
-        [
-            (torch.tensor([[1.0, -1.0]]),),  # a digon
-            (torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.5]]),),
-            (normal(5, 3, 6),),
-        ],
-        {
-            "the direction in the denominator must have length 1: divide W_i by its norm.": (
-                lambda w: over(w, 1.0)
-            ),
-            "the sum in the denominator includes the feature itself.": no_self,
-            "the dot products in the denominator must be squared.": lambda w: (
-                w.norm(dim=0).square() / (w.T @ w / w.norm(dim=0)[:, None]).sum(1)
-            ),
-            "only direction i has length 1; direction j keeps its own length.": lambda w: over(
-                w, w.norm(dim=0)[:, None] * w.norm(dim=0)
-            ),
-            "it is direction i that must have length 1, not direction j.": lambda w: over(
-                w, w.norm(dim=0)
-            ),
-            "the numerator is the squared length of W_i.": lambda w: (
-                dimensionality(w) / w.norm(dim=0)
-            ),
-            "you gave one number per dimension: features are the columns of W, not its rows.": (
-                lambda w: dimensionality(w.T)
-            ),
-        },
+        use=drawn),
+    "loss": Exercise(2, loss, TOY, {
+        "the ReLU is missing: without it the model is linear.":
+            lambda x, w, b, i: (i * (x @ w.T @ w + b - x).square()).sum(1).mean(),
+        "the bias is missing.": lambda x, w, b, i: loss(x, w, 0 * b, i),
+        "the bias must be added before the ReLU.":
+            lambda x, w, b, i: (i * (reading(x, w) + b - x).square()).sum(1).mean(),
+        "the importance is missing.": lambda x, w, b, i: loss(x, w, b, i**0),
+        "the importance got squared: it weighs the squared error, not the error.":
+            lambda x, w, b, i: loss(x, w, b, i**2),
+        "you averaged over features. Sum over features; average over samples only.":
+            lambda x, w, b, i: (i * (reading(x, w, b) - x).square()).mean(),
+        "you summed over the samples; take their mean.":
+            lambda x, w, b, i: (i * (reading(x, w, b) - x).square()).sum(),
+        "the hidden numbers passed a ReLU as well. It is applied to what is read back only.":
+            lambda x, w, b, i: (i * (((x @ w.T).relu() @ w + b).relu() - x).square()).sum(1).mean(),
+        NO_GRADIENT: lambda *case: loss(*case).item(),
+    }, "it is not the mean over x of sum_i I_i (x_i - x'_i)².", use=with_gradient),
+    "even": Exercise(1, even, [(2, 1), (5, 2), (8, 3), (60, 12), (3, 7)], {
+        "this is features per dimension; D is the other way round.": lambda n, m: n / m,
+        "the features share m dimensions, not one: the shares add up to m.": lambda n, m: 1 / n,
+        "2/n is right in a plane; here there are m dimensions.": lambda n, m: 2 / n,
+        "with more dimensions than features each has one to itself: D cannot exceed 1.":
+            lambda n, m: m / n,
+    }, "the shares must add up to the number of dimensions."),
+    "dimensionality": Exercise(2, dimensionality, [
+        (torch.tensor([[1.0, -1.0]]),),  # a digon
+        (torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.5]]),),
+        (normal(5, 3, 6),),
+    ], {
+        "the direction in the denominator must have length 1: divide W_i by its norm.":
+            lambda w: over(w, 1.0),
+        "the sum in the denominator includes the feature itself.": no_self,
+        "the dot products in the denominator must be squared.":
+            lambda w: w.norm(dim=0).square() / (w.T @ w / w.norm(dim=0)[:, None]).sum(1),
+        "only direction i has length 1; direction j keeps its own length.":
+            lambda w: over(w, w.norm(dim=0)[:, None] * w.norm(dim=0)),
+        "it is direction i that must have length 1, not direction j.":
+            lambda w: over(w, w.norm(dim=0)),
+        "the numerator is the squared length of W_i.": lambda w: dimensionality(w) / w.norm(dim=0),
+        "you gave one number per dimension: features are the columns of W, not its rows.":
+            lambda w: dimensionality(w.T),
+    },
         "compare with the formula: |W_i|² over a sum for each feature i.",
-        "one number for each feature",
-    ),
-    "shrink": Exercise(
-        1,
-        soft_threshold,
-        [(torch.tensor([[2.0, -2.0, 0.3, -0.3, 0.0], [0.5, -0.7, 4.0, -1.1, 0.45]]), 0.4)],
-        {
-            "large entries keep their full value: that is a hard threshold. The soft one takes the "
-            "threshold off.": lambda c, t: c * (c.abs() > t),
-            "negative entries are lost: they must move up towards zero.": lambda c, t: (
-                c - t
-            ).relu(),
-            "the sign is lost: shrink the magnitude, then give the sign back.": lambda c, t: (
-                c.abs() - t
-            ).relu(),
-            "small entries overshoot: they cross zero and change sign. Stop them at zero.": (
-                lambda c, t: c.sign() * (c.abs() - t)
-            ),
-            "entries move away from zero.": lambda c, t: c.sign() * (c.abs() + t),
-            "every entry moved down. Negative ones must move up.": lambda c, t: c - t,
-        },
-        "every entry must move towards zero by the threshold, and stop.",
-        "[samples, latents]",
-    ),
+        "one number for each feature"),
+    "shrink": Exercise(1, soft_threshold, [
+        (torch.tensor([[2.0, -2.0, 0.3, -0.3, 0.0], [0.5, -0.7, 4.0, -1.1, 0.45]]), 0.4),
+    ], {
+        "large entries keep their full value: that is a hard threshold. The soft one takes the "
+        "threshold off.": lambda c, t: c * (c.abs() > t),
+        "negative entries are lost: they must move up towards zero.": lambda c, t: (c - t).relu(),
+        "the sign is lost: shrink the magnitude, then give the sign back.":
+            lambda c, t: (c.abs() - t).relu(),
+        "small entries overshoot: they cross zero and change sign. Stop them at zero.":
+            lambda c, t: c.sign() * (c.abs() - t),
+        "entries move away from zero.": lambda c, t: c.sign() * (c.abs() + t),
+        "every entry moved down. Negative ones must move up.": lambda c, t: c - t,
+    }, "every entry must move towards zero by the threshold, and stop.", "[samples, latents]"),
 }
