@@ -41,7 +41,7 @@ class SuperpositionSettings:
 class SuperpositionOutcome:
     """Runs of one toy model over their training."""
 
-    frames: Float[Tensor, "frames run d_hidden features"]
+    frames: Float[Tensor, "frames run features d_hidden"]
     """Directions before training and after every `EVERY` updates."""
     losses: Float[Tensor, "records run"]
     """Loss, averaged over every `EVERY` updates."""
@@ -62,7 +62,7 @@ class SuperpositionOutcome:
         frame = range(len(self.frames))[frame]
         directions = self.frames[frame, self.best]
         return superposition_lab(
-            directions.numpy(), superposition.dimensionality(directions[None])[0].numpy(),
+            directions.T.numpy(), superposition.dimensionality(directions[None])[0].numpy(),
             self.losses.numpy(), EVERY, step=frame * EVERY, best=self.best, turn=turn,
         )  # fmt: skip
 
@@ -73,7 +73,7 @@ class SuperpositionOutcome:
         stored = superposition.represented(directions)[0]
         share = superposition.dimensionality(directions)[0]
         overlap = superposition.interference(directions)[0]
-        d, k = directions.shape[1:]
+        k, d = directions.shape[1:]
         missing = ", ".join(map(str, (~stored).nonzero().flatten().tolist()))
         crowd = int((overlap[stored] > 0.05).sum())
         return (
