@@ -19,8 +19,9 @@ from ssae_kit.llama import (
     text_losses,
     token_states,
 )
-from ssae_kit.llama.hidden import outputs
+from ssae_kit.llama.edits import Apply
 from ssae_kit.llama.load import _explained
+from ssae_kit.llama.passes import run
 from ssae_kit.llama.predict import next_token_log_probs
 
 WORDS = ["the", "king", "queen", "saw", "found", "a", "small", "large", "hat", "book", ".", ","]
@@ -35,7 +36,7 @@ def folder(tmp_path_factory):
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="</s>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(
-        tokenizer_object=words, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+        tokenizer_object=words, eos_token="</s>", pad_token="<pad>"
     ).save_pretrained(path)
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -328,7 +329,7 @@ def test_reading_in_the_background_disturbs_no_pass(llama):
             other.join()
         return hidden
 
-    outputs(llama, [[3, 4, 5], [3, 4, 6]], [1, 3], "block", read)
+    run(llama, [[3, 4, 5], [3, 4, 6]], keep=[3], edits={1: Apply(read), 3: Apply(read)})
     logits = [tensor for tensor in seen if tensor.shape[:2] == (1, 2)]
     assert len(seen) == 3
     assert torch.equal(logits[0], llama.model(ids).logits)
@@ -366,9 +367,6 @@ def test_an_intervention_that_changes_nothing_is_an_error(llama):
     intervention = Intervention(1, torch.ones(1, 16))
     with pytest.raises(RuntimeError, match="changed nothing"), intervene(llama, intervention):
         pass
-    one_token = torch.tensor([[3]])
-    with pytest.raises(RuntimeError, match="changed nothing"), intervene(llama, intervention):
-        llama.model(one_token)
     lost = Intervention(1, torch.tensor([[1.0], [1e-30]]).expand(2, 16))
     with (
         pytest.raises(RuntimeError, match=r"nothing in the text\(s\) \[1\]"),

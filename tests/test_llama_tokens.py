@@ -1,5 +1,7 @@
 """Every token of a text: states, losses, edits, direct logits; and a Llama without training."""
 
+from inspect import signature
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -7,6 +9,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from ssae_kit.llama import Llama, direct_logits, edit, hidden_states, text_losses, token_states
 from ssae_kit.llama.create import create_llama, create_tokenizer, save_llama, untrained
+
+CACHE_NAME = (
+    "cache" if "cache" in signature(LlamaForCausalLM.forward).parameters else "past_key_values"
+)
 
 TEXTS = ["the king saw a hat .", "the queen found", "the small king found a large book ."]
 
@@ -44,7 +50,7 @@ def test_the_mlp_is_what_it_adds_to_the_residual_stream(llama):
     assert_close(with_it - without, mlp)
 
 
-@pytest.mark.parametrize(("layer", "part"), [(0, "mlp"), (1, "attention"), (4, "mlp")])
+@pytest.mark.parametrize(("layer", "part"), [(0, "mlp"), (1, "head"), (0, "attention"), (4, "mlp")])
 def test_a_part_that_does_not_exist_is_refused(llama, layer, part):
     with pytest.raises(Exception, match=r"part|layer"):
         hidden_states(llama, TEXTS, layer, part=part)
@@ -86,7 +92,7 @@ def test_an_edit_starts_at_the_same_token_where_the_text_is_read_in_parts(llama,
     with edit(llama, 2, torch.neg, from_token=4):
         whole = llama.model(ids).logits
         first = llama.model(ids[:, :cut], use_cache=True)
-        rest = llama.model(ids[:, cut:], past_key_values=first.past_key_values)
+        rest = llama.model(ids[:, cut:], **{CACHE_NAME: first[CACHE_NAME]})
     assert_close(torch.cat([first.logits, rest.logits], dim=1), whole)
 
 

@@ -1,21 +1,36 @@
-"""Llama: load one, read its hidden states, steer it. The only room that uses transformers."""
+"""Llama: load one, read its states, edit them. The only room that uses transformers.
+
+`run` is the one door: every other reader is a short function on it.
+"""
 
 from ssae_kit.llama.cache import CachedStates, Provenance, cache_hidden_states
 from ssae_kit.llama.create import untrained
+from ssae_kit.llama.edits import Add, Apply, Clamp, Edit, ProjectOut, Swap
 from ssae_kit.llama.hidden import hidden_states
 from ssae_kit.llama.intervene import Intervention, edit, intervene
 from ssae_kit.llama.load import BUNDLED, DATA, Llama, load
 from ssae_kit.llama.memory import estimate_memory
+from ssae_kit.llama.passes import Pass, run
+from ssae_kit.llama.predict import next_token_log_probs
 from ssae_kit.llama.sampling import generate
+from ssae_kit.llama.sites import Site
 from ssae_kit.llama.tokens import TokenStates, direct_logits, text_losses, token_states
 
 __all__ = [
     "BUNDLED",
     "DATA",
+    "Add",
+    "Apply",
     "CachedStates",
+    "Clamp",
+    "Edit",
     "Intervention",
     "Llama",
+    "Pass",
+    "ProjectOut",
     "Provenance",
+    "Site",
+    "Swap",
     "TokenStates",
     "cache_hidden_states",
     "direct_logits",
@@ -25,6 +40,8 @@ __all__ = [
     "hidden_states",
     "intervene",
     "load",
+    "next_token_log_probs",
+    "run",
     "text_losses",
     "token_states",
     "untrained",

@@ -17,10 +17,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ssae_kit.llama.hidden import hidden_states
-from ssae_kit.llama.load import Llama, Part
+from ssae_kit.llama.hooks import hooks_of
+from ssae_kit.llama.load import Llama
+from ssae_kit.llama.rows import Texts, token_rows
+from ssae_kit.llama.sites import Part, Site, whole_number
 from ssae_kit.storage import load_tensors, save_tensors
 
-FORMAT = "ssae_kit.hidden_states/2"
+FORMAT = "ssae_kit.hidden_states/3"
 
 NOT_SHAPING = {
     "_name_or_path",
@@ -45,8 +48,6 @@ class Provenance:
     """SHA-256 of all weights: names, dtypes and values. Renaming a model does not fool it."""
     config: str
     """SHA-256 of the configuration: what the weights do not tell, such as the base of RoPE."""
-    tokenizer: str
-    """SHA-256 of the tokenizer."""
     layers: tuple[int, ...]
     """0 is the embedding, l the output of block l."""
     part: str
@@ -58,7 +59,7 @@ class Provenance:
     n_texts: int
     """Number of texts."""
     texts: str
-    """SHA-256 of the texts, in order."""
+    """SHA-256 of the texts' token ids, in order: whatever the tokenizer makes of them counts."""
     texts_per_file: int
     """Number of texts in each file but the last."""
     format: str = FORMAT
@@ -107,7 +108,7 @@ class CachedStates:
 
 def cache_hidden_states(
     llama: Llama,
-    texts: Sequence[str],
+    texts: Texts,
     layers: Sequence[int],
     folder: str | Path,
     *,
@@ -135,6 +136,8 @@ def cache_hidden_states(
 
     Raises:
         ValueError: as `hidden_states`, and if `texts_per_file` is below 1.
+        RuntimeError: while anything edits the model's passes: the states would be served later as
+            those of the model as it is.
         OSError: if the disk is full; what is written stays and counts.
     """
     if texts_per_file < 1 or not texts or not layers:
@@ -142,13 +145,19 @@ def cache_hidden_states(
             "at least one text, one layer and one text per file are required; got "
             f"{len(texts)}, {len(layers)} and {texts_per_file}."
         )
-    provenance = describe(llama, texts, layers, texts_per_file, part)
+    if hooks_of(llama):
+        raise RuntimeError(
+            f"nothing must edit the passes of {llama.name} while its states are kept on disk; "
+            "hooks do. Leave the `with` block, or remove them."
+        )
+    rows = token_rows(llama, texts)
+    provenance = describe(llama, rows, layers, texts_per_file, part)
     inside = Path(folder) / provenance.fingerprint
     for number in tqdm(range(_n_files(provenance)), disable=not progress, unit="file"):
         path = _path(inside, number)
         if _read(path, provenance, number) is not None:
             continue
-        some = texts[number * texts_per_file :][:texts_per_file]
+        some = rows[number * texts_per_file :][:texts_per_file]
         states = hidden_states(llama, some, layers, part=part)
         facts = {"provenance": asdict(provenance), "number": number, "sha256": _digest(states)}
         save_tensors(path, {"states": states}, facts)
@@ -157,25 +166,24 @@ def cache_hidden_states(
 
 def describe(
     llama: Llama,
-    texts: Sequence[str],
+    texts: Texts,
     layers: Sequence[int],
     texts_per_file: int = 512,
     part: Part = "block",
 ) -> Provenance:
     """Return the provenance that these states would have; computes no state."""
-    for layer in layers:
-        llama.module(layer, part)
+    sites = [Site(whole_number(layer, "layer"), part) for layer in layers]
+    for site in sites:
+        site.module(llama)
     written = hashlib.sha256()
-    for text in texts:
-        written.update(json.dumps(text).encode() + b"\n")
-    tokenizer = llama.tokenizer.backend_tokenizer.to_str()
+    for row in token_rows(llama, texts):
+        written.update(json.dumps(row).encode() + b"\n")
     return Provenance(
         model=llama.name,
         revision=str(getattr(llama.model.config, "_commit_hash", None) or ""),
         weights=hash_weights(llama),
         config=_hash_config(llama),
-        tokenizer=hashlib.sha256(tokenizer.encode()).hexdigest(),
-        layers=tuple(layers),
+        layers=tuple(site.layer for site in sites),
         part=part,
         position="last",
         dtype=str(llama.model.dtype).removeprefix("torch."),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
@@ -20,10 +20,6 @@ BUNDLED = "llama_tiny"
 
 DEFAULT_SEED = "seed2"
 """The seed that `llama_tiny` alone stands for."""
-
-Part = Literal["block", "mlp"]
-"""Whose output is meant: the whole block's (the residual stream after it), or what the MLP inside
-it adds to the residual stream."""
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 
@@ -62,21 +58,6 @@ class Llama:
                 f"`layer` must lie in 0..{self.n_layers} (0 is the embedding, {self.n_layers} the "
                 f"last block of {self.name}); got {layer}."
             )
-
-    def module(self, layer: int, part: Part = "block") -> torch.nn.Module:
-        """Return the module whose output is this layer, or the MLP of its block.
-
-        Raises:
-            ValueError: if there is no such layer or part; the embedding has no MLP.
-        """
-        self.check_layer(layer)
-        if part not in ("block", "mlp") or (part == "mlp" and layer == 0):
-            raise ValueError(
-                f"`part` must be 'block' or, from layer 1 on, 'mlp'; got {part!r} at layer {layer}."
-            )
-        inner = self.model.model
-        block: torch.nn.Module = inner.embed_tokens if layer == 0 else inner.layers[layer - 1]
-        return block if part == "block" else block.get_submodule("mlp")
 
 
 def load(

@@ -1,64 +1,68 @@
-"""What a Llama expects next at every token of a given continuation, steered or not."""
-
-from collections.abc import Sequence
-from contextlib import nullcontext
+"""What a Llama expects next at every token of a given continuation, edited or not."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ssae_kit.llama.hidden import token_rows
-from ssae_kit.llama.intervene import Intervention, adding, edit, intervene
+from ssae_kit.llama.continuing import continuing
+from ssae_kit.llama.hooks import unembed
+from ssae_kit.llama.intervene import Intervention, edits_of
 from ssae_kit.llama.load import Llama
+from ssae_kit.llama.passes import Edits
+from ssae_kit.llama.rows import Texts, token_rows
 
 
-@torch.no_grad()
 def next_token_log_probs(
     llama: Llama,
-    prompts: Sequence[str],
+    prompts: Texts,
     continuation: Int[Tensor, "texts tokens"],
     intervention: Intervention | None = None,
+    *,
+    edits: Edits = None,
 ) -> Float[Tensor, "texts tokens vocab"]:
     """Return the log-probabilities of every token at each place of a continuation.
 
     The continuation is given (teacher forcing): place t is predicted from the prompt and the
-    tokens before t, whatever the model itself would have written. The intervention acts as in
-    `generate`: at "last" once, while the prompt is read; at "all" also on every token that follows.
+    tokens before t, whatever the model itself would have written. Edits act as in `generate`: at
+    "last" once, while the prompt is read; at "all" also on every token that follows.
 
     Args:
         llama: The model.
-        prompts: One per row, none empty.
+        prompts: One per row, none empty; or their token ids.
         continuation: Token ids, padded on the right with any id; places behind a padding id are
             meaningless, and yours to leave out.
         intervention: One vector per prompt, or None.
+        edits: As in `run`.
 
     Returns:
         Natural logarithms, float32, on the model's device. Memory: 4 bytes times texts times
-        tokens times vocabulary.
+        tokens times vocabulary, some five times over while it is computed.
 
     Raises:
-        ValueError: if there is no prompt, one is empty or too long, or the numbers of prompts, rows
-            and vectors differ.
+        ValueError: if there is no prompt, one is empty or too long, the numbers of prompts, rows
+            and vectors differ, or a logit is not finite.
     """
+    states = next_token_states(llama, prompts, continuation, edits_of(intervention, edits))
+    return log_probs(llama, states)
+
+
+@torch.no_grad()
+def next_token_states(
+    llama: Llama, prompts: Texts, continuation: Int[Tensor, "texts tokens"], edits: Edits
+) -> Float[Tensor, "texts tokens d_model"]:
+    """Return the states that `log_probs` makes predictions of; small beside them."""
     if len(prompts) != len(continuation):
         raise ValueError(
             f"one continuation per prompt is required ({len(prompts)}); got {len(continuation)}."
         )
-    rows = {"input_ids": token_rows(llama, prompts)}
-    padded = llama.tokenizer.pad(rows, return_tensors="pt").to(llama.device)
-    new = continuation.to(llama.device)
-    mask = torch.cat([padded["attention_mask"], torch.ones_like(new)], dim=1)
-    with intervene(llama, intervention) if intervention else nullcontext():
-        first = llama.model(
-            padded["input_ids"], attention_mask=padded["attention_mask"], use_cache=True,
-            logits_to_keep=1,
-        )  # fmt: skip
-    logits = [first.logits]
-    if new.shape[1] > 1:
-        go_on = intervention if intervention and intervention.at == "all" else None
-        with edit(llama, go_on.layer, adding(go_on)) if go_on else nullcontext():
-            rest = llama.model(
-                new[:, :-1], attention_mask=mask[:, :-1], past_key_values=first.past_key_values
-            )
-        logits.append(rest.logits.to(first.logits.device))
-    return torch.cat(logits, dim=1).float().log_softmax(-1)
+    with continuing(llama, token_rows(llama, prompts), edits) as reader:
+        states = reader.prompts()[:, None]
+        if continuation.shape[1] > 1:
+            states = torch.cat([states, reader.more(continuation[:, :-1].cpu())], dim=1)
+    return states
+
+
+@torch.no_grad()
+def log_probs(llama: Llama, states: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any vocab"]:
+    """Return the log-probabilities of the next token from the states before the logits."""
+    return unembed(llama, states).float().log_softmax(-1)

@@ -1,58 +1,63 @@
-"""Text that a Llama writes, with or without an intervention."""
+"""Text that a Llama writes, edited or not."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int64
 from torch import Tensor
-from transformers import LogitsProcessor
 
-from ssae_kit.llama.hidden import token_rows
-from ssae_kit.llama.intervene import Intervention, intervene
+from ssae_kit.llama.budget import texts_at_once
+from ssae_kit.llama.continuing import continuing
+from ssae_kit.llama.edits import Edit
+from ssae_kit.llama.hooks import unembed
+from ssae_kit.llama.intervene import Intervention, edits_of
 from ssae_kit.llama.load import Llama
+from ssae_kit.llama.passes import Edits, edits_for
+from ssae_kit.llama.rows import Texts, token_rows
+from ssae_kit.llama.sites import Site
 
 
 @torch.no_grad()
 def generate(
     llama: Llama,
-    prompts: Sequence[str],
+    prompts: Texts,
     *,
     max_new_tokens: int,
     generator: torch.Generator,
     intervention: Intervention | None = None,
+    edits: Edits = None,
     temperature: float = 1.0,
     n_ways: int = 1,
     batch_size: int = 512,
 ) -> list[str]:
-    """Continue each prompt, with or without an intervention.
+    """Continue each prompt, edited or not, by sampling from all tokens.
 
-    With the same generator seed, steered and unsteered texts draw the same random numbers, so
-    they differ only by what the intervention does. Several ways to steer the same texts can be
-    written at once, as blocks of prompts one after the other: that is faster, and the same place in
-    each block draws the same random numbers.
+    Every text has a random stream of its own. With the same generator seed, steered and unsteered
+    texts draw the same random numbers, so they differ only by what the edit does, however many are
+    written at once. Several ways to steer the same texts can be written together, as blocks of
+    prompts one after the other: the same place in each block draws the same random numbers.
 
     Args:
-        llama: The model.
-        prompts: Texts to continue.
+        llama: The model. Of its generation settings, only the end tokens are used.
+        prompts: Texts to continue, or their token ids.
         max_new_tokens: Longest continuation, in tokens.
         generator: Source of the sampling.
         intervention: One vector per prompt, or None.
+        edits: As in `run`. At "last", the last token of the prompt; at "all", new tokens too.
         temperature: Above 0; below 1 is more cautious than the model.
         n_ways: Number of blocks of equal length that the prompts consist of.
-        batch_size: Prompts per pass.
+        batch_size: Prompts per pass; fewer where they would take more than 2 GB beside the weights.
 
     Returns:
         The continuations without their prompts.
 
     Raises:
         ValueError: if there is no prompt, one is empty, or too long for what is to follow, the
-            temperature is not above 0, the number of vectors is not the number of prompts, or the
-            prompts cannot be divided into `n_ways` blocks.
+            temperature is not above 0, the number of vectors is not the number of prompts, the
+            prompts cannot be divided into `n_ways` blocks, or a logit is not finite.
+        TypeError: if `generator` is none.
     """
-    if not temperature > 0:
-        raise ValueError(f"`temperature` must be above 0; got {temperature}.")
+    _check_settings(generator, temperature, max_new_tokens, batch_size)
     if intervention is not None and len(intervention.vectors) != len(prompts):
         raise ValueError(
             f"one vector per prompt is required ({len(prompts)}); got {len(intervention.vectors)}."
@@ -63,18 +68,40 @@ def generate(
             f"`n_ways` {n_ways}. Give every way the same number of prompts."
         )
     rows = token_rows(llama, prompts)
-    _check_length(llama, max(map(len, rows)), max_new_tokens)
-    places = torch.arange(len(prompts)).view(n_ways, -1)
-    texts = [""] * len(prompts)
-    for block in places.split(max(1, batch_size // n_ways), dim=1):
+    longest = max(map(len, rows))
+    _check_length(llama, longest, max_new_tokens)
+    own = edits_for(llama, edits_of(intervention, edits), rows)
+    size = min(batch_size, texts_at_once(llama, longest, max_new_tokens))
+    seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+    texts = [""] * len(rows)
+    places = torch.arange(len(rows)).view(n_ways, -1)
+    for block in places.split(max(1, size // n_ways), dim=1):
         chosen = block.flatten()
-        part = intervention and replace(intervention, vectors=intervention.vectors[chosen])
-        noise = _GumbelNoise(temperature, n_ways, generator, llama.device)
-        with intervene(llama, part) if part else nullcontext():
-            written = _write(llama, [rows[i] for i in chosen.tolist()], max_new_tokens, noise)
+        noise = _GumbelNoise(
+            temperature, n_ways, [seed + i for i in block[0].tolist()], llama.device
+        )
+        some = {site: edit.rows(chosen) for site, edit in own.items()}
+        written = _write(llama, [rows[i] for i in chosen.tolist()], max_new_tokens, noise, some)
         for i, text in zip(chosen.tolist(), written, strict=True):
             texts[i] = text
     return texts
+
+
+def _check_settings(
+    generator: torch.Generator, temperature: float, max_new_tokens: int, batch_size: int
+) -> None:
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            "`generator` must be a torch.Generator, which decides the texts; got "
+            f"{generator!r}. Give torch.Generator().manual_seed(0)."
+        )
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"`temperature` must be above 0; got {temperature}.")
+    if max_new_tokens < 1 or batch_size < 1:
+        raise ValueError(
+            "`max_new_tokens` and `batch_size` must be at least 1; got "
+            f"{max_new_tokens} and {batch_size}."
+        )
 
 
 def _check_length(llama: Llama, longest: int, max_new_tokens: int) -> None:
@@ -86,44 +113,56 @@ def _check_length(llama: Llama, longest: int, max_new_tokens: int) -> None:
         )
 
 
-class _GumbelNoise(LogitsProcessor):  # type: ignore[misc]
+class _GumbelNoise:
     """Noise on the logits, so that the largest is a sample from their softmax.
 
-    The same for the same place in every block of texts.
+    One stream per text, the same for the same place in every block of texts.
 
     Source: Gumbel 1954; Maddison, Tarlow & Minka 2014 (arXiv 1411.0030), section 2.
     """
 
     def __init__(
-        self, temperature: float, n_ways: int, generator: torch.Generator, device: torch.device
+        self, temperature: float, n_ways: int, seeds: Sequence[int], device: torch.device
     ) -> None:
-        seed = int(torch.randint(2**62, (), generator=generator))
-        self.generator = torch.Generator(device).manual_seed(seed)
-        self.temperature, self.n_ways = temperature, n_ways
+        self.streams = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self.temperature, self.n_ways, self.device = temperature, n_ways, device
 
-    def __call__(
-        self, _ids: Int[Tensor, "texts tokens"], scores: Float[Tensor, "texts vocab"]
-    ) -> Float[Tensor, "texts vocab"]:
-        noise = torch.empty(
-            len(scores) // self.n_ways, scores.shape[1], device=self.generator.device
-        )
-        noise.exponential_(generator=self.generator).clamp_(min=1e-30)
-        return scores / self.temperature - noise.log_().repeat(self.n_ways, 1).to(scores.device)
+    def sample(self, logits: Float[Tensor, "texts vocab"]) -> Int64[Tensor, " texts"]:
+        """Draw one token for each text."""
+        noise = torch.empty(len(self.streams), logits.shape[1], device=self.device)
+        for row, stream in zip(noise, self.streams, strict=True):
+            row.exponential_(generator=stream)
+        noise = noise.clamp_(min=1e-30).log_().to(logits.device)
+        scores = (logits.float() / self.temperature).view(self.n_ways, *noise.shape) - noise
+        return scores.flatten(0, 1).argmax(-1)
 
 
-def _write(llama: Llama, rows: list[list[int]], length: int, noise: _GumbelNoise) -> list[str]:
-    padded = llama.tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(llama.device)
-    out = llama.model.generate(
-        input_ids=padded["input_ids"],
-        attention_mask=padded["attention_mask"],
-        max_new_tokens=length,
-        do_sample=False,  # the noise makes the likeliest token a sample
-        temperature=None,
-        top_k=None,
-        top_p=None,
-        logits_processor=[noise],
-        pad_token_id=llama.tokenizer.pad_token_id,
-    )
-    new = out[:, padded["input_ids"].shape[1] :]
+def _write(
+    llama: Llama,
+    rows: list[list[int]],
+    length: int,
+    noise: _GumbelNoise,
+    edits: Mapping[Site, Edit],
+) -> list[str]:
+    ends, new = torch.tensor(_end_tokens(llama)), torch.empty(len(rows), 0, dtype=torch.int64)
+    is_done = torch.zeros(len(rows), dtype=torch.bool)
+    with continuing(llama, rows, edits) as reader:  # type: ignore[arg-type]
+        states = reader.prompts()
+        for _ in range(length):
+            token = noise.sample(unembed(llama, states)).cpu()
+            token = token.masked_fill(is_done, llama.tokenizer.pad_token_id)
+            new = torch.cat([new, token[:, None]], dim=1)
+            is_done |= torch.isin(token, ends)
+            if is_done.all() or new.shape[1] == length:
+                break
+            states = reader.more(token[:, None])[:, 0]
     decoded: list[str] = llama.tokenizer.batch_decode(new, skip_special_tokens=True)
     return [text.strip() for text in decoded]
+
+
+def _end_tokens(llama: Llama) -> list[int]:
+    """Tokens that end a text; a checkpoint may name one, several or none."""
+    ends = llama.model.generation_config.eos_token_id
+    if ends is None:
+        return []
+    return [ends] if isinstance(ends, int) else list(ends)

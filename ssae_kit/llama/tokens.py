@@ -1,21 +1,24 @@
 """Every token of a text: its state, how well the model predicts it, what a direction predicts."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ssae_kit.llama.hidden import TOKENS_PER_BATCH, batches, outputs, padded, token_rows
-from ssae_kit.llama.intervene import refuse_inside
-from ssae_kit.llama.load import Llama, Part
+from ssae_kit.llama.budget import chunks_of_logits
+from ssae_kit.llama.hooks import inner, unembed
+from ssae_kit.llama.load import Llama
+from ssae_kit.llama.passes import Edits, passes
+from ssae_kit.llama.rows import TOKENS_PER_BATCH, Texts, n_begin, token_rows
+from ssae_kit.llama.sites import Part, Site, require, whole_number
 
 
 @dataclass(frozen=True)
 class TokenStates:
-    """States of all tokens of several texts but the first of each, text after text."""
+    """States of all tokens of several texts but the begin token of each, text after text."""
 
     states: Float[Tensor, "tokens d_model"]
     """Float32 on the CPU."""
@@ -25,61 +28,66 @@ class TokenStates:
     """Number of the text it belongs to, ascending."""
 
 
+@torch.no_grad()
 def token_states(
     llama: Llama,
-    texts: Sequence[str],
-    layer: int,
+    texts: Texts,
+    layer: SupportsIndex,
     *,
     part: Part = "block",
+    edits: Edits = None,
     tokens_per_batch: int = TOKENS_PER_BATCH,
 ) -> TokenStates:
-    """Return the hidden state at every token of each text but its first.
+    """Return the hidden state at every token of each text but its begin token.
 
-    The first token begins every text, so its state is always the same; in large Llamas it is also
-    many times longer than any other, and would dominate whatever is fitted to the states.
+    That token begins every text, so its state is always the same; in large Llamas it is also many
+    times longer than any other, and would dominate whatever is fitted to the states.
 
     Args:
         llama: The model.
-        texts: One or more texts, none empty.
+        texts: One or more texts, none empty, or the token ids of each.
         layer: 0 is the embedding, l the output of block l.
-        part: "block" for the residual stream after block l, "mlp" for what its MLP adds to it.
+        part: "block" for the residual stream after block l; "mlp" or "attention" for what that adds
+            to it.
+        edits: As in `run`.
         tokens_per_batch: Bound on the memory used: texts times the longest one's tokens.
 
     Raises:
-        ValueError: if the layer or part does not exist, there is no text, or one is empty or too
-            long.
-        RuntimeError: inside `intervene`, which needs the order of the texts; use `edit`.
+        ValueError: if the layer or part does not exist, there is no text, one is empty or too
+            long, or a state is not finite.
+        RuntimeError: inside `intervene`, which needs the order of the texts; give `edits`.
     """
-    rows = token_rows(llama, texts)
+    site, rows = Site(whole_number(layer, "layer"), part), token_rows(llama, texts)
+    own = [row[n_begin(llama, row) :] for row in rows]
     kept: list[Tensor] = [torch.empty(0)] * len(rows)
-    for batch in batches([len(row) for row in rows], tokens_per_batch):
-        (states,) = outputs(llama, [rows[i] for i in batch], [layer], part, lambda hidden: hidden)
-        for state, i in zip(states, batch, strict=True):
-            kept[i] = state[1 : len(rows[i])].clone()
-    lengths = torch.tensor([len(row) - 1 for row in rows])
-    ids = torch.tensor([token for row in rows for token in row[1:]])
+    for done in passes(llama, rows, keep=[site], edits=edits, tokens_per_batch=tokens_per_batch):
+        for state, i in zip(done[site].float().cpu(), done.chosen.tolist(), strict=True):
+            kept[i] = state[len(rows[i]) - len(own[i]) : len(rows[i])].clone()
+    lengths = torch.tensor([len(row) for row in own])
+    ids = torch.tensor([token for row in own for token in row], dtype=torch.int64)
     return TokenStates(torch.cat(kept), ids, torch.arange(len(rows)).repeat_interleave(lengths))
 
 
 @torch.no_grad()
 def text_losses(
-    llama: Llama, texts: Sequence[str], *, tokens_per_batch: int = TOKENS_PER_BATCH
+    llama: Llama, texts: Texts, *, edits: Edits = None, tokens_per_batch: int = TOKENS_PER_BATCH
 ) -> Float[Tensor, " texts"]:
     """Return the mean loss of each text's tokens, in nats per token; smaller is better.
 
-    The first two tokens are not counted: nothing, or only the token that begins every text, comes
-    before them. Use it inside `edit` to learn what an edit costs.
+    The begin token and the one after it are not counted: nothing, or only what begins every text,
+    comes before them. With `edits`, or inside `edit`, it tells what an edit costs.
 
     Args:
         llama: The model.
-        texts: One or more texts of at least three tokens.
+        texts: One or more texts of at least three tokens, the begin token included, or their ids.
+        edits: As in `run`.
         tokens_per_batch: Bound on the memory used: texts times the longest one's tokens.
 
     Raises:
-        ValueError: if there is no text, or one is empty, too short or too long.
-        RuntimeError: inside `intervene`, which needs the order of the texts; use `edit`.
+        ValueError: if there is no text, one is empty, too short or too long, or a loss would not be
+            finite.
+        RuntimeError: inside `intervene`, which needs the order of the texts; give `edits`.
     """
-    refuse_inside(llama)
     rows = token_rows(llama, texts)
     short = [i for i, row in enumerate(rows) if len(row) < 3]
     if short:
@@ -87,12 +95,16 @@ def text_losses(
             f"a text must have at least 3 tokens; texts[{short[0]}] has {len(rows[short[0]])}."
         )
     losses = torch.empty(len(rows))
-    for batch in batches([len(row) for row in rows], tokens_per_batch):
-        ids = padded([rows[i] for i in batch]).to(llama.device)
-        logits = llama.model(ids, use_cache=False).logits[:, 1:-1].float()
-        per_token = F.cross_entropy(logits.mT, ids[:, 2:], reduction="none").cpu()
-        for i, row in zip(batch, per_token, strict=True):
-            losses[i] = row[: len(rows[i]) - 2].mean()
+    for done in passes(llama, rows, edits=edits, final=True, tokens_per_batch=tokens_per_batch):
+        counts = done.is_token[:, 2:]
+        assert done.final is not None
+        before, ids = done.final[:, 1:-1][counts.to(done.final.device)], done.ids[:, 2:][counts]
+        found = [
+            F.cross_entropy(unembed(llama, some).float().cpu(), then, reduction="none")
+            for some, then in chunks_of_logits(llama, before, ids)
+        ]
+        per_token = torch.zeros(counts.shape).masked_scatter_(counts, torch.cat(found))
+        losses[done.chosen] = per_token.sum(1) / counts.sum(1)
     return losses
 
 
@@ -110,8 +122,9 @@ def direct_logits(
         llama: The model.
         directions: One or more, any length.
     """
-    inner = llama.model
-    scaled = directions.to(inner.model.norm.weight) * inner.model.norm.weight
-    words = inner.lm_head.weight[: len(llama.tokenizer)]  # the rows beyond stand for no token
-    logits: Tensor = (scaled @ words.T).float().cpu()
+    gain = require(inner(llama), "norm").weight
+    scaled = directions.to(gain) * gain
+    head = require(llama.model, "lm_head").weight
+    words = head[: len(llama.tokenizer)]  # the rows beyond stand for no token
+    logits: Tensor = (scaled.to(words.device) @ words.T).float().cpu()
     return logits

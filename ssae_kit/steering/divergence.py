@@ -1,6 +1,6 @@
 """How far steering moves the model's predictions where they say nothing about the target."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ssae_kit.llama import Llama
-from ssae_kit.llama.predict import next_token_log_probs
+from ssae_kit.llama.budget import chunks_of_logits
+from ssae_kit.llama.predict import log_probs, next_token_states
 from ssae_kit.steering.push import Prompted
 
 Span = tuple[int, int]
@@ -55,7 +56,7 @@ def off_target_kl(
         continuations: What the unsteered model wrote after each.
         spans: Words about the target in each continuation, as by `spans_about`.
         ways: Ways to steer the same texts.
-        batch_size: Texts per pass; memory grows with it, the continuations and the vocabulary.
+        batch_size: Texts per pass. Whatever it is, logits take at most 2 GB at once.
 
     Returns:
         Mean over those tokens, in nats per token; 0 is no side effect. NaN if a text has none,
@@ -80,7 +81,7 @@ def off_target_kl(
     for start in range(0, len(prompts), batch_size):
         stop = min(start + batch_size, len(prompts))
         ids, counts = _tokens_off_target(llama, continuations[start:stop], spans[start:stop])
-        plain = next_token_log_probs(llama, prompts[start:stop], ids)
+        plain = next_token_states(llama, prompts[start:stop], ids, None)
         rows = [_mean_kl(llama, way.rows(start, stop), ids, plain, counts) for way in ways]
         parts.append(torch.stack(rows))
     return torch.cat(parts, dim=1)
@@ -88,9 +89,19 @@ def off_target_kl(
 
 def _mean_kl(llama: Llama, way: Prompted, ids: Tensor, plain: Tensor, counts: Tensor) -> Tensor:
     """KL from plain to steered predictions, mean over the places that count, per text."""
-    steered = next_token_log_probs(llama, way.prompts, ids, way.intervention)
-    kl = (plain.exp() * (plain - steered)).sum(-1).cpu()
-    return kl.masked_fill(~counts, float("nan")).nanmean(1)
+    edits = None if way.intervention is None else way.intervention.edits
+    steered = next_token_states(llama, way.prompts, ids, edits)
+    kl = torch.full(counts.shape, float("nan"))
+    where = counts.to(plain.device)
+    kl[counts] = torch.cat([torch.empty(0), *_kl(llama, plain[where], steered[where])])
+    return kl.nanmean(1)
+
+
+def _kl(llama: Llama, plain: Tensor, steered: Tensor) -> Iterator[Tensor]:
+    """KL at every place, a piece at a time: logits are large where the vocabulary is."""
+    for some, moved in chunks_of_logits(llama, plain, steered):
+        expected = log_probs(llama, some)
+        yield (expected.exp() * (expected - log_probs(llama, moved))).sum(-1).cpu()
 
 
 def _tokens_off_target(

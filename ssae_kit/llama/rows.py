@@ -1,0 +1,131 @@
+"""From texts to token ids: begin tokens, padding and batches, in one place."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from ssae_kit.llama.load import Llama
+
+TOKENS_PER_BATCH = 2048
+"""Tokens that a model reads at once: what one thread's cache holds of a small model's layers."""
+
+Texts = Sequence[str] | Sequence[Sequence[int]]
+"""Texts, or the token ids of each, special tokens included."""
+
+
+def token_rows(llama: Llama, texts: Texts) -> list[list[int]]:
+    """Return the token ids of each text, with exactly one begin token if the tokenizer has one.
+
+    A text that is written with the begin token, as from a chat template, gets no second one. Ids
+    are taken as they are.
+
+    Raises:
+        ValueError: if there is no text, one string in place of a list, a text that is empty or
+            longer than the model can read, or texts that differ only in words that a closed
+            vocabulary does not hold.
+        TypeError: if a text is neither a string nor a list of ids.
+
+    Warns:
+        UserWarning: of words that a closed vocabulary does not hold.
+    """
+    if isinstance(texts, str) or not len(texts):
+        raise ValueError(
+            f"a list of one or more texts is required; got {texts!r:.60}. Put a single text in [...]."
+        )
+    longest = llama.model.config.max_position_embeddings
+    rows = []
+    for i, text in enumerate(texts):
+        make: Any = _from_text if isinstance(text, str) else _from_ids
+        row: list[int] = make(llama, text, i)
+        if len(row) > longest:
+            raise ValueError(
+                f"texts[{i}] has {len(row)} tokens; {llama.name} reads at most {longest}. Shorten it."
+            )
+        rows.append(row)
+    _check_known(llama, texts, rows)
+    return rows
+
+
+def _from_text(llama: Llama, text: str, i: int) -> list[int]:
+    if not text.strip():
+        raise ValueError(f"texts[{i}] is empty. Give every text at least one word.")
+    row: list[int] = llama.tokenizer(text)["input_ids"]
+    begin = llama.tokenizer.bos_token_id
+    if begin is None:
+        return row
+    n_written = next((n for n, token in enumerate(row) if token != begin), len(row))
+    return [begin, *row[n_written:]]
+
+
+def _from_ids(llama: Llama, ids: Sequence[int], i: int) -> list[int]:
+    try:
+        row = [int(token) for token in ids]
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"texts[{i}] must be a string or a list of token ids; got {ids!r:.60}."
+        ) from None
+    if not row or not 0 <= min(row) <= max(row) < llama.model.config.vocab_size:
+        raise ValueError(
+            f"the token ids of texts[{i}] must be one or more in "
+            f"0..{llama.model.config.vocab_size - 1}; got {row!r:.60}."
+        )
+    return row
+
+
+def _check_known(llama: Llama, texts: Texts, rows: list[list[int]]) -> None:
+    """All words that a closed vocabulary does not hold become one token: say so, refuse mix-ups."""
+    unknown = llama.tokenizer.unk_token_id
+    first: dict[tuple[int, ...], str] = {}
+    words: dict[str, None] = {}
+    is_mixed = False
+    for text, row in zip(texts, rows, strict=True):
+        if unknown is None or not isinstance(text, str) or unknown not in row[1:]:
+            continue
+        words |= dict.fromkeys(_unknown_words(llama, text))
+        is_mixed |= first.setdefault(tuple(row), text).split() != text.split()
+    if not words:
+        return
+    told = (
+        f"{llama.name} has a closed vocabulary, in which {len(words)} of these words are not known: "
+        f"{', '.join(map(repr, words)):.300}. All of them read as the same token."
+    )
+    if is_mixed:
+        raise ValueError(f"{told} Texts that differ in them would be equal: use words it knows.")
+    warnings.warn(told, stacklevel=4)
+
+
+def _unknown_words(llama: Llama, text: str) -> list[str]:
+    found = llama.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    places = zip(found["input_ids"], found["offset_mapping"], strict=True)
+    return [text[a:b].strip() for i, (a, b) in places if i == llama.tokenizer.unk_token_id]
+
+
+def n_begin(llama: Llama, row: Sequence[int]) -> int:
+    """Number of begin tokens in front of a text: 1, or 0 for a tokenizer without."""
+    return int(row[0] == llama.tokenizer.bos_token_id)
+
+
+def batches(lengths: list[int], tokens_per_batch: int) -> Iterator[list[int]]:
+    """Group texts of similar length, longest first, so that memory runs out early or never."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    while order:
+        size = max(1, tokens_per_batch // lengths[order[0]])
+        yield order[:size]
+        order = order[size:]
+
+
+def padded(rows: Sequence[Sequence[int]]) -> tuple[Int64[Tensor, "texts tokens"], Tensor]:
+    """Token ids of several texts, and the place of the last token of each.
+
+    Padded on the right with id 0: attention is causal, so no token of a text sees the padding, and
+    every token's column is its position in its text.
+    """
+    lengths = torch.tensor([len(row) for row in rows])
+    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+    return ids, lengths - 1
