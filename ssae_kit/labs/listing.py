@@ -25,15 +25,11 @@ def listing(run: Callable[..., Any], settings: Any, made: Mapping[str, str]) -> 
     found.need(type(settings).__name__, type(settings))
     given = [f"{name} = {code}" if code else f"# `{name}` is yours." for name, code in made.items()]
     rooms = "labs, plots" if any("labs." in line for line in given) else "plots"
-    found.imports.setdefault("ssae_kit", set()).add(rooms)
+    found.imports.add(("ssae_kit", rooms))
     call = f"outcome = {run.__name__}({', '.join([*made, 'settings'])})"
     last = [f"settings = {_broken(repr(settings))}", call]
     last.append("plots.show(outcome.figure(), outcome.words())")
-    imports = [
-        f"from {module} import {', '.join(sorted(names))}" if names else f"import {module}"
-        for module, names in sorted(found.imports.items())
-    ]
-    head = [*imports, "", *sorted(found.constants)]
+    head = [*found.heads(), "", *sorted(found.constants)]
     return "\n".join([*head, *found.sources, "\n", *given, *last]) + "\n"
 
 
@@ -41,8 +37,8 @@ class _Listing:
     """Imports, constants and sources that a function needs, gathered from what it names."""
 
     def __init__(self) -> None:
-        self.imports: dict[str, set[str]] = {}
-        """Module → names; of a module that is imported itself, none."""
+        self.imports: set[tuple[str, str]] = set()
+        """Modules and what is imported from each; "" for a module itself."""
         self.constants: set[str] = set()
         self.sources: list[str] = []
         self._seen: set[Any] = set()
@@ -54,10 +50,13 @@ class _Listing:
             return
         self._seen.add(function)
         source = inspect.getsource(function)
-        used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+        names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+        used = {node.id for node in names} - {
+            node.id for node in names if isinstance(node.ctx, ast.Store)
+        }
         known = function.__globals__
         for name in sorted(used & set(known)):
-            value = inspect.unwrap(known[name]) if callable(known[name]) else known[name]
+            value = known[name]
             if isinstance(value, FunctionType) and value.__module__ == function.__module__:
                 self.add(value)
             else:
@@ -69,7 +68,7 @@ class _Listing:
         if isinstance(value, ModuleType):
             package, _, last = value.__name__.rpartition(".")
             shown = last if name == last else f"{last} as {name}"
-            self.imports.setdefault(package or shown, set()).update({shown} if package else ())
+            self.imports.add((package, shown) if package else (shown, ""))
         elif isinstance(value, bool | int | float | str | tuple):
             if home != "builtins":
                 self.constants.add(f"{name} = {value!r}")
@@ -79,7 +78,15 @@ class _Listing:
         else:
             public = _home(name, value, home)
             if public != "builtins":
-                self.imports.setdefault(public, set()).add(name)
+                self.imports.add((public, name))
+
+    def heads(self) -> list[str]:
+        """Return the lines with the imports."""
+        lines = [f"import {module}" for module, name in sorted(self.imports) if not name]
+        for module in sorted({module for module, name in self.imports if name}):
+            names = sorted(name for of, name in self.imports if of == module and name)
+            lines.append(f"from {module} import {', '.join(names)}")
+        return lines
 
 
 def _home(name: str, value: Any, used_in: str) -> str:

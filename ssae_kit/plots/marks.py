@@ -12,7 +12,6 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
-from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from ssae_kit.plots.show import (
@@ -27,6 +26,8 @@ from ssae_kit.plots.show import (
     VERMILLION,
 )
 
+Values = ndarray | Sequence[Any]
+"""Numbers, or names of categories."""
 Panel = tuple[int, int] | None
 """Row and column of a panel, from 1; None for the only one."""
 Axis = str | Mapping[str, Any]
@@ -76,8 +77,8 @@ def figure(
 
 def curves(
     fig: go.Figure,
-    x: ArrayLike,
-    series: Mapping[str, ArrayLike],
+    x: Values,
+    series: Mapping[str, Values],
     *,
     spread: Spread = "range",
     bars: bool = False,
@@ -120,7 +121,7 @@ def curves(
 
 def points(
     fig: go.Figure,
-    series: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    series: Mapping[str, tuple[Values, Values]],
     *,
     spread: Spread = "range",
     line: bool = False,
@@ -273,7 +274,7 @@ def heat(
 def bars(
     fig: go.Figure,
     names: Sequence[str | int],
-    series: Mapping[str, ArrayLike],
+    series: Mapping[str, Values],
     *,
     flat: bool = False,
     text: str | None = None,
@@ -315,7 +316,7 @@ def bars(
 
 def histogram(
     fig: go.Figure,
-    series: Mapping[str, ArrayLike],
+    series: Mapping[str, Values],
     ends: tuple[float, float],
     *,
     n_bins: int = 40,
@@ -393,7 +394,7 @@ def rays(
 
 def runs(
     fig: go.Figure,
-    x: ArrayLike,
+    x: Values,
     values: Float[ndarray, "places run"],
     best: int,
     *,
@@ -496,7 +497,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 
 def _summary(
-    values: ArrayLike, spread: Spread, median: bool = False
+    values: Values, spread: Spread, median: bool = False
 ) -> tuple[ndarray, ndarray | None, ndarray | None]:
     """Return middle, low and high of each place; no spread where there is one value each."""
     array = np.asarray(values)
