@@ -11,12 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ssae_kit import autoencoders, metrics
+from ssae_kit import autoencoders, metrics, plots
 from ssae_kit.autoencoders import SparseAutoencoder
 from ssae_kit.labs.base import Lab, Progress, quiet
 from ssae_kit.labs.parts import choice, controls, heading, places, real, row, setting, switch, whole
 from ssae_kit.metrics import Matching
-from ssae_kit.plots import marks
 from ssae_kit.synthetic.dictionaries import FeatureWorld
 from ssae_kit.training import History, Penalty, TrainingConfig, fit
 
@@ -165,9 +164,9 @@ class DictionaryOutcome:
                   "recovery of each feature", "how often each latent fires"]  # fmt: skip
         grid = {"shared_yaxes": False, "vertical_spacing": 0.19, "horizontal_spacing": 0.15,
                 "row_heights": [0.55, 0.45]}  # fmt: skip
-        fig = marks.figure(
+        fig = plots.figure(
             panels=titles, columns=2, grid=grid, width=820, height=600,
-            margin={"l": 50, "r": 20, "t": 70, "b": 50}, legend=marks.LEGEND_ABOVE,
+            margin={"l": 50, "r": 20, "t": 70, "b": 50}, legend=plots.LEGEND_ABOVE,
         )  # fmt: skip
         bar = {
             "len": 0.5,
@@ -177,13 +176,13 @@ class DictionaryOutcome:
             "thickness": 8,
             "tickvals": [-1, 0, 1],
         }
-        marks.heat(fig, self.cosines.numpy(), limits=(-1.0, 1.0), scale=bar, at=(1, 1))
+        plots.heat(fig, self.cosines.numpy(), limits=(-1.0, 1.0), scale=bar, at=(1, 1))
         fig.update_xaxes(title="latent, matched order", row=1, col=1)
         fig.update_yaxes(title="feature", row=1, col=1)
         self._prices(fig)
         self._recovery(fig)
         rates = -np.sort(-self.rates.numpy(), axis=1).T
-        marks.runs(fig, np.arange(1.0, len(rates) + 1), rates, self.best, at=(2, 2))
+        plots.runs(fig, np.arange(1.0, len(rates) + 1), rates, self.best, at=(2, 2))
         fig.update_xaxes(title="latent, most active first (dead: at zero)", row=2, col=2)
         return fig.update_yaxes(title="share of inputs", rangemode="tozero", row=2, col=2)
 
@@ -193,12 +192,12 @@ class DictionaryOutcome:
         here = l0[:N_RUNS].mean(), missed[:N_RUNS].mean()
         x, y = np.append(l0[N_RUNS:], here[0]), np.append(missed[N_RUNS:], here[1])
         order = np.argsort(x)
-        marks.points(fig, {"other settings": (x[order], y[order])}, line=True, size=7, at=(1, 2))
+        plots.points(fig, {"other settings": (x[order], y[order])}, line=True, size=7, at=(1, 2))
         fig.add_scatter(
             x=l0[:N_RUNS], y=missed[:N_RUNS], mode="markers", name="these runs", row=1, col=2,
             marker={"color": "#000000", "symbol": "square", "size": 11},
         )  # fmt: skip
-        marks.reference(fig, "", x=self.true_l0, at=(1, 2))
+        plots.reference(fig, "", x=self.true_l0, at=(1, 2))
         title = "L0 (latents per input; dashed: features)"
         fig.update_xaxes(title=title, rangemode="tozero", row=1, col=2)
         fig.update_yaxes(title="variance missed", range=[-0.03, 1.06], row=1, col=2)
@@ -208,7 +207,7 @@ class DictionaryOutcome:
         found, codes = self.found.per_concept.numpy(), self.codes.per_concept.numpy()
         order = np.argsort(-found[self.best], kind="stable")
         both = {"direction: |cosine|": found[:, order], "code: |correlation|": codes[:, order]}
-        marks.scores(
+        plots.scores(
             fig, range(len(order)), both, floor=self.floor, floor_name="random dictionary",
             best=self.best, at=(2, 1),
         )  # fmt: skip

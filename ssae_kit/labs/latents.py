@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ssae_kit import llama as kit_llama
+from ssae_kit import plots
 from ssae_kit.autoencoders import clamp
 from ssae_kit.labs.base import Lab, Progress, quiet
 from ssae_kit.labs.parts import choice, controls, heading, line, real, row, setting, values, whole
 from ssae_kit.labs.subjects import N_LATENTS, TokenDictionary, stories, token_dictionary
 from ssae_kit.labs.texts import shaded, side_by_side, table
-from ssae_kit.plots import marks
 
 N_TOP, N_NEAR = 5, 8
 """Texts, and tokens or neighbours, shown of one latent."""
@@ -101,19 +101,19 @@ class LatentOutcome:
 
     def figure(self) -> go.Figure:
         """Draw how strongly the latent fires, what it promotes, and who is close."""
-        fig = marks.figure(
+        fig = plots.figure(
             panels=["its codes where it fires", "tokens it promotes", "neighbours"], width=820,
             height=320, grid={"shared_yaxes": False, "horizontal_spacing": 0.13},
             showlegend=False, margin={"l": 50, "r": 20, "t": 40, "b": 50},
         )  # fmt: skip
         firing = self.codes[self.codes > 0].numpy()
         end = float(firing.max(initial=1e-9))
-        marks.histogram(fig, {"codes": firing}, (0.0, end), n_bins=30, at=(1, 1))
+        plots.histogram(fig, {"codes": firing}, (0.0, end), n_bins=30, at=(1, 1))
         tokens, rises = zip(*self.promoted, strict=True)
-        marks.bars(fig, tokens, {"rise": rises}, flat=True, first=1, at=(1, 2))
+        plots.bars(fig, tokens, {"rise": rises}, flat=True, first=1, at=(1, 2))
         near, cosines = zip(*self.near, strict=True)
         names = [f"latent {i}" for i in near]
-        marks.bars(fig, names, {"cosine": cosines}, flat=True, first=2, at=(1, 3))
+        plots.bars(fig, names, {"cosine": cosines}, flat=True, first=2, at=(1, 3))
         titles = ("code (unitless)", "rise of the logit (any unit)", "cosine")
         for column, title in enumerate(titles, 1):
             fig.update_xaxes(title=title, row=1, col=column)

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ssae_kit import metrics, studies
+from ssae_kit import metrics, plots, studies
 from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
 from ssae_kit.labs.base import Export, Lab, Progress, quiet
 from ssae_kit.labs.parts import (
@@ -29,7 +29,6 @@ from ssae_kit.labs.parts import (
 )
 from ssae_kit.metrics import Matching
 from ssae_kit.metrics.vectors import centred_unit
-from ssae_kit.plots import marks
 from ssae_kit.studies import Recovery
 from ssae_kit.synthetic import (
     Magnitudes,
@@ -175,8 +174,8 @@ class ShiftOutcome:
         """Draw which latent holds which concept, how well, and how training went."""
         h, r, best = self.history, self.recovery, self.best
         n_latents, n_concepts = self.matrix.shape
-        fig = marks.figure(
-            panels=TITLES, columns=6, grid=GRID, width=820, height=600, legend=marks.LEGEND_ABOVE,
+        fig = plots.figure(
+            panels=TITLES, columns=6, grid=GRID, width=820, height=600, legend=plots.LEGEND_ABOVE,
             margin={"l": 50, "r": 20, "t": 70, "b": 50},
         )  # fmt: skip
         bar = {
@@ -187,7 +186,7 @@ class ShiftOutcome:
             "thickness": 8,
             "tickvals": [-1, 0, 1],
         }
-        marks.heat(
+        plots.heat(
             fig, self.matrix.numpy(), range(n_concepts), [f"r{i}" for i in self.latents],
             limits=(-1.0, 1.0), digits=1 if n_concepts <= 6 and n_latents <= 8 else None,
             scale=bar, at=(1, 1),
@@ -195,11 +194,11 @@ class ShiftOutcome:
         fig.update_xaxes(title="concept", row=1, col=1).update_yaxes(title="latent", row=1, col=1)
         both = {"code: |correlation|": r.codes.per_concept.numpy(),
                 "direction: |cosine|": r.directions.per_concept.numpy()}  # fmt: skip
-        marks.scores(fig, range(n_concepts), both, floor=self.floor, best=best, at=(1, 3))
+        plots.scores(fig, range(n_concepts), both, floor=self.floor, best=best, at=(1, 3))
         fig.update_xaxes(title="concept (large points: best run)", row=1, col=3)
         sparsity = h.series("sparsity") / self.true_level
         for i, values in enumerate((h.series("error"), sparsity, h.series("multiplier"))):
-            marks.runs(fig, h.step, values.numpy(), best, at=(2, 2 * i + 1))
+            plots.runs(fig, h.step, values.numpy(), best, at=(2, 2 * i + 1))
         level = h.series("level")[:, 0].numpy() / self.true_level
         fig.add_scatter(
             x=list(h.step), y=np.where(level > 0, level, np.nan), mode="lines", row=2, col=3,

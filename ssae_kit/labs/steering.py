@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ssae_kit import llama as kit_llama
-from ssae_kit import steering
+from ssae_kit import plots, steering
 from ssae_kit.labs.base import Export, Lab, Progress, quiet
 from ssae_kit.labs.parts import (
     WIDE,
@@ -28,7 +28,6 @@ from ssae_kit.labs.parts import (
 )
 from ssae_kit.labs.subjects import METHODS, Subject, bundled
 from ssae_kit.labs.texts import side_by_side
-from ssae_kit.plots import marks
 from ssae_kit.steering import Expressed
 
 N_TEXTS, TEMPERATURE = 8, 0.5
@@ -102,20 +101,20 @@ class SteeringOutcome:
 
     def figure(self) -> go.Figure:
         """Draw what the texts say without and with steering, and rates against the strength."""
-        fig = marks.figure(
+        fig = plots.figure(
             panels=["what the texts say", "effect and side effects"], width=820, height=420,
             grid={"shared_yaxes": False, "horizontal_spacing": 0.12},
-            legend=marks.LEGEND_ABOVE | {"y": 1.1}, margin={"l": 20, "r": 20, "t": 80, "b": 50},
+            legend=plots.LEGEND_ABOVE | {"y": 1.1}, margin={"l": 20, "r": 20, "t": 80, "b": 50},
         )  # fmt: skip
         names = [f"<b>{n}</b>" if s else n for n, s in zip(self.labels, self.steered, strict=True)]
         said = {name: self.said[at].share.nanmean(0).numpy()
                 for name, at in (("unsteered", 0.0), ("steered", self.strength))}  # fmt: skip
-        marks.bars(fig, names, said, flat=True, at=(1, 1))
+        plots.bars(fig, names, said, flat=True, at=(1, 1))
         fig.update_xaxes(title="share of its words (unitless)", range=[0, 1.05], row=1, col=1)
         effects = zip(*self.rates.values(), strict=True)
         curves = dict(zip(("effect", "side effect", "ill-formed"), effects, strict=True))
-        marks.curves(fig, list(self.rates), curves, at=(1, 2))
-        marks.reference(fig, "", x=self.strength, at=(1, 2))
+        plots.curves(fig, list(self.rates), curves, at=(1, 2))
+        plots.reference(fig, "", x=self.strength, at=(1, 2))
         fig.update_xaxes(title="strength (typical shifts; dashed: chosen)", row=1, col=2)
         return fig.update_yaxes(title="share", range=[-0.03, 1.06], row=1, col=2)
 

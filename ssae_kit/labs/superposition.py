@@ -11,10 +11,9 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from ssae_kit import superposition
+from ssae_kit import plots, superposition
 from ssae_kit.labs.base import Lab, Progress, quiet
 from ssae_kit.labs.parts import choice, controls, heading, places, real, row, setting, switch, whole
-from ssae_kit.plots import marks
 from ssae_kit.synthetic.features import Relation, sample_features
 
 N_RUNS, BATCH = 6, 256
@@ -78,24 +77,24 @@ class SuperpositionOutcome:
         titles = [f"feature directions in {d} dimensions", "overlap of features (inner products)",
                   "dimensionality of each feature", "loss of all runs"]  # fmt: skip
         grid = {"shared_yaxes": False, "vertical_spacing": 0.19, "row_heights": [0.6, 0.4]}
-        fig = marks.figure(
+        fig = plots.figure(
             panels=titles, columns=2, grid=grid, width=820, height=600, showlegend=False,
             margin={"l": 60, "r": 20, "t": 40, "b": 50},
         )  # fmt: skip
         _directions(fig, flat(directions.numpy(), turn))
         bar = {"len": 0.56, "y": 1, "yanchor": "top", "thickness": 8, "tickvals": [-1, 0, 1]}
-        marks.heat(
+        plots.heat(
             fig, (directions @ directions.T).numpy(), names, names, limits=(-1.2, 1.2),
             digits=1 if k <= 8 else None, scale=bar, at=(1, 2),
         )  # fmt: skip
         fig.update_xaxes(title="feature", row=1, col=2).update_yaxes(title="feature", row=1, col=2)
         share = superposition.dimensionality(directions.mT[None])[0].numpy()
-        marks.bars(fig, names, {"dimensionality": share}, text=".2f", at=(2, 1))
+        plots.bars(fig, names, {"dimensionality": share}, text=".2f", at=(2, 1))
         fig.update_xaxes(title="feature, most important first", type="category", row=2, col=1)
         fig.update_yaxes(title="unitless", range=[0, 1.15], tickvals=[0, 0.5, 1], row=2, col=1)
         updates = EVERY * np.arange(1.0, len(losses) + 1)
-        marks.runs(fig, updates, losses, self.best, at=(2, 2))
-        marks.reference(fig, "", x=frame * EVERY, at=(2, 2))
+        plots.runs(fig, updates, losses, self.best, at=(2, 2))
+        plots.reference(fig, "", x=frame * EVERY, at=(2, 2))
         fig.update_xaxes(title="updates (dashed: moment shown)", row=2, col=2)
         return fig.update_yaxes(title="loss", rangemode="tozero", row=2, col=2)
 
@@ -249,7 +248,7 @@ def flat(directions: Float[ndarray, "features axes"], turn: float) -> Float[ndar
 
 def _directions(fig: go.Figure, tips: Float[ndarray, "features 2"]) -> None:
     """Draw the directions with their numbers, and the circle of length 1."""
-    marks.rays(fig, {"directions": tips}, at=(1, 1))
+    plots.rays(fig, {"directions": tips}, at=(1, 1))
     fig.add_scatter(
         x=tips[:, 0], y=tips[:, 1], mode="text", textposition="top right", row=1, col=1,
         text=[f"<b>{i}</b>" for i in range(len(tips))],
