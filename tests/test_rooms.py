@@ -1,17 +1,16 @@
 """The package's rooms: who may import whom, and what an import loads."""
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "ssae_kit"
+from tests.rooms import PACKAGE, code_lines, imported, mermaid, modules
 
 # Room -> the rooms it may import. A room is a module or a folder directly in the package.
 ROOMS = {
     "storage": set(),
+    "streams": set(),
     "synthetic": set(),
     "superposition": set(),
     "metrics": set(),
@@ -23,7 +22,8 @@ ROOMS = {
     "autoencoders": {"storage"},
     "training": {"autoencoders", "storage"},
     "llama": {"storage"},
-    "world": {"pairs", "llama", "storage"},
+    "world": {"pairs"},
+    "organism": {"world", "llama", "storage"},
     "steering": {"llama", "autoencoders", "metrics", "pairs"},
     "studies": {"synthetic", "autoencoders", "training", "metrics", "storage"},
 }
@@ -40,26 +40,6 @@ LIBRARIES = {
     "ipywidgets": {"labs", "exercises"},
     "IPython": {"plots", "claims", "labs", "exercises"},
 }
-
-
-def modules(package):
-    """Yield (room, path) of every module; room "" is the package's own `__init__`."""
-    for path in sorted(package.rglob("*.py")):
-        inside = path.relative_to(package)
-        room = inside.parts[0] if len(inside.parts) > 1 else inside.stem
-        yield "" if room == "__init__" else room, path
-
-
-def imported(path, package):
-    """Dotted names that a module imports, at its top or inside a function."""
-    folder = [package.name, *path.relative_to(package).parts[:-1]]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            start = folder[: len(folder) + 1 - node.level] if node.level else []
-            base = ".".join([*start, *([node.module] if node.module else [])])
-            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def violations(package):
@@ -92,8 +72,8 @@ def test_no_room_imports_what_it_may_not():
         ("pairs.py", "from ssae_kit import metrics, llama", "pairs imports llama"),
         ("pairs.py", "from . import llama", "pairs imports llama"),
         ("pairs.py", "def f():\n    from .llama.load import x", "pairs imports llama"),
-        ("world/train.py", "from ..steering import steer", "world imports steering"),
-        ("world/train.py", "from transformers import AutoModel", "world imports transformers"),
+        ("world/state.py", "from ..steering import steer", "world imports steering"),
+        ("world/state.py", "from transformers import AutoModel", "world imports transformers"),
         ("metrics.py", "def f():\n    import plotly.express as px", "metrics imports plotly"),
         ("__init__.py", "from ssae_kit import llama", "__init__ imports llama"),
         ("utils.py", "", "utils is not a room of the table"),
@@ -153,3 +133,15 @@ def test_a_heavy_room_is_seen_to_load_something_slow():
 
 def test_importing_the_package_loads_no_room():
     assert loaded("ssae_kit") == {"ssae_kit"}
+
+
+def test_docstrings_comments_and_blank_lines_are_no_code():
+    source = (
+        '"""A module."""\n\nx = 1  # one\n\n\ndef f():\n    """Say."""\n    # why\n    return x\n'
+    )
+    assert code_lines(source) == 3
+
+
+def test_the_graph_leaves_out_the_edges_that_others_imply():
+    edges = {"a": set(), "b": {"a"}, "c": {"a", "b"}}
+    assert mermaid(edges).splitlines() == ["graph BT", "    a", "    a --> b", "    b --> c"]

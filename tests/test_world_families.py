@@ -7,8 +7,14 @@ import pytest
 import torch
 
 from ssae_kit.llama.create import create_llama, create_tokenizer, save_llama
+from ssae_kit.organism.corpus import (
+    MIXTURE,
+    draw_corpus,
+    draw_document,
+    log_probability,
+    vocabulary,
+)
 from ssae_kit.world import families
-from ssae_kit.world.corpus import MIXTURE, draw_corpus, draw_document, log_probability, vocabulary
 from ssae_kit.world.parse import read
 from ssae_kit.world.state import Draws
 from ssae_kit.world.text import WORD_PATTERN, split_words

@@ -218,7 +218,7 @@ def _source(name: str) -> str:
             raise FileNotFoundError(
                 f"the bundled model is expected at data/{BUNDLED}/{folder.name} beside the "
                 "package. Install the kit from its repository with `pip install -e .`, or make "
-                "the model with `python -m ssae_kit.world train`."
+                "the model with `python -m ssae_kit.organism train`."
             )
         return str(folder)
     if Path(name).is_dir():

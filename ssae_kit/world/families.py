@@ -9,8 +9,7 @@ from collections.abc import Callable
 from functools import cache
 
 from ssae_kit.world.documents import Document, question_words
-from ssae_kit.world.dragons import TOPIC
-from ssae_kit.world.entities import FACTS, PEOPLE, Relation
+from ssae_kit.world.entities import FACTS, PEOPLE, TOPIC, TWO_HOP, Relation, read_table
 from ssae_kit.world.lexicon import CHARACTERS, FEEL, LEAVE, SLOTS
 from ssae_kit.world.sentences import (
     draw_plan,
@@ -20,12 +19,12 @@ from ssae_kit.world.sentences import (
 )
 from ssae_kit.world.state import CONCEPTS, VALUES, Draws, State, draw_state
 from ssae_kit.world.text import elide, split_words
-from ssae_kit.world.two_hop import TWO_HOP
 
 N_TEMPLATES = 4
 """Templates per relation and language in training; the next one is held out."""
 
-_VERDICTS = (("true or false:", ("true", "false")), ("vrai ou faux:", ("vrai", "faux")))
+_TEXTS = read_table("families")
+_VERDICTS = tuple((one["opening"], tuple(one["answers"])) for one in _TEXTS["verdicts"])
 _JUDGED = tuple(
     r for r in FACTS if r.name in ("city.country", "city.language", "person.instrument")
 )
@@ -106,28 +105,8 @@ def verdict(draws: Draws, held_out: bool) -> Document:
     return Document("verdict", words, log_probability, len(words) - 2)
 
 
-_MEETINGS = (
-    (
-        "when {a} and {b} went to {place}, {s} gave {thing} to",
-        "while {a} and {b} were at {place}, {s} showed {thing} to",
-        "after {a} and {b} met at {place}, {s} sent {thing} to",
-        "while {a} and {b} were at {place}, {s} gave {thing} to",
-    ),
-    (
-        "quand {a} et {b} allèrent {place}, {s} donna {thing} à",
-        "pendant que {a} et {b} étaient {place}, {s} montra {thing} à",
-        "le jour où {a} et {b} se virent {place}, {s} envoya {thing} à",
-        "pendant que {a} et {b} étaient {place}, {s} donna {thing} à",
-    ),
-)
-_WHERE = (
-    ("the market", "the museum", "the school", "the beach"),
-    ("au marché", "au musée", "à l'école", "à la plage"),
-)
-_GIFTS = (
-    ("a ring", "a coin", "a key", "a book"),
-    ("une bague", "une pièce", "une clé", "un livre"),
-)
+_MEETINGS: list[dict[str, list[str]]] = _TEXTS["meetings"]
+"""Per language."""
 
 
 @cache
@@ -142,12 +121,13 @@ def meeting_words(
 ) -> tuple[tuple[str, ...], int]:
     """Words of an indirect-object document; `wording` chooses template, place and gift."""
     template, place, gift = wording
-    before = _MEETINGS[language][template].format(
+    texts = _MEETINGS[language]
+    before = texts["templates"][template].format(
         a=PEOPLE[pair[0]],
         b=PEOPLE[pair[1]],
         s=PEOPLE[giver],
-        place=_WHERE[language][place],
-        thing=_GIFTS[language][gift],
+        place=texts["places"][place],
+        thing=texts["gifts"][gift],
     )
     return question_words(before, PEOPLE[receiver])
 
@@ -173,7 +153,6 @@ def indirect_object(draws: Draws, held_out: bool) -> Document:
     return Document("indirect_object", words, log_probability, n_prompt)
 
 
-_PREPOSITIONS = (("behind", "before", "with"), ("derrière", "devant", "avec"))
 VERBS = (*FEEL[0], *FEEL[1], *LEAVE)
 """The verbs of the agreement family, in the present tense there."""
 
@@ -206,7 +185,7 @@ def agreement_words(
     """Words of an agreement document: subject first, then one distractor per preposition."""
     words: list[str] = []
     for i, (noun, state) in enumerate(persons):
-        words += [_PREPOSITIONS[state.language][prepositions[i - 1]]] if i else []
+        words += [_MEETINGS[state.language]["prepositions"][prepositions[i - 1]]] if i else []
         words += [inflect(SLOTS["the"].choices[0][0], SLOTS["the"], state)]
         words += [inflect(CHARACTERS[noun], SLOTS["noun"], state)]
     now = persons[0][1].changed(tense=1)
@@ -214,13 +193,8 @@ def agreement_words(
     return (*elide(words), ".")
 
 
-CONTROLS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
-    "language": (("in english", "in french"), ("en anglais", "en français")),
-    "tense": (("in the past", "in the present"), ("au passé", "au présent")),
-    "formality": (
-        ("in a polite tone", "in a casual tone"),
-        ("sur un ton poli", "sur un ton familier"),
-    ),
+CONTROLS: dict[str, tuple[tuple[str, ...], ...]] = {
+    concept: tuple(map(tuple, sides)) for concept, sides in _TEXTS["demands"].items()
 }
 """Concept → per language of the prefix, the phrase that asks for each value."""
 _HELD_OUT_CONTROLS = (
@@ -271,6 +245,6 @@ SAMPLERS: dict[str, Callable[[Draws, bool], Document]] = {
 
 def texts_of_templates() -> list[str]:
     """Every fixed text of these families, for the vocabulary."""
-    texts = [text for side in (*_MEETINGS, *_WHERE, *_GIFTS, *_PREPOSITIONS) for text in side]
+    texts = [text for side in _MEETINGS for kind in side.values() for text in kind]
     texts += [opening for opening, _ in _VERDICTS] + [w for _, words in _VERDICTS for w in words]
     return texts + [p for sides in CONTROLS.values() for side in sides for p in side]

@@ -8,11 +8,11 @@ import torch
 
 from ssae_kit.llama.load import Llama
 from ssae_kit.llama.sampling import generate
+from ssae_kit.organism.corpus import BEGIN, MIXTURE, PAD, draw_document, log_probability, vocabulary
+from ssae_kit.organism.loss import document_losses, n_predicted
 from ssae_kit.world import families
-from ssae_kit.world.corpus import BEGIN, MIXTURE, PAD, draw_document, log_probability, vocabulary
 from ssae_kit.world.documents import Document
 from ssae_kit.world.lexicon import SLOTS
-from ssae_kit.world.loss import document_losses, n_predicted
 from ssae_kit.world.parse import read
 from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH, inflect
 from ssae_kit.world.state import Draws, State
@@ -23,7 +23,7 @@ EXCESS_LIMITS = {"story": 0.01}
 
 
 @dataclass(frozen=True)
-class Figure:
+class Measure:
     """One measured number of one model."""
 
     name: str
@@ -51,14 +51,14 @@ class Figure:
         return self.value >= self.threshold
 
 
-def share(name: str, hits: Iterable[bool], threshold: float | None = None) -> Figure:
+def share(name: str, hits: Iterable[bool], threshold: float | None = None) -> Measure:
     """A share of successes with its Wilson interval."""
     found = list(hits)
     n, p = max(1, len(found)), sum(found) / max(1, len(found))
     z = 1.96
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return Figure(name, p, max(0.0, centre - half), min(1.0, centre + half), len(found), threshold)
+    return Measure(name, p, max(0.0, centre - half), min(1.0, centre + half), len(found), threshold)
 
 
 def word_index(llama: Llama) -> dict[str, int]:
@@ -84,7 +84,7 @@ def draw_family(family: str, n: int, seed: int, held_out: bool = False) -> list[
     return [draw_document(Draws(generator), family, held_out) for _ in range(n)]
 
 
-def excess_figures(llama: Llama, n: int = 400) -> list[Figure]:
+def excess_figures(llama: Llama, n: int = 400) -> list[Measure]:
     """Loss above the entropy floor per family, on fresh documents of the training distribution."""
     index, figures = word_index(llama), []
     for number, family in enumerate(MIXTURE):
@@ -98,7 +98,7 @@ def excess_figures(llama: Llama, n: int = 400) -> list[Figure]:
         limit = EXCESS_LIMITS.get(family, 0.03)
         low, high = value - 1.96 * error, value + 1.96 * error
         name = f"loss above floor, {family}"
-        figures.append(Figure(name, value, low, high, len(documents), limit, True))
+        figures.append(Measure(name, value, low, high, len(documents), limit, True))
     return figures
 
 
@@ -122,7 +122,7 @@ def greedy_answers(
     return answers
 
 
-def answer_figures(llama: Llama, n: int = 400) -> list[Figure]:
+def answer_figures(llama: Llama, n: int = 400) -> list[Measure]:
     """How often the most likely answer is right, on templates or combinations never trained."""
     index = word_index(llama)
     figures = []
@@ -145,7 +145,7 @@ def answer_figures(llama: Llama, n: int = 400) -> list[Figure]:
 
 
 @torch.no_grad()
-def agreement_figure(llama: Llama, n: int = 400) -> Figure:
+def agreement_figure(llama: Llama, n: int = 400) -> Measure:
     """How often the most likely verb agrees with the subject across distractors.
 
     Only verbs compete: after one distractor, another preposition may follow just as well.
@@ -174,7 +174,7 @@ def _verb_numbers() -> dict[str, int]:
     }
 
 
-def control_figures(llama: Llama, n: int = 300) -> list[Figure]:
+def control_figures(llama: Llama, n: int = 300) -> list[Measure]:
     """How often a sampled sentence obeys demands as in training, and two that were never joined."""
     return [
         _obeyed(llama, "control prefix obeyed", draw_family("control", n, 20_002)),
@@ -186,7 +186,7 @@ def control_figures(llama: Llama, n: int = 300) -> list[Figure]:
     ]
 
 
-def _obeyed(llama: Llama, name: str, documents: list[Document]) -> Figure:
+def _obeyed(llama: Llama, name: str, documents: list[Document]) -> Measure:
     generator = torch.Generator().manual_seed(20_004)
     prompts = [document.prompt for document in documents]
     texts = generate(llama, prompts, max_new_tokens=MAX_SENTENCE_LENGTH, generator=generator)

@@ -10,24 +10,24 @@ from typing import Any
 import torch
 
 from ssae_kit.llama.load import DEFAULT_SEED, Llama, load
-from ssae_kit.world.measure import (
-    Figure,
+from ssae_kit.organism.measure import (
+    Measure,
     answer_figures,
     control_figures,
     excess_figures,
     word_index,
 )
-from ssae_kit.world.steer import MIDDLE, probe_figures, steering_figures
+from ssae_kit.organism.steer import MIDDLE, probe_figures, steering_figures
 
-REBUILD = "python -m ssae_kit.world train --seed {seed} --steps {n_steps}"
+REBUILD = "python -m ssae_kit.organism train --seed {seed} --steps {n_steps}"
 CONTROL_COMMANDS = {
     "no mask": (
-        "python -m ssae_kit.world train --seed 0 --no-mask --out build/no_mask && "
-        "python -m ssae_kit.world measure build/no_mask --out data/llama_tiny/control_no_mask.json"
+        "python -m ssae_kit.organism train --seed 0 --no-mask --out build/no_mask && "
+        "python -m ssae_kit.organism measure build/no_mask --out data/llama_tiny/control_no_mask.json"
     ),
     "untrained": (
-        "python -m ssae_kit.world train --seed 0 --steps 0 --out build/untrained && "
-        "python -m ssae_kit.world measure build/untrained --out data/llama_tiny/control_untrained.json"
+        "python -m ssae_kit.organism train --seed 0 --steps 0 --out build/untrained && "
+        "python -m ssae_kit.organism measure build/untrained --out data/llama_tiny/control_untrained.json"
     ),
 }
 
@@ -59,10 +59,10 @@ def measure(folder: Path, report: Callable[[str], None] = lambda _: None) -> dic
         report: Told what is being measured.
 
     Returns:
-        "figures" (dicts of `Figure`), "samples", "checksum", "recipe", "tokens"; ready for JSON.
+        "figures" (dicts of `Measure`), "samples", "checksum", "recipe", "tokens"; ready for JSON.
     """
     llama = load_in_float32(folder)
-    figures: list[Figure] = []
+    figures: list[Measure] = []
     for name, part in (
         ("loss above the floor", excess_figures),
         ("answers", answer_figures),
@@ -100,7 +100,7 @@ def make_card(data: Path, report: Callable[[str], None] = lambda _: None) -> dic
     if not folders:
         raise FileNotFoundError(
             f"{data} must hold at least one trained seed; it holds none. "
-            "Make one with `python -m ssae_kit.world train --seed 0`."
+            "Make one with `python -m ssae_kit.organism train --seed 0`."
         )
     models = {}
     for folder in folders:
@@ -147,7 +147,7 @@ def render(card: dict[str, Any]) -> str:
         parts.append(f"- {name}: `{command}` ({tokens}); SHA-256 `{models[name]['checksum']}`")
     for name, command in CONTROL_COMMANDS.items():
         parts.append(f"- control, {name}: `{command}`")
-    parts.append("- this card: `python -m ssae_kit.world card`")
+    parts.append("- this card: `python -m ssae_kit.organism card`")
     return "\n".join(parts) + "\n"
 
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from ssae_kit.world.corpus import Rows
+from ssae_kit.organism.corpus import Rows
 
 N_LOCAL_LAYERS = 3
 """Blocks, counted from the embedding, that see one sentence at a time."""

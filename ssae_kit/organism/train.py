@@ -17,16 +17,16 @@ from ssae_kit.llama.create import (
     create_tokenizer,
     save_llama,
 )
-from ssae_kit.storage import load_tensors, save_tensors
-from ssae_kit.world.corpus import (
+from ssae_kit.organism.corpus import (
     MIXTURE,
     draw_corpus,
     log_probability,
     vocabulary,
 )
+from ssae_kit.organism.loss import document_losses, n_predicted, token_losses
+from ssae_kit.organism.muon import BatchedMuon
+from ssae_kit.storage import load_tensors, save_tensors
 from ssae_kit.world.documents import Document
-from ssae_kit.world.loss import document_losses, n_predicted, token_losses
-from ssae_kit.world.muon import BatchedMuon
 from ssae_kit.world.text import WORD_PATTERN
 
 
@@ -67,7 +67,7 @@ class Recipe:
 
 
 @dataclass
-class Report:
+class Progress:
     """What a training tells at intervals."""
 
     step: int
@@ -184,8 +184,8 @@ def validation_documents(n_documents: int) -> list[Document]:
 
 
 def train(
-    recipe: Recipe, folder: Path, report: Callable[[Report], None] = lambda _: None
-) -> Report:
+    recipe: Recipe, folder: Path, report: Callable[[Progress], None] = lambda _: None
+) -> Progress:
     """Train a Llama and write it to a folder, resuming from a checkpoint beside it if there is one.
 
     Args:
@@ -206,14 +206,19 @@ def train(
     if checkpoint.exists():
         trainer.resume(checkpoint)
     documents, start = validation_documents(recipe.n_validation), time.monotonic()
-    last = Report(trainer.step, {}, trainer.tokens, 0.0)
+
+    def tell() -> Progress:
+        excess = trainer.excess(documents)
+        return Progress(trainer.step, excess, trainer.tokens, time.monotonic() - start)
+
+    last = None
     while trainer.step < recipe.n_steps:
         trainer.train_step()
         if trainer.step % recipe.report_every == 0 or trainer.step == recipe.n_steps:
             trainer.save(checkpoint)
-            excess = trainer.excess(documents)
-            last = Report(trainer.step, excess, trainer.tokens, time.monotonic() - start)
+            last = tell()
             report(last)
+    last = last or tell()  # taken up at its last step, or of no step at all
     tokenizer = create_tokenizer(trainer.words, WORD_PATTERN)
     told = {"recipe": asdict(recipe), "tokens": trainer.tokens, "excess": last.excess}
     notes = {"training.json": json.dumps(told, indent=1) + "\n"}

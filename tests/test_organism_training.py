@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from ssae_kit.world.corpus import Rows, draw_corpus
-from ssae_kit.world.gist import attention_masks
-from ssae_kit.world.loss import document_losses, token_losses
-from ssae_kit.world.muon import orthogonalised
-from ssae_kit.world.train import Recipe, Trainer, train
+from ssae_kit.organism.corpus import Rows, draw_corpus
+from ssae_kit.organism.gist import attention_masks
+from ssae_kit.organism.loss import document_losses, token_losses
+from ssae_kit.organism.muon import orthogonalised
+from ssae_kit.organism.train import Recipe, Trainer, train
 
 TINY = Recipe(seed=3, n_steps=4, n_first_steps=3, n_documents=4, n_validation=16, report_every=2)
 
@@ -149,7 +149,7 @@ def test_orthogonalised_matrices_have_singular_values_near_one():
 
 
 def test_the_batched_step_is_torchs_muon_up_to_its_precision():
-    from ssae_kit.world.muon import BatchedMuon
+    from ssae_kit.organism.muon import BatchedMuon
 
     generator = torch.Generator().manual_seed(1)
     start, slope = (torch.randn(16, 24, generator=generator) for _ in range(2))

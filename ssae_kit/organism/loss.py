@@ -7,9 +7,9 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ssae_kit.world.corpus import Rows, encode
+from ssae_kit.organism.corpus import Rows, encode
+from ssae_kit.organism.gist import attention_masks, lower_blocks_see
 from ssae_kit.world.documents import Document
-from ssae_kit.world.gist import attention_masks, lower_blocks_see
 
 ROW_LENGTH = 150
 """Tokens per packed row; the longest document has 141."""

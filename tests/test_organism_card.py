@@ -8,12 +8,12 @@ import torch
 
 from ssae_kit.llama import DATA, load
 from ssae_kit.llama.create import create_llama, create_tokenizer, save_llama
+from ssae_kit.organism.card import checksum, load_in_float32, make_card, render
+from ssae_kit.organism.corpus import vocabulary
+from ssae_kit.organism.measure import Measure, agreement_figure, share
+from ssae_kit.organism.steer import judge, probe_figures
 from ssae_kit.world import prompts
-from ssae_kit.world.card import checksum, load_in_float32, make_card, render
-from ssae_kit.world.corpus import vocabulary
-from ssae_kit.world.measure import Figure, agreement_figure, share
 from ssae_kit.world.parse import counterfactual
-from ssae_kit.world.steer import judge, probe_figures
 from ssae_kit.world.text import WORD_PATTERN
 
 FOLDER = DATA / "llama_tiny"
@@ -65,10 +65,10 @@ def test_an_interval_holds_its_value_and_narrows_with_more_data():
 
 
 def test_a_figure_passes_only_on_the_right_side_of_its_threshold():
-    assert Figure("a", 0.9, 0.0, 1.0, 1, 0.85).passed
-    assert not Figure("a", 0.8, 0.0, 1.0, 1, 0.85).passed
-    assert Figure("a", 0.01, 0.0, 1.0, 1, 0.03, True).passed
-    assert Figure("a", 0.01, 0.0, 1.0, 1).passed is None
+    assert Measure("a", 0.9, 0.0, 1.0, 1, 0.85).passed
+    assert not Measure("a", 0.8, 0.0, 1.0, 1, 0.85).passed
+    assert Measure("a", 0.01, 0.0, 1.0, 1, 0.03, True).passed
+    assert Measure("a", 0.01, 0.0, 1.0, 1).passed is None
 
 
 def test_a_perfect_continuation_is_a_strict_flip_and_an_unchanged_one_is_not():

@@ -10,7 +10,7 @@ from ssae_kit.llama.hidden import hidden_states
 from ssae_kit.llama.intervene import Intervention
 from ssae_kit.llama.load import Llama
 from ssae_kit.llama.sampling import generate
-from ssae_kit.world.measure import Figure, share
+from ssae_kit.organism.measure import Measure, share
 from ssae_kit.world.parse import parse, read
 from ssae_kit.world.prompts import concept_pairs, prompts
 from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH
@@ -53,7 +53,7 @@ class Outcome:
         ]
 
 
-def probe_figures(llama: Llama, layer: int = MIDDLE) -> list[Figure]:
+def probe_figures(llama: Llama, layer: int = MIDDLE) -> list[Measure]:
     """How well a least-squares probe reads each concept off the last full stop."""
     texts, values = prompts(2000, torch.Generator().manual_seed(30_000))
     states = hidden_states(llama, texts, layer)
@@ -155,7 +155,7 @@ def _pooled(lists: list[list[bool]]) -> list[bool]:
     return [value for values in lists for value in values]
 
 
-def steering_figures(llama: Llama, n: int = 420) -> tuple[list[Figure], list[dict[str, str]]]:
+def steering_figures(llama: Llama, n: int = 420) -> tuple[list[Measure], list[dict[str, str]]]:
     """Figures of steering every concept once, and samples.
 
     Samples are the first prompt of each concept, whatever came out.
@@ -178,7 +178,7 @@ def steering_figures(llama: Llama, n: int = 420) -> tuple[list[Figure], list[dic
     ]
     figures += _side_effects(before, after, control)
     figures.append(
-        Figure("strength chosen on development prompts", strength, strength, strength, 105)
+        Measure("strength chosen on development prompts", strength, strength, strength, 105)
     )
     samples = [
         {"concept": c, "prompt": texts[k], "before": plain[k], "after": steered[k]}
@@ -187,7 +187,7 @@ def steering_figures(llama: Llama, n: int = 420) -> tuple[list[Figure], list[dic
     return figures, samples
 
 
-def _side_effects(before: Outcome, after: Outcome, control: Outcome) -> list[Figure]:
+def _side_effects(before: Outcome, after: Outcome, control: Outcome) -> list[Measure]:
     off_before, off_after = share("", _pooled(before.others)), share("", _pooled(after.others))
     half = (off_after.high - off_after.low + off_before.high - off_before.low) / 2
     rise = off_after.value - off_before.value
@@ -198,7 +198,7 @@ def _side_effects(before: Outcome, after: Outcome, control: Outcome) -> list[Fig
         share("words flipped, unsteered", _pooled(before.flips)),
         share("words flipped, random direction of equal length", _pooled(control.flips)),
         share("strict flip, random direction of equal length", control.strict()),
-        Figure(
+        Measure(
             "off-target words, steered minus unsteered",
             rise,
             rise - half,

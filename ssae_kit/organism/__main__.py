@@ -1,4 +1,4 @@
-"""`python -m ssae_kit.world train` makes a Llama; `python -m ssae_kit.world card` measures it."""
+"""`python -m ssae_kit.organism train` makes a Llama; `python -m ssae_kit.organism card` measures it."""
 
 import argparse
 import json
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from ssae_kit.world.card import make_card, measure, write_text
-from ssae_kit.world.train import Recipe, Report, train
+from ssae_kit.organism.card import make_card, measure, write_text
+from ssae_kit.organism.train import Progress, Recipe, train
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "llama_tiny"
 
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ssae_kit.world", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m ssae_kit.organism", description=__doc__)
     parser.add_argument("--threads", type=int, default=1, help="weights depend on it (default 1)")
     commands = parser.add_subparsers(required=True)
     training = commands.add_parser("train", help="train a Llama from scratch")
@@ -67,7 +67,7 @@ def _measure(options: argparse.Namespace) -> None:
     write_text(options.out, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
 
 
-def _print_report(report: Report) -> None:
+def _print_report(report: Progress) -> None:
     excess = " ".join(f"{family} {value:.4f}" for family, value in report.excess.items())
     so_far = f"{report.seconds / 60:.1f} min, {report.tokens / 1e6:.2f}M tokens"
     print(f"step {report.step} ({so_far}) above floor: {excess}", flush=True)

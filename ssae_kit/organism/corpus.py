@@ -10,13 +10,11 @@ from torch import Tensor
 
 from ssae_kit.world import families
 from ssae_kit.world.documents import Document
-from ssae_kit.world.dragons import TOPIC
-from ssae_kit.world.entities import FACTS
+from ssae_kit.world.entities import FACTS, TOPIC, TWO_HOP
 from ssae_kit.world.sentences import story_words
 from ssae_kit.world.state import Draws
 from ssae_kit.world.stories import log_probability_of_story, story_from
 from ssae_kit.world.text import split_words
-from ssae_kit.world.two_hop import TWO_HOP
 
 BEGIN, END, PAD = 0, 1, 2
 """Token ids of `<|begin_of_text|>`, `<|end_of_text|>` and padding in the bundled tokenizer."""
