@@ -80,6 +80,8 @@ class Lab(ABC):
     """Everything the lab can vary: a frozen dataclass with the names of the controls."""
     run: Callable[..., Any]
     """What is computed: a function of whatever `given` holds, settings, and who is told progress."""
+    start_at: Any
+    """Settings at the start, from which places are reached."""
     places: Mapping[str, tuple[Mapping[str, Any], str]] = {}
     """Settings worth a visit: name, what is changed at the start's settings, and what to see."""
 

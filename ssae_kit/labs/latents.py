@@ -244,7 +244,7 @@ class LatentLab(Lab):
                 settings = replace(settings, latent=self.dictionary.clearest)
                 self._quietly(latent=settings.latent)
                 self._chosen = False
-        return super().compute(settings, report)
+        return run(self.dictionary, settings, report)
 
     def nothing(self) -> LatentOutcome:
         """Return an outcome without a code."""

@@ -371,7 +371,8 @@ class ShiftLab(Lab):
         """Return the settings: those of the controls or, in a game, the hidden ones."""
         if self.hidden is not None:
             return replace(self._game_start, **self.places[self.hidden][0])
-        return super().settings()
+        settings: ShiftSettings = super().settings()
+        return settings
 
     def words(self, settings: ShiftSettings, result: ShiftOutcome) -> str:
         """Say what came back and, outside a game, whether supports are diverse."""

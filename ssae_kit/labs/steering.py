@@ -231,7 +231,8 @@ class SteeringLab(Lab):
         """Return an outcome without a text."""
         names = self.subject.pairs.concepts
         labels = tuple(f"{name}: {self.subject.values[name][1]}" for name in names)
-        silent = Expressed(*torch.zeros(3, 1, len(names)), torch.zeros(1))
+        nothing = torch.zeros(1, len(names))
+        silent = Expressed(nothing, nothing, nothing, torch.zeros(1))
         rates, flags = {0.0: (0.0, 0.0, 0.0)}, (False,) * len(names)
         return SteeringOutcome({}, {0.0: silent}, rates, names, labels, flags, 0.0)
 

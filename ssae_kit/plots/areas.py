@@ -156,7 +156,7 @@ def cloud(
 
 def rays(
     fig: go.Figure,
-    series: Mapping[str, Float[ndarray, "directions axes"]],
+    series: Mapping[str, Float[ndarray, "_ axes"]],
     *,
     length: float = 1.0,
     both_ways: bool = False,
@@ -188,9 +188,7 @@ def rays(
     return fig
 
 
-def arrangements(
-    fig: go.Figure, panels: Sequence[Float[ndarray, "features dimensions"]]
-) -> go.Figure:
+def arrangements(fig: go.Figure, panels: Sequence[Float[ndarray, "_ _"]]) -> go.Figure:
     """Draw the directions of small models as rays, in one to three dimensions, a panel each.
 
     Args:

@@ -44,7 +44,7 @@ def curves(
         style, places = look(i), np.asarray(x)
         if nudge:
             places = places + nudge * (i - (len(series) - 1) / 2)
-        if low is not None and not bars:
+        if low is not None and high is not None and not bars:
             band(fig, places, low, high, style["color"], at=at)
         fig.add_scatter(
             x=places,
@@ -102,7 +102,7 @@ def points(
 def scores(
     fig: go.Figure,
     places: Sequence[str | int],
-    series: Mapping[str, Float[ndarray, "run places"]],
+    series: Mapping[str, Float[ndarray, "_ places"]],
     *,
     floor: Float[ndarray, " draws"] | float | None = None,
     floor_name: str = "random rotations",
