@@ -92,7 +92,7 @@ def points(
                 "symbol": style["symbol"],
                 "size": size,
                 "opacity": 0.8,
-                "line": {"width": 0.5, "color": BLACK},
+                "line": {"width": 0.5 if size > 6 else 0, "color": BLACK},
             },
             **entry(fig, name, at),
         )
@@ -150,8 +150,10 @@ def scores(
             line={"color": BLACK, "dash": "dash", "width": 1.5},
             **entry(fig, floor_name, at),
         )
-    ticks = {"tickvals": list(range(len(places))), "ticktext": [str(place) for place in places]}
-    angle = -45 if len(places) > 8 and isinstance(places[0], str) else None
+    named = isinstance(places[0], str)
+    shown = range(0, len(places), 1 if named else 1 + len(places) // 13)
+    ticks = {"tickvals": list(shown), "ticktext": [str(places[i]) for i in shown]}
+    angle = -45 if named and len(places) > 8 else None
     fig.update_xaxes(ticks, range=ends, tickangle=angle, showgrid=False, **place(at))
     fig.update_xaxes(zeroline=False, **place(at))
     return fig.update_yaxes(range=[-0.03, 1.06], **place(at))
