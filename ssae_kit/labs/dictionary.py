@@ -47,26 +47,14 @@ class DictionarySettings:
         "TopK", choice, "architecture", list(ARCHITECTURES), "How the code is made sparse"
     )
     n_latents: int = setting(64, whole, "latents", 16, 128, "Width of the dictionary", 8)
-    k: int = setting(
-        3, whole, "L0: latents fire", 1, 12, "Latents that may fire per input (TopK and its kin)"
-    )
+    k: int = setting(3, whole, "L0: latents fire", 1, 12, "Latents per input (TopK, its kin)")
     penalty: float = setting(
-        1.0,
-        real,
-        "penalty (1: usual)",
-        0.25,
-        4.0,
-        0.25,
-        "Weight of the sparsity penalty (the others)",
+        1.0, real, "penalty (1: usual)", 0.25, 4.0, 0.25, "Weight of the penalty (the others)"
     )
-    revive: bool = setting(
-        False, switch, "revive dead latents", "Start them anew from inputs reconstructed badly"
-    )
-    n_features: int = setting(
-        40, whole, "features", 8, 96, "Features of the world, in 32 dimensions", 8
-    )
+    revive: bool = setting(False, switch, "revive dead latents", "Start them anew")
+    n_features: int = setting(40, whole, "features", 8, 96, "Of the world, in 32 dimensions", 8)
     n_active: int = setting(3, whole, "active at a time", 1, 8, "Features per input, on average")
-    seed: int = setting(0, whole, "seed", 0, 999, "Draws the world, the samples and the starts")
+    seed: int = setting(0, whole, "seed", 0, 999, "Draws world, samples and starts")
 
     @property
     def penalised(self) -> bool:
@@ -305,7 +293,7 @@ class DictionaryLab(Lab):
         ),
         "and revived": (
             {"architecture": "BatchTopK", "n_latents": 128, "revive": True},
-            "Dead latents get new directions; whether those find a feature is another question",
+            "Dead latents start anew; most find nothing and are dead again at the end",
         ),
         "crowded world": (
             {"n_features": 96, "n_latents": 96, "n_active": 6, "k": 6},

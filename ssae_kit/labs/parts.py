@@ -100,6 +100,12 @@ WIDE = {"description_width": "106px"}
 NARROW = {"width": "254px"}
 
 
+def hinted(control: Any, hint: str) -> Any:
+    """Give a control its hint, in place, under the name that ipywidgets 7 or 8 has for it."""
+    setattr(control, "tooltip" if control.has_trait("tooltip") else "description_tooltip", hint)
+    return control
+
+
 def setting(default: Any, make: Callable[..., Any], label: str, *arguments: Any) -> Any:
     """Return a field of a lab's settings that says which control sets it.
 
@@ -150,34 +156,35 @@ def _slider(
 ) -> Any:
     if not low <= value <= high:
         raise ValueError(f"`{label}` must lie in {low}..{high}; got {value}.")
-    shared = {"description": label, "tooltip": hint, "style": WIDE, "layout": NARROW}
-    return kind(value=value, min=low, max=high, continuous_update=False, **shared, **more)
+    shared = {"description": label, "style": WIDE, "layout": NARROW, "continuous_update": False}
+    return hinted(kind(value=value, min=low, max=high, **shared, **more), hint)
 
 
 def choice(
     label: str, value: str | None, options: Sequence[str], hint: str, width: str = "254px"
 ) -> Any:
     """Return a drop-down list; without a value, the first option is chosen."""
-    shared = {"description": label, "tooltip": hint, "style": WIDE, "layout": {"width": width}}
+    shared = {"description": label, "style": WIDE, "layout": {"width": width}}
     value = options[0] if value is None else value
-    return widgets.Dropdown(options=list(options), value=value, **shared)
+    return hinted(widgets.Dropdown(options=list(options), value=value, **shared), hint)
 
 
 def switch(label: str, value: bool, hint: str) -> Any:
     """Return a box to tick."""
-    shared = {"description": label, "tooltip": hint, "style": WIDE, "layout": NARROW}
-    return widgets.Checkbox(value=value, indent=True, **shared)
+    shared = {"description": label, "style": WIDE, "layout": NARROW}
+    return hinted(widgets.Checkbox(value=value, indent=True, **shared), hint)
 
 
 def line(label: str, value: str, placeholder: str, hint: str, width: str = "254px") -> Any:
     """Return a line of text that reports once Enter is pressed."""
-    shared = {"description": label, "tooltip": hint, "style": WIDE, "layout": {"width": width}}
-    return widgets.Text(value=value, placeholder=placeholder, continuous_update=False, **shared)
+    shared = {"description": label, "style": WIDE, "layout": {"width": width}}
+    made = widgets.Text(value=value, placeholder=placeholder, continuous_update=False, **shared)
+    return hinted(made, hint)
 
 
 def button(label: str, hint: str, action: Callable[[], None]) -> Any:
     """Return a button; its hint is shown by the mouse and read by screen readers."""
-    made = widgets.Button(description=label, tooltip=hint)
+    made = hinted(widgets.Button(description=label), hint)
     made.on_click(lambda _: action())
     return made
 

@@ -82,46 +82,26 @@ class ShiftSettings:
     design: str = setting(
         "any few concepts", choice, "which shift", list(DESIGNS), "Which concepts shift together"
     )
-    most: int = setting(
-        2, whole, "at once, at most", 1, 11, "Concepts (or blocks) that shift in one pair"
-    )
+    most: int = setting(2, whole, "at once, at most", 1, 11, "Concepts or blocks that shift")
     together: float = setting(
-        0.3, real, "co-shift prob.", 0.05, 0.95, 0.05, "Share of pairs in which both partners shift"
+        0.3, real, "co-shift prob.", 0.05, 0.95, 0.05, "Share of pairs: both partners shift"
     )
     magnitudes: str = setting(
         "independent", choice, "how far", list(MAGNITUDES), "Law of the magnitudes"
     )
-    noise: float = setting(
-        0.0,
-        real,
-        "noise",
-        0.0,
-        0.5,
-        0.05,
-        "Standard deviation per dimension; directions have length 1",
-    )
+    noise: float = setting(0.0, real, "noise", 0.0, 0.5, 0.05, "Standard deviation per dimension")
     bend: float = setting(0.0, real, "bend", 0.0, 1.0, 0.1, "Share of a tanh in the embedding")
     level: float = setting(
-        1.0,
-        real,
-        "level (1: true)",
-        0.1,
-        3.0,
-        0.1,
-        "Sparsity level, in units of the true solution's",
+        1.0, real, "level (1: true)", 0.1, 3.0, 0.1, "Sparsity level allowed; 1 is the truth's"
     )
     constrained: bool = setting(
         True, switch, "enforce the level", "Without it nothing asks for sparse codes"
     )
     seed: int = setting(0, whole, "seed", 0, 999, "Draws world, pairs and starts")
 
-    def design_call(self) -> tuple[str, tuple[Any, ...]]:
-        """Return the function of `supports` that makes the design, and its arguments."""
-        return DESIGNS[self.design](self)
-
     def problem(self) -> ShiftProblem:
         """Return the world's laws."""
-        name, arguments = self.design_call()
+        name, arguments = DESIGNS[self.design](self)
         law = MAGNITUDES[self.magnitudes]
         return ShiftProblem(
             getattr(supports, name)(*arguments), self.d_model, magnitudes=law, noise=self.noise,
@@ -269,7 +249,7 @@ class ShiftLab(Lab):
     buttons do; `hide` and `guess` play the game.
 
     Args:
-        game_seed: Draws what the game hides.
+        game_seed: Draws what the game hides; by default something else each time.
         settings: Where the controls stand at first, by name.
     """
 
@@ -286,16 +266,15 @@ class ShiftLab(Lab):
         "nothing is broken": ({}, "Every concept scores near 1 and the matrix is diagonal."),
         "all always shift": (
             {"design": "all always shift"},
-            "Every concept is mixed with others, and the error is as low as ever.",
+            "Every concept is mixed, and the error is as low as ever.",
         ),
         "0 and 1 always together": (
             {"design": "0 and 1 always together"},
-            "Only the first two are mixed, with each other.",
+            "Only the first two can be mixed, with each other; some seeds keep them apart.",
         ),
         "0 only with 1": (
             {"design": "0 only with 1"},
-            "The condition fails for concept 0, which often comes back all the same: the theorem's "
-            "conditions are enough, not necessary.",
+            "The condition fails for concept 0, which may come back all the same: it is not necessary.",
         ),
         "tied partners": (
             {"design": "fixed pairs", "magnitudes": "tied: all alike"},
@@ -325,10 +304,10 @@ class ShiftLab(Lab):
         ),
     }
 
-    game = [name for name in places if name != "0 only with 1"]
-    """Conditions that leave a trace, so that one can be guessed."""
+    game = [name for name in places if name not in ("0 only with 1", "0 and 1 always together")]
+    """Conditions that leave a trace in every world, so that one can be guessed."""
 
-    def __init__(self, game_seed: int = 0, **settings: Any) -> None:
+    def __init__(self, game_seed: int | None = None, **settings: Any) -> None:
         self._draw_from = random.Random(game_seed)
         self.hidden: str | None = None
         """Name of the condition that the game hides; None when no game is on."""

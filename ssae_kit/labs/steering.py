@@ -12,12 +12,13 @@ from torch import Tensor
 
 from ssae_kit import llama as kit_llama
 from ssae_kit import plots, steering
-from ssae_kit.labs.base import Export, Lab, Progress, quiet
+from ssae_kit.labs.base import Lab, Progress, quiet
 from ssae_kit.labs.parts import (
     WIDE,
     choice,
     controls,
     heading,
+    hinted,
     line,
     real,
     row,
@@ -207,12 +208,13 @@ class SteeringLab(Lab):
     def _own_controls(self, at: SteeringSettings) -> dict[str, Any]:
         """Return the controls that depend on the subject."""
         names, hint = self.subject.pairs.concepts, "Text that the model goes on from"
+        several = widgets.SelectMultiple(
+            options=names, value=at.concepts, description="concepts", rows=len(names), style=WIDE,
+            layout={"width": "254px"},
+        )  # fmt: skip
         return {
             "prompt": choice("prompt", at.prompt, self.subject.prompts, hint, "790px"),
-            "concepts": widgets.SelectMultiple(
-                options=names, value=at.concepts, description="concepts", rows=len(names), style=WIDE,
-                tooltip="Turned to their other value, all at once", layout={"width": "254px"},
-            ),
+            "concepts": hinted(several, "Turned to their other value, all at once"),
             "layer": whole("layer", at.layer, 1, self.subject.llama.n_layers, "Output of this block"),
         }  # fmt: skip
 
@@ -242,12 +244,6 @@ class SteeringLab(Lab):
         head = ["unsteered", "steered"]
         self.texts.value = side_by_side(head, before[:SHOWN], after[:SHOWN])
         return result.figure()
-
-    def export(self) -> Export:
-        """Return settings and code, concepts as a list."""
-        made = super().export()
-        concepts = list(made.settings["concepts"])
-        return Export({**made.settings, "concepts": concepts}, made.code)
 
 
 def _percent(share: float) -> str:

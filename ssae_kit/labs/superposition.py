@@ -25,16 +25,12 @@ STEPS, EVERY = 800, 20
 class SuperpositionSettings:
     """Everything the Superposition lab can vary."""
 
-    n_features: int = setting(
-        5, whole, "features", 2, 12, "Features to store, most important first"
-    )
+    n_features: int = setting(5, whole, "features", 2, 12, "To store, most important first")
     d_hidden: int = setting(2, whole, "dimensions", 2, 3, "Dimensions of the narrow layer")
     sparsity: float = setting(
         0.9, real, "sparsity", 0.0, 0.99, 0.01, "Probability that a feature is zero"
     )
-    decay: float = setting(
-        1.0, real, "importance decay", 0.5, 1.0, 0.05, "Importance as a share of the one before"
-    )
+    decay: float = setting(1.0, real, "importance decay", 0.5, 1.0, 0.05, "Share of the one before")
     relation: Relation = setting(
         "independent",
         choice,
@@ -176,7 +172,10 @@ class SuperpositionLab(Lab):
             {"n_features": 4, "relation": "apart"},
             "Features that never meet can share an axis at no cost",
         ),
-        "linear": ({"relu_output": False}, "Without a ReLU nothing is stored in superposition"),
+        "linear": (
+            {"relu_output": False},
+            "Without a ReLU the layer keeps a plane, as PCA does: features share it, and none is read back",
+        ),
         "three dimensions": ({"n_features": 6, "d_hidden": 3}, "Six features in three dimensions"),
     }
 
