@@ -1,72 +1,147 @@
-"""Tensors on disk: written whole or not at all, checked when read back.
+"""Files that are written whole or not at all, and tensors that are checked when read back.
 
-Every file is safetensors, so reading one never runs code. Metadata is JSON.
+Tensors are kept as safetensors, so reading them never runs code. Metadata is JSON.
 """
 
+import errno
+import hashlib
 import json
-import os
-from collections.abc import Mapping
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+CHUNK = 1 << 24
+"""Bytes hashed at a time, so that a mapped file is never held as a whole."""
 
-def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Any) -> None:
-    """Write tensors and metadata to one file, atomically.
 
-    The bytes go to a temporary file in the same folder first, so a full disk or an interrupt
-    leaves an older file at `path` as it was.
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Write a file or folder whole or not at all.
+
+    Use as `with replacing(path) as temporary: ...`. What the block writes to `temporary`, which no
+    other writer has, takes the place of `path` when the block ends. After an error, an interrupt
+    or a kill, what stood at `path` is as it was.
 
     Args:
-        path: Where to write; missing folders are made.
+        path: Where to write; missing folders are made, `~` is the home folder.
+
+    Yields:
+        A path in the same folder; nothing is there yet.
+
+    Raises:
+        OSError: if nothing can be written there (read-only, disk full).
+    """
+    path = Path(path).expanduser()
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        forbidden = getattr(error, "errno", None) in (errno.EROFS, errno.EACCES, errno.EPERM)
+        advice = "That folder is not yours to write to:" if forbidden else "Free some disk space or"
+        raise OSError(
+            f"could not write {path}: {error}. Nothing was changed there. "
+            f"{advice} choose another folder."
+        ) from error
+    finally:
+        with suppress(OSError):  # what cannot be written to cannot be tidied up either
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Any) -> None:
+    """Write tensors and metadata to one file, whole or not at all, with a checksum.
+
+    Args:
+        path: Where to write; see `replacing`.
         tensors: Named tensors of any shape and dtype.
         metadata: Anything JSON can hold.
 
     Raises:
+        TypeError: if a value is no tensor, or JSON cannot hold the metadata.
         OSError: if the file cannot be written (disk full, no permission).
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _require_tensors(tensors)
     try:
-        contiguous = {key: value.detach().contiguous() for key, value in tensors.items()}
-        save_file(contiguous, temporary, metadata={"json": json.dumps(metadata)})
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise OSError(
-            f"could not write {path}: {error}. Nothing was changed there. "
-            "Free some disk space or choose another folder."
+        text = json.dumps(metadata)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`metadata` must be what JSON can hold (texts, numbers, lists, dictionaries): {error}."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    if len({tensor.untyped_storage().data_ptr() for tensor in whole.values()}) < len(whole):
+        whole = {name: tensor.clone() for name, tensor in whole.items()}  # safetensors shares none
+    with replacing(path) as temporary:
+        save_file(whole, temporary, metadata={"json": text, "sha256": digest(whole, text)})
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
     """Read what `save_tensors` wrote.
 
     Args:
-        path: The file.
+        path: The file; `~` is the home folder.
 
     Returns:
         The tensors by name, and the metadata.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is truncated, or was written by something else.
+        ValueError: if the file is truncated, damaged, or was written by something else.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file. Check the path, or save it first.")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            metadata = json.loads((file.metadata() or {})["json"])
+            told = file.metadata() or {}
+            metadata = json.loads(told["json"])
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path} is not a complete file of this kit ({type(error).__name__}: {error}). "
             "Delete it and make it anew."
         ) from error
+    # Files of before 2026-12 have no checksum.
+    if told.get("sha256") not in (None, digest(tensors, told["json"])):
+        raise ValueError(
+            f"{path} is not as it was written: its checksum differs. Delete it and make it anew."
+        )
     return tensors, metadata
+
+
+def _require_tensors(tensors: Any) -> None:
+    wrong: Any = type(tensors).__name__
+    if isinstance(tensors, Mapping):
+        wrong = {n: type(t).__name__ for n, t in tensors.items() if not isinstance(t, Tensor)}
+    if wrong:
+        raise TypeError(
+            f"`tensors` must map names to tensors; got {wrong}. `torch.as_tensor` converts an array."
+        )
+
+
+def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """SHA-256 of tensors: names, dtypes, shapes and values, wherever they are.
+
+    Args:
+        tensors: Named tensors, in any order. A mapped file is read in chunks.
+        text: Hashed with them.
+
+    Raises:
+        TypeError: if a value is no tensor.
+    """
+    _require_tensors(tensors)
+    found = hashlib.sha256(str(text).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        rows = tensor.detach().reshape(-1)
+        for part in rows.split(CHUNK // rows.element_size()):
+            found.update(part.cpu().contiguous().view(torch.uint8).numpy())
+    return found.hexdigest()

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssae_kit import labs, llama, steering, world
+from ssae_kit import labs, llama, methods, steering, world
 from ssae_kit.labs import SteeringSettings, subjects
 from ssae_kit.labs.listing import listing
 from ssae_kit.labs.texts import side_by_side
@@ -31,7 +31,7 @@ def test_the_figure_shows_the_kits_own_numbers(lab, subject):
     prompt = subject.prompts[0]
     changes = torch.tensor(subject.pairs.changes, dtype=torch.float32)
     shifts = steering.shift_vectors(subject.llama, subject.pairs, 3)
-    directions = steering.difference_of_means(shifts, changes)
+    directions = methods.difference_of_means(shifts, changes).directions
     values = torch.tensor([list(subject.values_of(prompt))] * 2)
     steered = torch.tensor([[name == "tense" for name in world.CONCEPTS]] * 2)
     written = llama.generate(

@@ -233,17 +233,17 @@ def no_shape_checks():
 
 @pytest.mark.usefixtures("no_shape_checks")
 def test_scores_refuse_what_they_cannot_compare():
-    with pytest.raises(ValueError, match="same 2 or more pairs; got 3 and 4"):
+    with pytest.raises(ValueError, match="same rows; got 4 and 3"):
         metrics.mcc_codes(torch.zeros(1, 3, 2), torch.zeros(4, 2))
-    with pytest.raises(ValueError, match="d_model 3 and 2"):
+    with pytest.raises(ValueError, match="same d_model; got 2 and 3"):
         metrics.mcc_directions(torch.ones(1, 2, 3), torch.eye(2))
-    with pytest.raises(ValueError, match="d_model 3 and 2"):
+    with pytest.raises(ValueError, match="same d_model; got 2 and 3"):
         metrics.mmcs(torch.ones(1, 2, 3), torch.eye(2))
-    with pytest.raises(ValueError, match="`codes` holds a value that is not finite"):
+    with pytest.raises(ValueError, match="`codes` must be finite; 8 of 8 values are not"):
         metrics.mcc_codes(torch.full((1, 4, 2), torch.nan), torch.zeros(4, 2))
     with pytest.raises(ValueError, match="at least 2 runs; got 1"):
         metrics.mcc_seeds(torch.ones(1, 2, 3))
-    with pytest.raises(ValueError, match="at least 1; got 0"):
+    with pytest.raises(ValueError, match="`n_concepts` must be at least 1; got 0"):
         metrics.rotation_floor(0, generator=seeded())
 
 

@@ -96,7 +96,7 @@ def test_what_is_saved_is_read_back(tmp_path_factory, rows):
 
 
 def test_a_concept_named_like_a_text_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="must not be named 'source'"):
+    with pytest.raises(ValueError, match="'source' is empty or occurs twice"):
         save_pairs(ConceptPairs(("a",), ("b",), ("source",), ((1,),)), tmp_path / "x.csv")
     assert not list(tmp_path.iterdir())
 
@@ -281,3 +281,32 @@ def test_the_shipped_files_are_plain_csv():
         assert b"\r" not in raw
         with path.open(encoding="utf-8", newline="") as file:
             assert len({len(row) for row in csv.reader(file)}) == 1
+
+
+ODD = [
+    ' the "king"', "the king ", '"', 'a, "b"', "line\nbreak", "carriage\r\nreturn", "-1", "\u2028x",
+    "tab\t", "\x00null", "it's", "source", "\ufeffmark",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["gender", " gender", 'he, "she"', "1"])
+def test_odd_texts_come_back_as_they_were(name, tmp_path):
+    pairs = ConceptPairs(
+        tuple(ODD), tuple(reversed(ODD)), (name,), ((1,), (0,), (-1,)) * 4 + ((1,),)
+    )
+    save_pairs(pairs, tmp_path / "odd.csv")
+    assert load_pairs(tmp_path / "odd.csv") == pairs
+
+
+def test_spaces_around_commas_and_quotes_do_no_harm(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text('source , target, gender\n the king , "the queen, ""she"""  , 1\n')
+    pairs = load_pairs(path)
+    assert (pairs.source, pairs.target) == (("the king",), ('the queen, "she"',))
+    assert pairs.concepts == ("gender",)
+
+
+def test_a_text_that_utf_8_cannot_hold_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="must fit UTF-8"):
+        save_pairs(ConceptPairs(("\ud800",), ("b",)), tmp_path / "p.csv")
+    assert not list(tmp_path.iterdir())

@@ -9,24 +9,28 @@ from tests.rooms import PACKAGE, code_lines, imported, mermaid, modules
 
 # Room -> the rooms it may import. A room is a module or a folder directly in the package.
 ROOMS = {
+    "checks": set(),
     "storage": set(),
     "streams": set(),
     "synthetic": set(),
     "superposition": set(),
     "metrics": set(),
-    "pairs": set(),
+    "pairs": {"storage"},
     "plots": set(),
     "claims": set(),
     "exercises": {"plots"},
-    "nbtest": set(),
+    "nbtest": {"storage"},
     "autoencoders": {"storage"},
     "training": {"autoencoders", "storage"},
     "llama": {"storage"},
     "world": {"pairs"},
     "organism": {"world", "llama", "storage"},
-    "steering": {"llama", "autoencoders", "metrics", "pairs"},
-    "studies": {"synthetic", "autoencoders", "training", "metrics", "storage"},
+    "methods": {"autoencoders", "training", "metrics"},
+    "steering": {"llama", "autoencoders", "methods", "metrics", "pairs", "training"},
+    "studies": {"synthetic", "autoencoders", "methods", "training", "metrics", "storage"},
 }
+for room in set(ROOMS) - {"checks"}:  # any room may ask what comes in at its doors
+    ROOMS[room].add("checks")
 ROOMS["labs"] = set(ROOMS) - {"nbtest"}
 
 # Libraries that only some rooms may touch, so that one room answers for each.

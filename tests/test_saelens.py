@@ -119,7 +119,7 @@ def test_what_is_missing_in_the_files_is_named(kind, name, tmp_path):
     save_file({key: values for key, values in load_file(path).items() if key != name}, path)
     told = json.loads(config.read_text())
     config.write_text(json.dumps({key: value for key, value in told.items() if key != name}))
-    with pytest.raises(ValueError, match=rf"not hold a complete SAELens.* lacks \['{name}'\]"):
+    with pytest.raises(ValueError, match=rf"not hold a complete autoencoder.* lacks \['{name}'\]"):
         load_saelens(tmp_path)
 
 
@@ -139,7 +139,7 @@ def test_what_cannot_be_exchanged_says_why(tmp_path):
     with pytest.raises(ValueError, match='`normalize_activations` must be "none"'):
         load_saelens(tmp_path)
     (tmp_path / "sae_weights.safetensors").write_bytes(b"short")
-    with pytest.raises(ValueError, match="does not hold a complete SAELens autoencoder"):
+    with pytest.raises(ValueError, match="does not hold a complete autoencoder"):
         load_saelens(tmp_path)
 
 
@@ -155,3 +155,64 @@ def test_topk_with_long_directions_is_refused(tmp_path):
 def test_a_shift_autoencoder_has_no_counterpart(tmp_path):
     with pytest.raises((TypeError, AttributeError), match="ShiftAutoencoder"):
         save_saelens(ShiftAutoencoder(1, 6, 10, generator=seeded()), tmp_path)
+
+
+WEIGHTS = {
+    "W_enc": torch.randn(6, 10, generator=seeded(5)),
+    "W_dec": torch.nn.functional.normalize(torch.randn(10, 6, generator=seeded(6)), dim=1),
+    "b_enc": torch.randn(10, generator=seeded(7)),
+    "b_dec": torch.randn(6, generator=seeded(8)),
+}
+
+
+def write(folder, config=None, **weights):
+    """A folder as SAELens of version 5 writes it, with some settings or weights changed."""
+    usual = {"architecture": "standard", "d_in": 6, "d_sae": 10, "normalize_activations": "none"}
+    save_file(WEIGHTS | weights, folder / "sae_weights.safetensors")
+    (folder / "cfg.json").write_text(json.dumps(usual | (config or {})))
+
+
+@pytest.mark.parametrize("name", ["activation_fn", "activation_fn_str"])
+def test_a_topk_of_versions_3_to_5_is_read_as_topk(name, tmp_path):
+    write(tmp_path, {name: "topk", "activation_fn_kwargs": {"k": 3}})
+    loaded = load_saelens(tmp_path)
+    before = ((INPUTS - WEIGHTS["b_dec"]) @ WEIGHTS["W_enc"] + WEIGHTS["b_enc"]).relu()
+    kept = before * (before >= before.topk(3).values.amin(-1, keepdim=True))
+    assert_close(loaded.encode(INPUTS)[0], kept, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "weights", "words"),
+    [
+        ({"activation_fn_str": "tanh-relu"}, {}, "got 'tanh-relu'"),
+        ({"activation_fn_str": "topk"}, {}, r"lacks \['k'\]"),
+        ({"architecture": "topk", "k": 11}, {}, r"must lie in 1\.\.10"),
+        ({"architecture": "topk", "k": "3"}, {}, "settings that do not fit"),
+        ({}, {"scaling_factor": torch.ones(10)}, r"no use for \['scaling_factor'\]"),
+        ({}, {"b_dec": torch.zeros(1, 6)}, r"`b_dec` must be of shape \[6\]"),
+        ({}, {"W_dec": torch.zeros(6, 10)}, r"must be \[d_sae, d_in\]"),
+        ({"d_sae": 9}, {}, r"must be \[d_sae, d_in\]"),
+        ({}, {"b_enc": torch.full((10,), torch.nan)}, "`b_enc` must be finite"),
+    ],
+)
+def test_files_of_another_form_are_explained(config, weights, words, tmp_path):
+    write(tmp_path, config, **weights)
+    with pytest.raises(ValueError, match=words):
+        load_saelens(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", b"\xff\xfe"])
+def test_a_config_that_is_no_json_object_is_explained(text, tmp_path):
+    write(tmp_path)
+    (tmp_path / "cfg.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=r"cfg\.json must"):
+        load_saelens(tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_is_written_so_that_it_is_read_back(kind, tmp_path):
+    half = trained(kind).bfloat16()
+    save_saelens(half, tmp_path)
+    # Values are bfloat16's in both; TopK's directions are as long as rounding left them.
+    found = load_saelens(tmp_path)
+    assert_close(ours(found)[1], ours(half.float())[1], rtol=1e-3, atol=1e-3)

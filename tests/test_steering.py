@@ -4,139 +4,26 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from ssae_kit.autoencoders import ReluSAE, ShiftAutoencoder
+from ssae_kit.autoencoders import ReluSAE
 from ssae_kit.pairs import ConceptPairs
 from ssae_kit.steering import (
     Expressed,
     clamp_of,
-    class_mean_directions,
     concepts_in_turn,
-    difference_of_means,
     directions,
-    latent_directions,
+    learn,
     mean_interval,
-    principal_directions,
-    probe_directions,
-    random_directions,
     rate_interval,
     read_concepts,
-    rescaled,
     score_steering,
     shift_vectors,
     spans_about,
     steering_vectors,
-    value_means,
 )
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def planted(n_pairs=400, n_concepts=3, d_model=8, seed=0):
-    """Shifts that are exact sums of concept directions."""
-    generator = seeded(seed)
-    directions = torch.randn(n_concepts, d_model, generator=generator)
-    changes = torch.randint(-1, 2, (n_pairs, n_concepts), generator=generator).float()
-    return changes @ directions, changes, directions
-
-
-def test_difference_of_means_of_pairs_that_change_one_concept_each_is_exact():
-    directions = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    changes = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
-    torch.testing.assert_close(difference_of_means(changes @ directions, changes), directions)
-
-
-def test_a_concept_that_never_changes_is_named():
-    with pytest.raises(ValueError, match=r"column\(s\) \[1\]"):
-        difference_of_means(torch.ones(2, 4), torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
-
-
-def test_latent_directions_recover_planted_directions_with_sign_and_length():
-    shifts, changes, directions = planted()
-    autoencoder = ShiftAutoencoder(1, 8, 3, generator=seeded())
-    with torch.no_grad():  # the truth itself, permuted, rescaled to unit norm, one sign turned
-        order, flip = [2, 0, 1], torch.tensor([1.0, -1.0, 1.0])
-        unit = directions / directions.norm(dim=1, keepdim=True)
-        autoencoder.decoder.copy_((unit[order] * flip[:, None]).mT[None])
-        autoencoder.encoder.copy_(torch.linalg.pinv(autoencoder.decoder))
-        autoencoder.scale.fill_(2.5)
-    found, matching = latent_directions(autoencoder, shifts, changes)
-    torch.testing.assert_close(found, directions, atol=1e-4, rtol=1e-4)
-    assert matching.score.item() > 0.999
-
-
-def test_latent_directions_need_one_run_and_enough_latents():
-    shifts, changes, _ = planted()
-    for runs, latents in ((2, 3), (1, 2)):
-        with pytest.raises(ValueError, match="one run with at least 3 latents"):
-            latent_directions(
-                ShiftAutoencoder(runs, 8, latents, generator=seeded()), shifts, changes
-            )
-
-
-def test_random_directions_keep_lengths_and_nothing_else():
-    _, _, directions = planted(d_model=512)
-    random = random_directions(directions, generator=seeded(1))
-    torch.testing.assert_close(random.norm(dim=1), directions.norm(dim=1))
-    assert torch.nn.functional.cosine_similarity(random, directions).abs().max() < 0.2  # 4.5 sd
-
-
-def test_rescaled_directions_point_as_before_and_are_as_long_as_the_reference():
-    found = rescaled(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 10.0]]))
-    torch.testing.assert_close(found, torch.tensor([[6.0, 8.0]]))
-
-
-def test_a_direction_that_points_nowhere_cannot_be_rescaled():
-    with pytest.raises(ValueError, match=r"row\(s\) \[1\] point nowhere"):
-        rescaled(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.ones(2, 2))
-
-
-def test_value_means_steer_a_concept_of_three_values():
-    values = torch.tensor([0, 1, 2, 2])
-    states = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
-    means = value_means(states, values, 3)
-    torch.testing.assert_close(means, torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]]))
-    with pytest.raises(ValueError, match=r"value\(s\) \[3\]"):
-        value_means(states, values, 4)
-
-
-def labelled(n_texts=600, seed=0):
-    """States that are exact sums of three concept directions, and the values."""
-    _, _, truth = planted(seed=seed)
-    values = torch.randint(0, 2, (n_texts, 3), generator=seeded(seed + 1))
-    return values.float() @ truth, values, truth
-
-
-@pytest.mark.parametrize("method", [class_mean_directions, probe_directions])
-def test_supervised_directions_of_states_point_along_the_planted_ones(method):
-    truth = 4 * torch.eye(3, 8)
-    values = torch.randint(0, 2, (2000, 3), generator=seeded(2))
-    found = method(values.float() @ truth, values)
-    cosine = torch.nn.functional.cosine_similarity(found, truth)
-    assert cosine.min() > 0.99  # values are independent up to 1 / sqrt(2000) = 0.02
-    permuted = method(values.float() @ truth, values[torch.randperm(2000, generator=seeded(3))])
-    assert torch.nn.functional.cosine_similarity(permuted, truth).abs().max() < 0.95
-
-
-def test_methods_that_need_both_values_name_the_column_without():
-    values = torch.tensor([[0, 1], [1, 1]])
-    with pytest.raises(ValueError, match=r"value\(s\) \[0\]"):
-        class_mean_directions(torch.eye(2), values)
-    with pytest.raises(ValueError, match=r"column 1 has \[1\] only"):
-        probe_directions(torch.eye(2), values)
-    with pytest.raises(ValueError, match=r"column\(s\) \[1\] have one only"):
-        clamp_of(ReluSAE(1, 2, 4, generator=seeded()), torch.eye(2), values)
-
-
-def test_singular_vectors_find_orthogonal_concepts_of_unequal_strength():
-    truth = torch.diag(torch.tensor([3.0, 2.0, 1.0]))
-    changes = torch.randint(-1, 2, (3000, 3), generator=seeded()).float()
-    found, matching = principal_directions(changes @ truth, changes)
-    assert torch.nn.functional.cosine_similarity(found, truth).min() > 0.99
-    assert matching.score.item() > 0.99
-    with pytest.raises(ValueError, match="at least as many"):
-        principal_directions(changes[:, :2], changes)
 
 
 def clamped():
@@ -177,7 +64,6 @@ def test_a_value_that_is_neither_0_nor_1_is_refused():
         lambda: steering_vectors(torch.eye(2, 3), other, steered, 1.0),
         lambda: clamp.vectors(states, other, steered, 1.0),
         lambda: clamp_of(clamp.autoencoder, states, other),
-        lambda: class_mean_directions(torch.eye(3), torch.tensor([[0], [1], [2]])),
     ):
         with pytest.raises(ValueError, match=r"values must be 0 or 1; got \[.*2\].*`value_means`"):
             call()
@@ -293,8 +179,16 @@ def test_the_interval_of_a_mean_is_its_standard_error_and_stays_above_zero():
     assert (mean, low) == (2.0, pytest.approx(2.0 - 1.96))  # sd sqrt(2), over sqrt(2) texts
     assert high == pytest.approx(2.0 + 1.96)
     assert mean_interval(torch.tensor([0.0, 1.0]))[1] == 0.0
-    with pytest.raises(ValueError, match="two texts"):
-        mean_interval(torch.tensor([1.0]))
+
+
+def test_where_no_text_says_anything_a_rate_is_undefined_and_stops_nobody():
+    silent = torch.tensor([math.nan, math.nan])
+    for interval in (rate_interval, mean_interval):
+        assert all(math.isnan(value) for value in interval(silent))
+    mean, low, high = mean_interval(torch.tensor([1.0, math.nan]))
+    assert mean == 1.0
+    assert math.isnan(low)
+    assert math.isnan(high)
 
 
 def test_wilson_interval_of_8_in_10_matches_the_textbook_and_never_collapses():
@@ -303,8 +197,6 @@ def test_wilson_interval_of_8_in_10_matches_the_textbook_and_never_collapses():
     mean, low, high = rate_interval(torch.tensor([1.0, 1.0, math.nan]))
     assert mean == 1.0
     assert low < 0.5
-    with pytest.raises(ValueError, match="no rate"):
-        rate_interval(torch.tensor([math.nan]))
 
 
 def test_shift_vectors_are_target_minus_source(monkeypatch):
@@ -317,3 +209,21 @@ def test_shift_vectors_are_target_minus_source(monkeypatch):
     assert shift_vectors.__wrapped__(None, pairs, 0).flatten().tolist() == [2.0, -1.0, 0.0]
     several = shift_vectors.__wrapped__(None, pairs, (1, 3))
     assert several.flatten(1).tolist() == [[2.0, -1.0, 0.0], [6.0, -3.0, 0.0]]
+
+
+def test_pairs_whose_changes_are_not_known_cannot_be_named():
+    with pytest.raises(ValueError, match=r"must bring their `changes`"):
+        learn.__wrapped__(None, ConceptPairs(("a",), ("b",)), 1)
+
+
+def test_vectors_are_found_by_the_name_of_their_concept(monkeypatch):
+    changes = torch.tensor([[1, 0], [0, 1], [-1, 0], [0, -1]]).repeat(50, 1)
+    truth = torch.tensor([[3.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+    monkeypatch.setattr(directions, "shift_vectors", lambda *_: changes.float() @ truth)
+    texts = tuple("ab" * 100)
+    pairs = ConceptPairs(texts, texts, ("tense", "size"), tuple(map(tuple, changes.tolist())))
+    vectors = learn.__wrapped__(None, pairs, 1)
+    assert vectors["size"].shape == (1, 3)
+    assert torch.nn.functional.cosine_similarity(vectors["size"], truth[1:]) > 0.99
+    with pytest.raises(KeyError, match=r"no concept 'colour'; there are tense, size"):
+        vectors["colour"]

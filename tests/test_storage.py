@@ -1,8 +1,13 @@
+import errno
+import os
+import threading
+from pathlib import Path
+
 import pytest
 import torch
 
 from ssae_kit import storage
-from ssae_kit.storage import load_tensors, save_tensors
+from ssae_kit.storage import digest, load_tensors, replacing, save_tensors
 
 TENSORS = {"a": torch.arange(6).view(2, 3), "b": torch.randn(4)}
 
@@ -53,3 +58,108 @@ def test_a_missing_truncated_or_foreign_file_is_refused(tmp_path):
     storage.save_file(TENSORS, path)  # safetensors, but without our metadata
     with pytest.raises(ValueError, match="not a complete file of this kit"):
         load_tensors(path)
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_tensors(path, TENSORS, {"step": 3})
+    whole = path.read_bytes()
+    for place in (whole.index(b"step"), len(whole) - 1):
+        path.write_bytes(whole[:place] + b"!" + whole[place + 1 :])
+        with pytest.raises(ValueError, match="checksum differs"):
+            load_tensors(path)
+
+
+def test_one_tensor_may_stand_under_two_names(tmp_path):
+    a = torch.randn(3, 4)
+    save_tensors(tmp_path / "x", {"a": a, "b": a, "turned": a.mT}, None)
+    tensors, _ = load_tensors(tmp_path / "x")
+    assert torch.equal(tensors["b"], a)
+    assert torch.equal(tensors["turned"], a.mT)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "words"),
+    [
+        ({"a": [1.0]}, {}, r"must map names to tensors; got \{'a': 'list'\}"),
+        (TENSORS, {"a": torch.ones(1)}, "must be what JSON can hold"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_in_words(tmp_path, tensors, metadata, words):
+    with pytest.raises(TypeError, match=words):
+        save_tensors(tmp_path / "x", tensors, metadata)
+
+
+def test_threads_that_write_one_file_leave_one_of_theirs(tmp_path):
+    path, errors = tmp_path / "x.safetensors", []
+
+    def save(value):
+        try:
+            for _ in range(20):
+                save_tensors(path, {"a": torch.full((50_000,), float(value))}, value)
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=save, args=(value,)) for value in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    tensors, value = load_tensors(path)
+    assert (tensors["a"] == value).all()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EROFS, "not yours to write to: choose another folder"),
+        (errno.EACCES, "not yours to write to: choose another folder"),
+        (errno.ENOSPC, "Free some disk space or choose another folder"),
+    ],
+)
+def test_a_folder_that_cannot_be_tidied_up_either_still_gets_its_advice(
+    tmp_path, monkeypatch, number, advice
+):
+    def refuse(*_args, **_named):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(storage, "save_file", refuse)
+    with pytest.raises(OSError, match=advice):
+        save_tensors(tmp_path / "x", TENSORS, {})
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
+    def write(error):
+        with replacing(tmp_path / "new" / "folder") as temporary:
+            temporary.mkdir()
+            (temporary / "a").write_text("text")
+            if error:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(error=True)
+    assert list((tmp_path / "new").iterdir()) == []
+    write(error=False)
+    assert (tmp_path / "new" / "folder" / "a").read_text() == "text"
+
+
+def test_the_home_folder_may_be_named_by_its_sign(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_tensors("~/x.safetensors", TENSORS, 1)
+    assert (tmp_path / "x.safetensors").is_file()
+    assert load_tensors("~/x.safetensors")[1] == 1
+
+
+def test_a_digest_is_of_names_shapes_types_and_values_and_not_of_the_layout(monkeypatch):
+    a = torch.randn(5, 4)
+    whole = digest({"a": a, "b": a[0]})
+    assert whole == digest({"b": a[0].clone(), "a": a.mT.contiguous().mT})
+    others = ({"a": a, "c": a[0]}, {"a": a.half(), "b": a[0]}, {"a": a.view(4, 5), "b": a[0]})
+    assert whole not in [digest(other) for other in (*others, {"a": a + 1e-6, "b": a[0]})]
+    monkeypatch.setattr(storage, "CHUNK", 12)
+    assert whole == digest({"a": a, "b": a[0]})
+    for odd in (torch.ones(()), torch.ones(0), torch.ones(2, dtype=torch.complex64), a > 0):
+        digest({"odd": odd, "bfloat": a.bfloat16()})

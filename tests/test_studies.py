@@ -9,9 +9,9 @@ from torch.testing import assert_close
 
 from ssae_kit.autoencoders import ShiftAutoencoder
 from ssae_kit.storage import save_tensors
-from ssae_kit.studies import best_of, compare, load_study, recover, score, worlds
-from ssae_kit.studies.baselines import METHODS, baseline
+from ssae_kit.studies import best_of, load_study, recover, score, worlds
 from ssae_kit.studies.catalogue import STUDIES, collect
+from ssae_kit.studies.phases import METHODS, compared
 from ssae_kit.synthetic import ShiftProblem, stack, supports
 from ssae_kit.training import TrainingConfig
 
@@ -19,26 +19,33 @@ EASY = ShiftProblem(supports.sizes(3, 1), 6)
 BRIEF = TrainingConfig(steps=30, batch_size=32)
 
 
+def truth(*worlds):
+    """The true solution of each world as a run of an autoencoder."""
+    model = ShiftAutoencoder(len(worlds), 6, 3, generator=torch.Generator())
+    directions = torch.stack([world.directions for world in worlds])
+    with torch.no_grad():
+        model.decoder.copy_(directions.mT)
+        model.encoder.copy_(torch.linalg.pinv(directions).mT)
+    return model
+
+
 def test_the_truth_as_autoencoder_scores_one_and_costs_its_own_level():
     (train, test), _ = worlds(EASY, [0, 1], n_samples=500)
-    model = ShiftAutoencoder(1, 6, 3, generator=torch.Generator())
-    with torch.no_grad():
-        model.decoder.copy_(train.directions.T[None])
-        model.encoder.copy_(torch.linalg.pinv(train.directions).T[None])
+    model = truth(train)
     model.calibrate_(train.shifts)
     found = score(model, test)
-    assert_close(found.worst, torch.ones(1, 3))
+    # Sums of 2000 pairs in float32: on some processors a correlation of 1 misses it by 2e-5.
+    assert_close(found.worst, torch.ones(1, 3), atol=1e-4, rtol=0)
     assert_close(found.error, torch.zeros(1), atol=1e-9, rtol=0)
     assert_close(score(model, train).sparsity[0], train.true_level())
 
 
 def test_stacked_worlds_are_scored_each_against_its_own_truth():
-    pairs = worlds(EASY, [0, 1], n_samples=50)
-    both = stack([pair[0] for pair in pairs])
-    right = compare(both.changes, both.directions, both)
-    assert_close(right[1].score, torch.ones(2))
-    swapped = compare(both.changes, both.directions.flip(0), both)
-    assert (swapped[1].score < 0.99).all()
+    pairs = [pair[0] for pair in worlds(EASY, [0, 1], n_samples=50)]
+    both = stack(pairs)
+    assert_close(score(truth(*pairs), both).directions.score, torch.ones(2))
+    swapped = score(truth(*reversed(pairs)), both)
+    assert (swapped.directions.score < 0.99).all()
 
 
 def test_the_kept_restart_of_each_world_has_its_lowest_error():
@@ -59,14 +66,14 @@ def test_training_is_repeatable():
 @pytest.mark.parametrize("name", METHODS)
 def test_every_baseline_scores_every_concept(name):
     pair = worlds(EASY, [0], n_samples=300, n_test=100)[0]
-    codes, directions = baseline(name, *pair)
+    codes, directions = compared(name, *pair)
     assert codes.per_concept.shape == directions.per_concept.shape == (1, 3)
 
 
 def test_ica_recovers_independent_concepts_and_pca_does_not():
     pair = worlds(ShiftProblem(supports.sizes(6, 2), 16), [0])[0]
-    assert baseline("FastICA", *pair)[1].score > 0.98
-    assert baseline("PCA", *pair)[1].score < 0.9
+    assert compared("FastICA", *pair)[1].score > 0.98
+    assert compared("PCA", *pair)[1].score < 0.9
 
 
 def test_a_result_is_read_back_as_a_grid(tmp_path):

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -45,6 +47,59 @@ def test_threads_are_given_back():
     before = torch.get_num_threads()
     sweep(tiny, CONDITIONS[:1])
     assert torch.get_num_threads() == before
+
+
+KILLED = """
+import joblib
+from tests.test_sweep import CONDITIONS, sweep, tiny
+with joblib.parallel_config(backend="loky", n_jobs=2):
+    sweep(tiny, [c | {"marks": MARKS} for c in CONDITIONS], KEPT)
+"""
+
+
+def alive(pid):
+    """Whether a process runs; one that ended and was not collected by its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processes as Linux does")
+def test_a_killed_sweep_leaves_no_worker_and_goes_on_with_what_was_done(tmp_path):
+    marks, kept = tmp_path / "marks", tmp_path / "kept"
+    marks.mkdir()
+    script = f"MARKS, KEPT = {str(marks)!r}, {str(kept)!r}\n{KILLED}"
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[1])
+    while not (done := list(kept.glob("*.safetensors"))):
+        assert parent.poll() is None
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    workers = {int(path.name.rsplit("-", 1)[1]) for path in marks.iterdir()}
+    started = len(list(marks.iterdir()))
+    assert started < len(CONDITIONS)
+    end = time.monotonic() + 10
+    while any(map(alive, workers)):
+        assert time.monotonic() < end, "a worker outlived the sweep"
+        time.sleep(0.05)
+    done = len(list(kept.glob("*.safetensors")))
+    conditions = [condition | {"marks": str(marks)} for condition in CONDITIONS]
+    results = sweep(tiny, conditions, kept)
+    ran_again = len(list(marks.glob(f"*-{os.getpid()}")))
+    assert ran_again == len(CONDITIONS) - done < len(CONDITIONS)
+    assert_same(results, sweep(tiny, CONDITIONS))
+
+
+def test_what_another_condition_or_study_left_is_not_taken_for_its_own(tmp_path):
+    first = sweep(tiny, CONDITIONS[:1], tmp_path)[0]
+    assert not torch.equal(sweep(tiny, CONDITIONS[1:2], tmp_path)[0]["SSAE"], first["SSAE"])
+    assert sweep(other, CONDITIONS[:1], tmp_path) == [{}]
+
+
+def other(most, seed):
+    """Another study of the same conditions."""
+    return {}
 
 
 @pytest.mark.slow

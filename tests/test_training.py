@@ -1,7 +1,9 @@
 """The training loop: what it reaches, what it resumes, what it refuses."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import cooper
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch.testing import assert_close
 from ssae_kit.autoencoders import (
     BatchTopKSAE,
     GatedSAE,
+    LossTerms,
     MatryoshkaSAE,
     ReluSAE,
     ShiftAutoencoder,
@@ -23,8 +26,10 @@ from ssae_kit.training import (
     best_run,
     evaluate,
     fit,
+    huge,
     revive_dead_,
 )
+from ssae_kit.training.lagrangian import Problem, constrained, require_cooper
 
 SHORT = TrainingConfig(steps=40, batch_size=32, checkpoint_every=10, record_every=5)
 FEATURES = torch.linalg.qr(torch.randn(12, 12, generator=torch.Generator().manual_seed(7)))[0]
@@ -244,7 +249,7 @@ def test_a_killed_run_goes_on_bit_for_bit(name, stop, tmp_path):
     with pytest.raises(_StopError):
         fit(killed, batches, sparsity, config, generator=seeded(3), checkpoint=path)
     count, resumed = 1000, build()
-    again = fit(resumed, batches, sparsity, config, generator=seeded(99), checkpoint=path)
+    again = fit(resumed, batches, sparsity, config, generator=seeded(3), checkpoint=path)
     assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
     assert again.step == history.step
     for series in ("error", "sparsity", "level", "multiplier", "dead"):
@@ -265,7 +270,7 @@ def test_a_checkpoint_survives_a_crash_too(tmp_path):
     with pytest.raises(RuntimeError, match="power cut"):
         fit(build(), inputs, sparsity, SHORT, generator=seeded(3), checkpoint=path, on_record=crash)
     resumed = build()
-    fit(resumed, inputs, sparsity, SHORT, generator=seeded(5), checkpoint=path)
+    fit(resumed, inputs, sparsity, SHORT, generator=seeded(3), checkpoint=path)
     assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
 
 
@@ -292,8 +297,41 @@ def test_a_checkpoint_of_other_data_or_of_another_setting_is_refused(tmp_path):
     for other in ({"k": 3}, {"prefixes": (4, 9)}):
         with pytest.raises(ValueError, match="belongs to another training"):
             go_on(sparse_inputs(), **other)
-    with pytest.raises(ValueError, match="on inputs of size"):
+    with pytest.raises(ValueError, match="differs in inputs"):
         go_on(sparse_inputs(seed=8))
+
+
+def test_a_checkpoint_of_another_seed_is_refused(tmp_path):
+    build, sparsity = kinds()["relu"]
+    path, inputs = tmp_path / "half.safetensors", sparse_inputs()
+    fit(build(), inputs, sparsity, SHORT, generator=seeded(3), checkpoint=path)
+    with pytest.raises(ValueError, match="differs in state of the generator"):
+        fit(build(), inputs, sparsity, SHORT, generator=seeded(4), checkpoint=path)
+    other = ReluSAE(2, 12, 16, generator=seeded(9), dead_after=3)
+    with pytest.raises(ValueError, match="differs in initial weights"):
+        fit(other, inputs, sparsity, SHORT, generator=seeded(3), checkpoint=path)
+    turned = inputs @ FEATURES
+    with pytest.raises(ValueError, match="differs in inputs"):
+        fit(build(), turned, sparsity, SHORT, generator=seeded(3), checkpoint=path)
+
+
+def test_a_finished_training_gives_its_history_again(tmp_path):
+    build, sparsity = kinds()["shift"]
+    path, config, seen = tmp_path / "done.safetensors", replace(SHORT, checkpoint_every=1000), []
+    inputs, first, second = sparse_inputs(), build(), build()
+    told = fit(first, inputs, sparsity, config, generator=seeded(3), checkpoint=path)
+    again = fit(
+        second,
+        inputs,
+        sparsity,
+        config,
+        generator=seeded(3),
+        checkpoint=path,
+        on_record=lambda history: seen.append(history.step[-1]),
+    )
+    assert_close(second.state_dict(), first.state_dict(), rtol=0, atol=0)
+    assert_close(again.series("error"), told.series("error"), rtol=0, atol=0)
+    assert seen == [40]  # a plot that hangs there is drawn, though nothing is left to train
 
 
 # --- bad input ----------------------------------------------------------------------------------
@@ -322,29 +360,42 @@ def test_a_row_that_is_not_finite_is_named(value):
         torch.ones(2, 100, 11),
         torch.ones(12),
         torch.ones(1, 2, 100, 12),
-        torch.ones(100, 12, dtype=torch.float64),
-        torch.ones(100, 12, dtype=torch.int64),
+        torch.ones(0, 12),
     ],
 )
-def test_inputs_of_another_shape_or_type_are_refused(inputs):
-    with pytest.raises(ValueError, match=r"of width 12, in float32; got shape .*`\.float\(\)`"):
+def test_inputs_of_another_shape_are_refused(inputs):
+    with pytest.raises(ValueError, match=r"of width 12; got shape .*Bring inputs of this width"):
         train(inputs)
+    with pytest.raises(ValueError, match=r"of width 12; got shape"):
+        evaluate(ReluSAE(2, 12, 16, generator=seeded()), inputs)
 
 
-def test_inputs_narrower_than_float32_are_taken():
+@pytest.mark.parametrize(
+    "convert",
+    [
+        torch.Tensor.double,
+        torch.Tensor.numpy,
+        lambda inputs: inputs.double().numpy(),
+        lambda inputs: inputs.clone().requires_grad_() * 1,
+        lambda inputs: lambda size, g: inputs.double()[torch.randint(100, (2, size), generator=g)],
+    ],
+)
+def test_numbers_of_other_types_train_as_in_float32(convert):
+    inputs = sparse_inputs(100)
+    drawn = lambda size, g: inputs[torch.randint(100, (2, size), generator=g)]  # noqa: E731
+    wanted = train(drawn if callable(convert(inputs)) else inputs)
+    assert_close(train(convert(inputs)).series("error"), wanted.series("error"))
+
+
+def test_integers_and_narrow_floats_are_taken():
+    train((10 * sparse_inputs(100)).int())
     train(sparse_inputs(100).half())
 
 
-def test_settings_that_cannot_work_say_why():
+def test_settings_that_do_not_fit_each_other_say_why():
     with pytest.raises(ValueError, match="must not exceed the 100 training inputs; got 101"):
         train(batch_size=101)
-    with pytest.raises(ValueError, match="`level` must be above 0"):
-        train(sparsity=Constraint(torch.tensor([0.1, 0.0])))
-    with pytest.raises(ValueError, match="`weight` must be at least 0; got -1"):
-        train(sparsity=Penalty(-1.0))
-    with pytest.raises(ValueError, match="`steps` must be at least 1; got 0"):
-        train(steps=0)
-    with pytest.raises(ValueError, match=r"one for each of the 2 runs; got shape \[3\]"):
+    with pytest.raises(ValueError, match=r"one for each of the 2 runs; got 3"):
         train(sparsity=Penalty(torch.ones(3)))
     with pytest.raises(ValueError, match="each of the 2 runs; got 3 sets"):
         train(sparse_inputs(100).expand(3, -1, -1))
@@ -361,34 +412,114 @@ def test_settings_that_cannot_work_say_why():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("kind", "settings", "message"),
     [
-        ({"resample_every": -1}, "`resample_every` must be at least 0; got -1"),
-        ({"learning_rate": 0.0}, "`learning_rate` must be above 0; got 0.0"),
-        ({"decay": 1.5}, "`decay` must be a share of the steps, 0 to 1; got 1.5"),
-        ({"warmup": torch.nan}, "`warmup` must be a share of the steps, 0 to 1; got nan"),
-        ({"sparsity": Penalty(0.1, warmup=20.0)}, "`warmup` must be a share of the steps"),
-        ({"sparsity": Constraint(0.1, ramp=-0.1)}, "`ramp` must be a share of the steps"),
-        ({"sparsity": Constraint(0.1, start=0.5)}, "`start` must be at least 1; got 0.5"),
-        ({"sparsity": Constraint(0.1, dual_learning_rate=0.0)}, "`dual_learning_rate` must be ab"),
+        (Constraint, {"level": torch.tensor([0.1, 0.0])}, "`level` must be above 0"),
+        (Penalty, {"weight": -1.0}, "`weight` must be at least 0; got -1"),
+        (Penalty, {"weight": torch.nan}, "`weight` must be one finite number"),
+        (Penalty, {"weight": 0.1, "warmup": 20.0}, "`warmup` must be a share of the steps"),
+        (Constraint, {"level": 0.1, "ramp": -0.1}, "`ramp` must be a share of the steps"),
+        (Constraint, {"level": 0.1, "start": 0.5}, "`start` must be at least 1; got 0.5"),
+        (Constraint, {"level": 0.1, "dual_learning_rate": 0.0}, "`dual_learning_rate` must be ab"),
+        (TrainingConfig, {"steps": 0}, "`steps` must be a whole number, at least 1; got 0"),
+        (TrainingConfig, {"resample_every": -1}, "whole number, at least 0; got -1"),
+        (TrainingConfig, {"learning_rate": 0.0}, "`learning_rate` must be above 0; got 0.0"),
+        (TrainingConfig, {"decay": 1.5}, "`decay` must be a share of the steps, 0 to 1; got 1.5"),
+        (TrainingConfig, {"warmup": torch.nan}, "`warmup` must be a share .*; got nan"),
     ],
 )
-def test_settings_out_of_range_say_so(settings, message):
+def test_settings_out_of_range_say_so(kind, settings, message):
     with pytest.raises(ValueError, match=message):
-        train(**settings)
+        kind(**settings)
+
+
+def test_an_autoencoder_that_cannot_be_trained_says_why():
+    relu = ReluSAE(2, 12, 16, generator=seeded(2))
+    with torch.no_grad(), pytest.raises(ValueError, match="training needs a gradient"):
+        fit(relu, sparse_inputs(), Penalty(), SHORT, generator=seeded())
+    with pytest.raises(ValueError, match=r"in float32; its weights are torch\.float64"):
+        fit(relu.double(), sparse_inputs(), Penalty(), SHORT, generator=seeded())
+    relu.float().decoder.data[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="weights must be finite"):
+        fit(relu, sparse_inputs(), Penalty(), SHORT, generator=seeded())
 
 
 def test_divergence_names_the_step_and_the_runs():
     inputs = sparse_inputs(100)
-    calls = 0
+    relu = ReluSAE(2, 12, 16, generator=seeded(2))
 
     def batches(size, g):
-        nonlocal calls
-        calls += 1
-        batch = inputs[:size].expand(2, -1, -1).clone()
-        if calls == 5:  # the first call calibrates
-            batch[1, 0] = torch.inf
-        return batch
+        if loss_calls == 3:
+            relu.encoder.data[1, 0] = torch.inf
+        return inputs[:size]
+
+    loss_calls = 0
+    config = TrainingConfig(steps=10, batch_size=32, record_every=1)
+
+    def count(_history):
+        nonlocal loss_calls
+        loss_calls += 1
 
     with pytest.raises(FloatingPointError, match=r"diverged at step 3 in run\(s\) \[1\]"):
-        train(batches)
+        fit(relu, batches, Penalty(0.1), config, generator=seeded(3), on_record=count)
+
+
+def test_batches_that_are_not_finite_are_blamed_on_the_function():
+    with pytest.raises(ValueError, match="inputs must be finite"):
+        train(lambda size, g: torch.full((size, 12), torch.nan))
+
+
+def test_a_run_whose_weights_are_not_finite_is_never_the_best():
+    relu = ReluSAE(2, 12, 16, generator=seeded(2))
+    relu.decoder.data[0] = torch.nan
+    assert evaluate(relu, sparse_inputs()).error.isfinite().tolist() == [False, True]
+    assert best_run(relu, sparse_inputs()) == 1
+
+
+# --- huge inputs --------------------------------------------------------------------------------
+
+
+def with_sinks():
+    inputs = sparse_inputs()
+    inputs[:10] = 100 * FEATURES[0]
+    return inputs
+
+
+def test_a_few_huge_inputs_are_named_and_can_be_left_out():
+    inputs = with_sinks()
+    with pytest.warns(
+        UserWarning, match=r"10 huge inputs, row 0 the first.*inputs\[~training\.huge"
+    ):
+        train(inputs)
+    assert huge(inputs).nonzero().flatten().tolist() == list(range(10))
+    train(inputs[~huge(inputs)])
+
+
+def test_ordinary_inputs_are_not_called_huge():
+    heavy = torch.randn(2000, 12, generator=seeded()) * torch.randn(2000, 1, generator=seeded(1))
+    lone = sparse_inputs()
+    lone[0] *= 30 / lone[0].norm().clamp_min(1e-3) * lone.norm(dim=-1).median()  # long, but few
+    for inputs in (sparse_inputs(), heavy, lone, torch.zeros(5, 12)):
+        assert not huge(inputs).any()
+
+
+# --- the multiplier -----------------------------------------------------------------------------
+
+
+def test_the_multiplier_follows_its_formula():
+    sparsity, expected, level, rate = torch.tensor([0.9, 0.05, 0.3]), torch.zeros(3), 0.2, 0.5
+    weight = torch.nn.Parameter(torch.ones(3))
+    problem = Problem(3, torch.device("cpu"))
+    both = constrained(problem, torch.optim.SGD([weight], lr=0.0), rate)
+    for factor in (1.0, 0.4, 0.1, 2.0):
+        terms = LossTerms(weight * 1, weight * sparsity * factor)
+        both.roll(compute_cmp_state_kwargs={"terms": terms, "level": torch.tensor(level)})
+        expected = (expected + rate * (sparsity * factor / level - 1)).clamp_min(0)
+        assert_close(problem.multiplier.weight.detach(), expected)
+    assert expected.tolist() != [0, 0, 0]
+
+
+def test_a_cooper_without_what_is_used_says_what_to_install():
+    less = SimpleNamespace(**{n: getattr(cooper, n) for n in dir(cooper) if n != "CMPState"})
+    with pytest.raises(ImportError, match=r"cooper must have `CMPState`; version .*pip install"):
+        require_cooper(less)

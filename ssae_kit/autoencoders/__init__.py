@@ -3,6 +3,7 @@
 from ssae_kit.autoencoders.base import Autoencoder, LossTerms, load
 from ssae_kit.autoencoders.jumprelu import JumpReluSAE
 from ssae_kit.autoencoders.layernorm_shift import LayerNormShiftAutoencoder
+from ssae_kit.autoencoders.published import load_published
 from ssae_kit.autoencoders.replace import clamp, reconstruct
 from ssae_kit.autoencoders.saelens import load_saelens, save_saelens
 from ssae_kit.autoencoders.shift import ShiftAutoencoder
@@ -24,6 +25,7 @@ __all__ = [
     "TopKSAE",
     "clamp",
     "load",
+    "load_published",
     "load_saelens",
     "reconstruct",
     "save_saelens",

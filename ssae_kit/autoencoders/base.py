@@ -13,11 +13,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from ssae_kit import checks
 from ssae_kit.storage import load_tensors, save_tensors
 
 FORMAT = "ssae_kit.autoencoder/1"
 CHUNK = 65536
 """Inputs looked at together where all of them are."""
+TOO_LARGE = "What went in is too large for its dtype, or a weight is not finite."
 Run = TypeVar("Run", bound="Autoencoder")
 
 
@@ -46,6 +48,7 @@ class Autoencoder(nn.Module):
 
     Raises:
         ValueError: if a size is below 1.
+        TypeError: if a size is no whole number, or there is no generator.
     """
 
     def __init__(
@@ -53,8 +56,8 @@ class Autoencoder(nn.Module):
     ) -> None:
         super().__init__()
         for name, size in {"n_runs": n_runs, "d_model": d_model, "n_latents": n_latents}.items():
-            if size < 1:
-                raise ValueError(f"`{name}` must be at least 1; got {size}.")
+            checks.whole(name, size)
+        checks.require_generator(generator)
         directions = torch.randn(n_runs, d_model, n_latents, generator=generator)
         self.decoder = nn.Parameter(directions / directions.norm(dim=1, keepdim=True))
         self.decoder_bias = nn.Parameter(torch.zeros(n_runs, d_model))
@@ -93,12 +96,25 @@ class Autoencoder(nn.Module):
         return torch.zeros(shape, dtype=torch.bool, device=self.decoder.device)
 
     def encode(self, inputs: Float[Tensor, "*run batch d_model"]) -> Float[Tensor, "run batch k"]:
-        """Return codes, in units of `scale`."""
-        return self._encode(self._scaled(inputs))
+        """Return codes, in units of `scale`.
+
+        Raises:
+            ValueError: if the inputs are of another shape or not finite, or the codes are not.
+        """
+        codes = self._encode(self._scaled(inputs))
+        checks.require_finite("codes", codes, TOO_LARGE)
+        return codes
 
     def decode(self, codes: Float[Tensor, "run batch k"]) -> Float[Tensor, "run batch d_model"]:
-        """Return reconstructions, in the units of the inputs."""
-        return self._decode(codes) * self.scale[:, None, None]
+        """Return reconstructions, in the units of the inputs.
+
+        Raises:
+            ValueError: if the codes are of another shape or not finite, or the result is not.
+        """
+        codes = self._checked("codes", codes, self.n_latents)
+        decoded = self._decode(codes.expand(self.n_runs, -1, -1)) * self.scale[:, None, None]
+        checks.require_finite("decoded", decoded, TOO_LARGE)
+        return decoded
 
     def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
         """Return error and sparsity of a batch, per run."""
@@ -111,24 +127,56 @@ class Autoencoder(nn.Module):
         return torch.baddbmm(self.decoder_bias[:, None], codes, self.decoder.mT)
 
     def _scaled(self, inputs: Tensor) -> Tensor:
+        """Every public door's way in: checked inputs, `[run, batch, d_model]`, without units."""
+        inputs = self._checked("inputs", inputs, self.d_model)
         return (inputs / self.scale[:, None, None]).expand(self.n_runs, -1, -1)
+
+    def _checked(self, name: str, values: Any, width: int) -> Tensor:
+        """Return values of the weights' dtype; training comes by here, so what is right is quick."""
+        weights = self.decoder
+        if not isinstance(values, Tensor) or values.dtype != weights.dtype:
+            values = checks.tensors(**{name: (values, "*run batch d")})[0].to(weights.dtype)
+        runs = values.shape[:-2]
+        if values.dim() < 2 or values.shape[-1] != width or runs not in ((), (1,), (self.n_runs,)):
+            raise ValueError(
+                f"`{name}` must be of shape [batch, {width}] or [{self.n_runs}, batch, {width}] "
+                f"(runs, batch, width), as this autoencoder is; got {list(values.shape)}."
+            )
+        checks.require_finite(name, values, "Look for the rows where it came from.")
+        return values
 
     @torch.no_grad()
     def calibrate_(self, inputs: Float[Tensor, "*run samples d_model"]) -> None:
         """Set `scale` from the training inputs, in place.
 
         Raises:
-            ValueError: if every input is zero.
+            ValueError: if the inputs are of another shape or not finite, or every one is zero.
         """
-        # In chunks, so that a mapped file is not copied.
-        lengths = [part.square().sum(-1) for part in inputs.split(CHUNK, dim=-2)]
-        scale = torch.cat(lengths, dim=-1).mean(-1).sqrt()
-        if (scale == 0).any():
+        mean, variance = self._moments(inputs)
+        scale = (mean.square().sum(-1) + variance).sqrt()
+        if not (scale > 0).all():
             raise ValueError(
                 "some input must not be zero, but every input is zero: source and target do not "
                 "differ. Check how they were collected."
             )
         self.scale.copy_(scale.expand(self.n_runs))
+
+    def _moments(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean `[*run, d_model]` and mean squared distance from it `[*run]`, in double precision.
+
+        In chunks, so that a mapped file is not copied, and in double: the squares of float16 inputs
+        of ordinary size overflow, and those of float32 inputs of 1e20. MPS has no double.
+        """
+        if not isinstance(inputs, Tensor) or inputs.dim() < 2 or not inputs.numel():
+            (inputs,) = checks.tensors(inputs=(inputs, "*run samples d_model"))
+        kind = torch.float32 if inputs.device.type == "mps" else torch.float64
+        total, n_samples = torch.zeros((), dtype=kind, device=inputs.device), inputs.shape[-2]
+        for part in inputs.split(CHUNK, -2):
+            total = total + self._checked("inputs", part, self.d_model).to(kind).sum(-2)
+        mean, spread = total / n_samples, torch.zeros_like(total[..., 0])
+        for part in inputs.split(CHUNK, -2):
+            spread += (part.to(kind) - mean[..., None, :]).square().sum((-2, -1))
+        return mean, spread / n_samples
 
     @torch.no_grad()
     def project_gradients_(self) -> None:
@@ -153,14 +201,14 @@ class Autoencoder(nn.Module):
         Raises:
             IndexError: if there is no such run; negative numbers count from the last.
         """
-        if not -self.n_runs <= run < self.n_runs:
+        if isinstance(run, bool) or not -self.n_runs <= run < self.n_runs:
             raise IndexError(f"`run` must be below {self.n_runs}, the number of runs; got {run}.")
         sizes = (1, self.d_model, self.n_latents)
-        chosen = type(self)(*sizes, generator=torch.Generator(), **self.settings)
+        chosen = type(self)(*sizes, generator=torch.Generator(), **self.settings).to(self.decoder)
         run %= self.n_runs
         state = {name: value[run : run + 1] for name, value in self.state_dict().items()}
         chosen.load_state_dict(state)
-        return chosen.to(self.decoder.device)
+        return chosen
 
     def require_one_run(self) -> None:
         """Raise a ValueError if there is more than one run."""
@@ -168,6 +216,11 @@ class Autoencoder(nn.Module):
             raise ValueError(
                 f"one run is required; got {self.n_runs}. Use `autoencoder.select(run)`."
             )
+
+    def require_finite_weights(self, path: str | Path) -> None:
+        """Raise a ValueError if a file brought a weight that is not finite."""
+        for name, values in self.state_dict().items():
+            checks.require_finite(name, values, f"{path} is damaged or diverged: fetch it anew.")
 
     def save(self, path: str | Path) -> None:
         """Write the weights to a safetensors file, atomically.
@@ -184,7 +237,8 @@ def load(path: str | Path) -> Any:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is truncated, or not an autoencoder of this version.
+        ValueError: if the file is truncated, not an autoencoder of this version, or a weight is not
+            finite.
     """
     tensors, metadata = load_tensors(path)
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
@@ -205,13 +259,14 @@ def load(path: str | Path) -> Any:
     settings = metadata.get("settings", {})
     try:
         autoencoder = kind(*decoder.shape, generator=torch.Generator(), **settings)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(
             f"{path} must hold the settings of a {name}; they do not fit: {error}. Save it anew "
             "with this version of the kit."
         ) from error
     try:
-        autoencoder.load_state_dict(tensors)
+        autoencoder.to(decoder.dtype).load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path} holds weights of other shapes: {error}") from error
+    autoencoder.require_finite_weights(path)
     return autoencoder

@@ -25,10 +25,12 @@ class JumpReluSAE(SparseAutoencoder):
         first_threshold: Where thresholds start, above 0, same unit.
 
     Raises:
-        ValueError: if one of the two is not above 0.
+        ValueError: if one of the two is not above 0 and finite.
 
     Source: Rajamanoharan et al. 2024 (arXiv 2407.14435), sections 3 and 4.
     """
+
+    new_share = 1.0
 
     def __init__(
         self,
@@ -39,9 +41,9 @@ class JumpReluSAE(SparseAutoencoder):
         first_threshold: float = 0.1,
     ) -> None:
         super().__init__(*sizes, generator=generator, dead_after=dead_after)
-        if not (bandwidth > 0 and first_threshold > 0):
+        if not (0 < bandwidth < float("inf") and 0 < first_threshold < float("inf")):
             raise ValueError(
-                "`bandwidth` and `first_threshold` must be above 0; got "
+                "`bandwidth` and `first_threshold` must be above 0 and finite; got "
                 f"{bandwidth} and {first_threshold}."
             )
         self.bandwidth, self.first_threshold = bandwidth, first_threshold
@@ -72,9 +74,14 @@ class JumpReluSAE(SparseAutoencoder):
     def reseed_(
         self, chosen: Bool[Tensor, "run latents"], directions: Float[Tensor, "chosen d_model"]
     ) -> None:
-        """Give chosen latents new directions, a small encoder and the first threshold, in place."""
+        """Give chosen latents new directions, an encoder of usual size and a low threshold.
+
+        A small encoder, which the other architectures get, would leave the codes below the
+        threshold or just above it, where the penalty pushes hardest: the latent would die again.
+        """
+        low = (0.05 * self._new_norm(chosen)).clamp_max(self.first_threshold)  # [run]
         super().reseed_(chosen, directions)
-        self.log_threshold[chosen] = torch.tensor(self.first_threshold).log()
+        self.log_threshold.copy_(torch.where(chosen, low.log()[:, None], self.log_threshold))
 
 
 class _Step(torch.autograd.Function):

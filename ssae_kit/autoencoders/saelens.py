@@ -8,28 +8,19 @@ Reconstructions are the same on both sides; SAELens' codes are ours times `scale
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from ssae_kit.autoencoders.foreign import Foreign, read_config, read_weights, require_files
 from ssae_kit.autoencoders.jumprelu import JumpReluSAE
 from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder, TiedSAE
 from ssae_kit.autoencoders.topk import BatchTopKSAE, TopKSAE
-from ssae_kit.storage import save_tensors
+from ssae_kit.storage import replacing, save_tensors
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
-OWN_WEIGHTS = {
-    "standard": {"b_enc"},
-    "topk": {"b_enc"},
-    "gated": {"b_gate", "b_mag", "r_mag"},
-    "jumprelu": {"b_enc", "threshold"},
-}
-"""Architectures that the kit can read, and the weights that not all of them have."""
 
 
 @torch.no_grad()
@@ -63,17 +54,12 @@ def save_saelens(autoencoder: SparseAutoencoder, folder: str | Path, *, run: int
         **extra_config,
     }
     save_tensors(Path(folder) / WEIGHTS, tensors, {})
-    temporary = Path(folder) / f".{CONFIG}.{os.getpid()}"
-    try:
+    with replacing(Path(folder) / CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=2), encoding="utf-8")
-        temporary.replace(Path(folder) / CONFIG)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-@torch.no_grad()
 def load_saelens(folder: str | Path) -> SparseAutoencoder:
-    """Read what SAELens' `save_model` or `save_inference_model` wrote, as one run.
+    """Read what SAELens' `save_model` or `save_inference_model` wrote, versions 3 to 6, as one run.
 
     Decoder directions are brought to unit norm and their lengths worked into the encoder, which
     leaves reconstructions as they are.
@@ -88,36 +74,48 @@ def load_saelens(folder: str | Path) -> SparseAutoencoder:
         FileNotFoundError: if a file is missing.
         ValueError: if the files are damaged, or hold what the kit has no counterpart for.
     """
-    config, tensors = _read(Path(folder))
-    _check_supported(config, tensors)
-    architecture, sizes = config["architecture"], (1, *reversed(tensors["W_dec"].shape))
-    lengths = tensors["W_dec"].norm(dim=1).clamp_min(1e-8)
-    encoder = (tensors["W_enc"] * lengths).T
-    # Ours always subtracts the decoder bias before the encoder; theirs may not have.
-    centred = config.get("apply_b_dec_to_input", True)
-    shift = encoder @ tensors["b_dec"] * (0.0 if centred else 1.0)
-    generator = torch.Generator()
-    loaded: SparseAutoencoder
-    if architecture == "topk":
-        loaded = TopKSAE(*sizes, generator=generator, k=int(config["k"]))
-    elif architecture == "gated":
-        loaded = GatedSAE(*sizes, generator=generator)
-        loaded.log_magnitude[0] = tensors["r_mag"]
-        loaded.magnitude_bias[0] = tensors["b_mag"] * lengths + shift * tensors["r_mag"].exp()
-    elif architecture == "jumprelu":
-        loaded = JumpReluSAE(*sizes, generator=generator)
-        loaded.log_threshold[0] = (tensors["threshold"] * lengths).clamp_min(1e-30).log()
-    else:
-        loaded = ReluSAE(*sizes, generator=generator)
-    bias = tensors["b_gate" if architecture == "gated" else "b_enc"] * lengths
-    loaded.encoder[0], loaded.encoder_bias[0] = encoder, bias + shift
-    loaded.decoder[0] = (tensors["W_dec"] / lengths[:, None]).T
-    loaded.decoder_bias[0] = tensors["b_dec"]
-    return loaded
+    folder = Path(folder).expanduser()
+    require_files(folder, CONFIG, WEIGHTS)
+    config, tensors = read_config(folder / CONFIG), read_weights(folder / WEIGHTS)
+    for name in ("normalize_activations", "reshape_activations"):
+        if config.get(name) not in (None, "none"):
+            raise ValueError(
+                f'`{name}` must be "none"; got {config[name]!r}. Apply it to the inputs instead.'
+            )
+    architecture, k = _activation(folder, config)
+    sizes = [config.get(name) for name in ("d_sae", "d_in")]
+    shape = list(tensors["W_dec"].shape) if "W_dec" in tensors else sizes
+    if any(told not in (None, size) for told, size in zip(sizes, shape, strict=False)):
+        raise ValueError(f"{folder}: `W_dec` must be [d_sae, d_in] = {sizes}; got {shape}.")
+    centred, by_length = (
+        bool(config.get(name, default))
+        for name, default in {
+            "apply_b_dec_to_input": True,
+            "rescale_acts_by_decoder_norm": False,
+        }.items()
+    )
+    return Foreign(folder, architecture, tensors, k, centred, by_length).build()
+
+
+def _activation(folder: Path, config: dict[str, Any]) -> tuple[str, Any]:
+    """Architecture and k. Versions 3 to 5 say "standard" of a TopK, and name the activation."""
+    architecture = config.get("architecture", "standard")
+    named = config.get("activation_fn_str", config.get("activation_fn")) or "relu"
+    if named == "topk" and architecture in ("standard", "topk"):
+        kwargs = config.get("activation_fn_kwargs")
+        kwargs = kwargs if isinstance(kwargs, dict) else {}
+        return "topk", kwargs.get("k", config.get("k"))
+    if named != "relu":
+        raise ValueError(
+            f'{folder}: `activation_fn` must be "relu" or "topk"; got {named!r} in an architecture '
+            f"{architecture!r}. The kit has no counterpart."
+        )
+    return str(architecture), config.get("k")
 
 
 def _to_saelens(one: SparseAutoencoder) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """Architecture, settings and weights of a single run, in SAELens' names and units."""
+    one = one.float()  # in half precision the scale would cost digits; `one` is a copy
     scale = one.scale[0]
     encoder = one.decoder[0] if isinstance(one, TiedSAE) else one.encoder[0].T
     bias = one.encoder_bias[0] * scale
@@ -138,48 +136,3 @@ def _to_saelens(one: SparseAutoencoder) -> tuple[str, dict[str, Any], dict[str, 
     raise TypeError(
         f"SAELens knows no counterpart of a {type(one).__name__}; use `save` for the kit's own format."
     )
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"{folder} must hold {CONFIG} and {WEIGHTS}; {name} is missing."
-            )
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        stored = load_file(folder / WEIGHTS)
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{folder} does not hold a complete SAELens autoencoder ({error}). Fetch it anew."
-        ) from error
-    # Before anything is computed: norms in half precision would be off in the third digit.
-    return config, {name: values.float() for name, values in stored.items()}
-
-
-def _check_supported(config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    architecture = config.get("architecture")
-    if architecture not in OWN_WEIGHTS:
-        raise ValueError(
-            f"the architecture must be one of {sorted(OWN_WEIGHTS)}; got {architecture!r}. "
-            "(SAELens writes a trained BatchTopK or Matryoshka as jumprelu: save_inference_model.)"
-        )
-    missing = {"W_enc", "W_dec", "b_dec", *OWN_WEIGHTS[architecture]} - tensors.keys()
-    missing |= {"k"} - config.keys() if architecture == "topk" else set()
-    if missing:
-        raise ValueError(
-            f"the files do not hold a complete SAELens autoencoder: a {architecture} one lacks "
-            f"{sorted(missing)}. Fetch it anew."
-        )
-    for name in ("normalize_activations", "reshape_activations"):
-        if config.get(name, "none") != "none":
-            raise ValueError(
-                f'`{name}` must be "none"; got {config[name]!r}. Apply it to the inputs instead.'
-            )
-    lengths = tensors["W_dec"].norm(dim=1)
-    unit = torch.allclose(lengths, torch.ones_like(lengths), atol=1e-4)
-    if architecture == "topk" and not (unit or config.get("rescale_acts_by_decoder_norm")):
-        raise ValueError(
-            "a topk autoencoder must have unit decoder directions, or rank codes by their length; "
-            "this one does neither. Train it with `rescale_acts_by_decoder_norm=True`."
-        )

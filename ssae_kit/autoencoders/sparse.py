@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ssae_kit.autoencoders.base import CHUNK, Autoencoder, LossTerms
+from ssae_kit import checks
+from ssae_kit.autoencoders.base import Autoencoder, LossTerms
 
 
 class SparseAutoencoder(Autoencoder):
@@ -28,6 +29,9 @@ class SparseAutoencoder(Autoencoder):
         ValueError: if a size or `dead_after` is below 1.
     """
 
+    new_share = 0.2
+    """Norm of a reseeded latent's encoder row over the mean norm of the others."""
+
     def __init__(
         self,
         n_runs: int,
@@ -38,9 +42,7 @@ class SparseAutoencoder(Autoencoder):
         dead_after: int = 200,
     ) -> None:
         super().__init__(n_runs, d_model, n_latents, generator=generator)
-        if dead_after < 1:
-            raise ValueError(f"`dead_after` must be at least 1 batch; got {dead_after}.")
-        self.dead_after = dead_after
+        self.dead_after = checks.whole("dead_after", dead_after, what=" batch")
         self.encoder = nn.Parameter(self.decoder.detach().mT.contiguous())
         self.encoder_bias = nn.Parameter(torch.zeros(n_runs, n_latents))
         self.idle: Tensor
@@ -61,11 +63,11 @@ class SparseAutoencoder(Autoencoder):
         """Set `scale` and the decoder bias from the training inputs, in place.
 
         Raises:
-            ValueError: if the inputs do not vary.
+            ValueError: if the inputs are of another shape or not finite, or do not vary.
         """
-        mean, variance = _moments(inputs)
+        mean, variance = self._moments(inputs)
         size = mean.square().sum(-1) + variance
-        if (variance <= 1e-12 * size).any():
+        if not (variance > 1e-12 * size).all():
             raise ValueError(
                 "the inputs must vary; every one is the same. Check how they were collected."
             )
@@ -93,19 +95,18 @@ class SparseAutoencoder(Autoencoder):
         return torch.baddbmm(torch.baddbmm(bias[:, None], centre, weight, alpha=-1), scaled, weight)
 
     def _error(self, codes: Tensor, scaled: Tensor) -> Tensor:
-        # Reconstruction minus input, without holding both.
-        excess = torch.baddbmm(self.decoder_bias[:, None] - scaled, codes, self.decoder.mT)
-        return excess.square().sum(-1).mean(-1)
+        return self._excess(codes, scaled).square().sum(-1).mean(-1)
+
+    def _excess(self, codes: Tensor, scaled: Tensor) -> Tensor:
+        """Reconstruction minus input, without holding both."""
+        return torch.baddbmm(self.decoder_bias[:, None] - scaled, codes, self.decoder.mT)
 
     @torch.no_grad()
     def _note_fired(self, codes: Tensor) -> None:
         """Count batches since each latent fired; only while training, when gradients are on."""
         if codes.requires_grad:
-            self._count_idle(codes.amax(1) > 0)
-
-    def _count_idle(self, fired: Tensor) -> None:
-        self.idle += 1
-        self.idle.masked_fill_(fired, 0)
+            self.idle += 1
+            self.idle.masked_fill_(codes.amax(1) > 0, 0)
 
     @torch.no_grad()
     def reseed_(
@@ -119,13 +120,17 @@ class SparseAutoencoder(Autoencoder):
 
         Source: Bricken et al. 2023, "Neuron resampling": encoder rows get 0.2 of the mean norm.
         """
-        norms = self.encoder.norm(dim=-1).masked_fill(chosen, 0.0)
-        alive = (~chosen).sum(-1).clamp_min(1)
-        small = 0.2 * norms.sum(-1) / alive
+        rows = self._new_norm(chosen)[:, None].expand_as(chosen)[chosen]
         self.decoder.mT[chosen] = directions
-        self.encoder[chosen] = directions * small[chosen.nonzero()[:, 0], None].clamp_min(1e-3)
+        self.encoder[chosen] = directions * rows[:, None]
         self.encoder_bias[chosen] = 0.0
         self.idle[chosen] = 0
+
+    def _new_norm(self, chosen: Tensor) -> Tensor:
+        """Norm of new encoder rows `[run]`: a share of the mean of those that stay, if any do."""
+        stay = ~chosen | chosen.all(-1, keepdim=True)
+        norms = self.encoder.norm(dim=-1) * stay
+        return (self.new_share * norms.sum(-1) / stay.sum(-1)).clamp_min(1e-3)
 
 
 class ReluSAE(SparseAutoencoder):
@@ -208,13 +213,3 @@ class GatedSAE(SparseAutoencoder):
         super().reseed_(chosen, directions)
         self.log_magnitude[chosen] = 0.0
         self.magnitude_bias[chosen] = 0.0
-
-
-def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and mean squared distance from it, in chunks, so that a mapped file is not copied."""
-    n_samples = inputs.shape[-2]
-    parts = inputs.split(CHUNK, dim=-2)
-    mean = torch.stack([part.double().sum(-2) for part in parts]).sum(0) / n_samples
-    spread = [(part.double() - mean[..., None, :]).square().sum((-2, -1)) for part in parts]
-    variance = torch.stack(spread).sum(0) / n_samples
-    return mean.to(inputs.dtype), variance.to(inputs.dtype)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.autoencoders.base import LossTerms
 from ssae_kit.autoencoders.sparse import SparseAutoencoder
 
@@ -42,10 +43,9 @@ class TopKSAE(SparseAutoencoder):
         revival: float = 1 / 32,
     ) -> None:
         super().__init__(*sizes, generator=generator, dead_after=dead_after)
-        _check_k(k, self.n_latents)
-        if not revival >= 0:
-            raise ValueError(f"`revival` must be at least 0; got {revival}.")
-        self.k, self.revival = k, revival
+        if not 0 <= revival < float("inf"):
+            raise ValueError(f"`revival` must be at least 0 and finite; got {revival}.")
+        self.k, self.revival = _checked_k(k, self.n_latents), revival
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -55,18 +55,17 @@ class TopKSAE(SparseAutoencoder):
     def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
         """Return error, mean sum of codes and the dead latents' own error, per run."""
         scaled = self._scaled(inputs)
-        weights = self.encoder, self.encoder_bias, self.decoder, self.decoder_bias
-        error, totals, excess = _TopK.apply(scaled, *weights, self.k)
-        auxiliary: Tensor | float = 0.0
-        if error.requires_grad:
-            self._count_idle(totals > 0)
-            auxiliary = self._revival(scaled, excess)
-        return LossTerms(error, totals.sum(-1) / scaled.shape[1], auxiliary)
+        codes = self._encode(scaled)
+        self._note_fired(codes)
+        excess = self._excess(codes, scaled)
+        error = excess.square().sum(-1).mean(-1)
+        auxiliary = self._revival(scaled, excess.detach()) if codes.requires_grad else 0.0
+        return LossTerms(error, codes.sum(-1).mean(-1), auxiliary)
 
     def _encode(self, scaled: Tensor) -> Tensor:
         before = self._before(scaled).relu()
-        values, latents = before.topk(self.k, dim=-1, sorted=False)
-        return torch.zeros_like(before).scatter(-1, latents, values)
+        kept = before >= _kth_largest(before, self.k)
+        return before * kept.to(before.dtype)  # faster than by a boolean
 
     def _revival(self, scaled: Tensor, excess: Tensor) -> Tensor | float:
         """Weighted error of the dead latents' attempt at what the living ones missed, per run."""
@@ -75,87 +74,34 @@ class TopKSAE(SparseAutoencoder):
         dead = self.dead
         most = int(dead.sum(-1).max())
         # Of every run those idle for longest, as many as the run with most dead latents has dead.
-        own, chosen = torch.arange(self.n_runs)[:, None], self.idle.topk(most).indices
+        own = torch.arange(self.n_runs, device=dead.device)[:, None]
+        chosen = self.idle.topk(most).indices  # [run, most]; `own` and it pick rows of each run
         weight, bias = self.encoder[own, chosen].mT, self.encoder_bias[own, chosen]
-        before = self._affine(scaled, weight, bias) * dead[own, chosen][:, None]
-        codes = _keep_largest(before, min(2 * self.k, most))
+        before = self._affine(scaled, weight, bias).relu() * dead[own, chosen][:, None]
+        codes = before * (before >= _kth_largest(before, min(2 * self.k, most)))
+        # What the living missed is input minus reconstruction, so minus `excess`.
         left = torch.baddbmm(excess, codes, self.decoder.mT[own, chosen])
         total = excess.square().sum((-2, -1)).clamp_min(1e-12)
         return self.revival * left.square().sum((-2, -1)) / total * dead.any(-1)
 
 
-class _TopK(torch.autograd.Function):
-    """Error per run, each latent's codes summed over the batch, and reconstruction minus input.
+def _checked_k(k: int, n_latents: int) -> int:
+    return checks.whole("k", k, 1, n_latents, " (the number of latents)")
 
-    The gradient is written by hand, which saves a tenth of a training step: codes are above 0 just
-    where they may learn, so that no mask is kept, and few small tensors are made on the way. There
-    is none for the inputs, and none of the last of the three.
+
+@torch.no_grad()
+def _kth_largest(codes: Tensor, k: int) -> Tensor:
+    """Return the k-th largest of each row, `[..., 1]`; codes are at least 0.
+
+    Where codes tie, which floating-point numbers hardly ever do, more than k are as large.
     """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        scaled: Tensor,
-        encoder: Tensor,
-        encoder_bias: Tensor,
-        decoder: Tensor,
-        decoder_bias: Tensor,
-        k: int,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        centre = decoder_bias[:, None]
-        bias = torch.baddbmm(encoder_bias[:, None], centre, encoder.mT, alpha=-1)
-        codes = _keep_largest(torch.baddbmm(bias, scaled, encoder.mT), k)
-        excess = torch.baddbmm(centre - scaled, codes, decoder.mT)
-        ctx.save_for_backward(scaled, encoder, decoder, decoder_bias, codes, excess)
-        ctx.mark_non_differentiable(excess)
-        ctx.set_materialize_grads(False)
-        return excess.square().sum((-2, -1)) / scaled.shape[1], codes.sum(1), excess
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        scaled, encoder, decoder, decoder_bias, codes, excess = ctx.saved_tensors
-        of_error, of_totals, _ = gradients
-        of_error = excess.new_zeros(len(excess)) if of_error is None else of_error
-        of_excess = excess * (of_error * (2 / scaled.shape[1]))[:, None, None]
-        of_codes = torch.bmm(of_excess, decoder)
-        if of_totals is not None:
-            of_codes += of_totals[:, None]
-        of_before = of_codes.mul_(codes.sign())
-        of_bias = of_before.sum(1)
-        of_encoder = torch.bmm(of_before.mT, scaled)
-        of_encoder.addcmul_(of_bias[..., None], decoder_bias[:, None], value=-1)
-        of_centre = torch.baddbmm(of_excess.sum(1)[:, None], of_bias[:, None], encoder, alpha=-1)
-        return None, of_encoder, of_bias, torch.bmm(of_excess.mT, codes), of_centre[:, 0], None
-
-
-def _check_k(k: int, n_latents: int) -> None:
-    if not 1 <= k <= n_latents:
-        raise ValueError(
-            f"`k` must lie in 1..{n_latents} (the number of latents); got {k}. "
-            "Lower `k` or widen the autoencoder."
-        )
-
-
-def _keep_largest(values: Tensor, k: int) -> Tensor:
-    """Set all but the k largest of each row to 0, and what is below 0 as well.
-
-    Where values tie, which floating-point numbers hardly ever do, more than k may stay.
-    """
-    fixed = values.detach()
-    cut = _kth_largest(fixed, k).clamp_min_(torch.finfo(values.dtype).tiny)
-    return values * torch.ge(fixed, cut, out=torch.empty_like(fixed))
-
-
-def _kth_largest(values: Tensor, k: int) -> Tensor:
-    """Return the k-th largest of each row, if it is above 0; in k passes if they are few."""
     if k > FEW:
-        return values.topk(k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
-    largest = values.amax(-1, keepdim=True)
-    smaller = torch.empty_like(values)
+        return codes.topk(k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
+    largest, smaller = codes.amax(-1, keepdim=True), torch.empty_like(codes)
     for _ in range(k - 1):
         # 0 or 1 in floating point: comparing and multiplying booleans takes three times as long.
-        torch.lt(values, largest, out=smaller)
-        largest = smaller.mul_(values).amax(-1, keepdim=True)
+        torch.lt(codes, largest, out=smaller)
+        largest = smaller.mul_(codes).amax(-1, keepdim=True)
     return largest
 
 
@@ -179,8 +125,7 @@ class BatchTopKSAE(SparseAutoencoder):
         self, *sizes: int, generator: torch.Generator, k: int, dead_after: int = 200
     ) -> None:
         super().__init__(*sizes, generator=generator, dead_after=dead_after)
-        _check_k(k, self.n_latents)
-        self.k = k
+        self.k = _checked_k(k, self.n_latents)
         self.threshold: Tensor
         self.register_buffer("threshold", torch.zeros(self.n_runs))
 

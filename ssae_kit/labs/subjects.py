@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ssae_kit import llama as kit_llama
-from ssae_kit import steering, training, world
+from ssae_kit import methods, steering, world
 from ssae_kit.autoencoders import Autoencoder, TopKSAE
 from ssae_kit.labs.base import Progress, quiet
 from ssae_kit.llama import Llama, TokenStates
@@ -66,17 +66,13 @@ def _directions(subject: Subject, method: str, layer: int) -> Tensor:
     """Return directions: the SSAE's at a level chosen without labels, means, or random ones."""
     shifts = subject.shifts(layer)
     changes = torch.tensor(subject.pairs.changes, dtype=torch.float32)
-    means = steering.difference_of_means(shifts, changes)
+    means = methods.difference_of_means(shifts, changes).directions
     if method == "difference of means":
         return means
     if method == "random":
-        return steering.random_directions(means, generator=_seeded(0))
-    sweep = training.choose_level(
-        shifts, changes.shape[1], generator=_seeded(1), n_levels=6, n_restarts=2, config=TRAINING
-    )
-    best = sweep.autoencoder.select(int(sweep.best_runs[sweep.chosen]))
-    found, _ = steering.latent_directions(best, shifts, changes)
-    return found
+        return methods.random_directions(means, generator=_seeded(0))
+    found = methods.ssae(shifts, 2 * changes.shape[1], seed=1, n_restarts=1, config=TRAINING)
+    return found.named(shifts, changes)[0]
 
 
 def bundled(model: Llama | None = None) -> Subject:

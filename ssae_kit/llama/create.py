@@ -1,9 +1,6 @@
 """Make an untrained Llama of Llama-3.1's architecture and a tokenizer whose text reads naturally."""
 
 import copy
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ssae_kit.llama.load import Llama, check_fit
+from ssae_kit.storage import replacing
 
 SPECIAL_TOKENS = (
     "<|begin_of_text|>",
@@ -160,29 +158,23 @@ def save_llama(
     """
     check_new(folder)
     check_fit(tokenizer, model.config.vocab_size, str(folder))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        with torch.random.fork_rng(devices=[]):
-            half = LlamaForCausalLM(copy.deepcopy(model.config)).to(torch.bfloat16)
-        half.load_state_dict(model.state_dict())
-        half.generation_config = GenerationConfig(
-            bos_token_id=0,
-            eos_token_id=1,
-            pad_token_id=2,
-            do_sample=True,
-            max_new_tokens=80,
-            top_k=0,
-        )
+    with torch.random.fork_rng(devices=[]):
+        half = LlamaForCausalLM(copy.deepcopy(model.config)).to(torch.bfloat16)
+    half.load_state_dict(model.state_dict())
+    half.generation_config = GenerationConfig(
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=2,
+        do_sample=True,
+        max_new_tokens=80,
+        top_k=0,
+    )
+    with replacing(folder) as temporary:
         half.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         for name, text in (notes or {}).items():
             (temporary / name).write_text(text, "utf-8")
         (temporary / "model.safetensors").chmod(0o644)
-        temporary.chmod(0o755)
-        os.rename(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_new(folder: Path) -> None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.metrics.matching import Matching
-from ssae_kit.metrics.vectors import ROUNDING, centred_unit, check_rows
+from ssae_kit.metrics.vectors import ROUNDING, centred_unit, paired
 
 
 def unexplained_variance(
@@ -22,10 +23,13 @@ def unexplained_variance(
         Unitless; 1 is as good as predicting the mean, above 1 is worse.
 
     Raises:
-        ValueError: if the inputs do not vary beyond rounding.
+        ValueError: if the inputs do not vary beyond rounding, shapes differ, or a value is not
+            finite.
     """
+    axes = "*run samples d_model"
+    inputs, decoded = checks.tensors(inputs=(inputs, axes), decoded=(decoded, axes))
     total = (inputs - inputs.mean(-2, keepdim=True)).square().sum((-2, -1))
-    if (total <= ROUNDING**2 * inputs.square().sum((-2, -1))).any():
+    if not (total > ROUNDING**2 * inputs.square().sum((-2, -1))).all():
         raise ValueError(
             "the inputs must vary, or there is no variance to explain; every one is the same, a "
             "constant. Check how they were collected."
@@ -49,10 +53,13 @@ def loss_recovered(
         Unitless; 0 is as good as the ablation, below 0 is worse.
 
     Raises:
-        ValueError: if the ablation does not cost anything.
+        ValueError: if the ablation does not cost anything, or a loss is not finite.
 
     Source: Bricken et al. 2023, "Towards Monosemanticity" (there with zero).
     """
+    clean, spliced, ablated = checks.tensors(
+        clean=(clean, "*run"), spliced=(spliced, "*run"), ablated=(ablated, "*run")
+    )
     if not (ablated > clean).all():
         raise ValueError(
             "ablating the layer must cost something, or there is nothing to recover; the loss went "
@@ -70,7 +77,11 @@ def l0(codes: Float[Tensor, "*run samples latents"]) -> Float[Tensor, "*run"]:
 
     Returns:
         A count, 0 to the number of latents.
+
+    Raises:
+        ValueError: if a code is not finite, or there are none.
     """
+    (codes,) = checks.tensors(codes=(codes, "*run samples latents"))
     return (codes != 0).to(codes.dtype).sum(-1).mean(-1)
 
 
@@ -82,7 +93,11 @@ def dead_share(codes: Float[Tensor, "*run samples latents"]) -> Float[Tensor, "*
 
     Returns:
         Unitless, 0 to 1.
+
+    Raises:
+        ValueError: if a code is not finite, or there are none.
     """
+    (codes,) = checks.tensors(codes=(codes, "*run samples latents"))
     return (codes == 0).all(-2).to(codes.dtype).mean(-1)
 
 
@@ -116,12 +131,23 @@ def firing(
             A concept without a latent scores 0.
 
     Raises:
-        ValueError: if samples are too few, differ in number, or hold a value that is not finite.
+        ValueError: if samples are too few, differ in number, or hold a value that is not finite; if
+            `active` is neither 0 nor 1, or the matching is of other codes.
 
     Source: SAELens, `eval_sae_on_synthetic_data` (there for the decoder matching).
     """
-    truth = active.to(codes.dtype)
-    check_rows("codes", codes, "active", truth)
+    codes, truth = paired(codes, "active", active)
+    wanted = (codes.shape[0], truth.shape[1])
+    if not ((truth == 0) | (truth == 1)).all():
+        raise ValueError(
+            "`active` must say whether each concept is active, 0 or 1; it holds other values. Of "
+            "changes, use `changes != 0` or `changes > 0`."
+        )
+    if matching.latent.shape != wanted or not (matching.latent < codes.shape[2]).all():
+        raise ValueError(
+            f"`matching` must be of these codes and concepts: [run, concepts] = {list(wanted)} and "
+            f"latents below {codes.shape[2]}; its shape is {list(matching.latent.shape)}."
+        )
     chosen = matching.latent.clamp_min(0)[:, None].expand(-1, codes.shape[1], -1)
     fires = (codes.gather(-1, chosen) != 0).to(codes.dtype)
     fires = fires * (matching.latent >= 0)[:, None]
@@ -149,7 +175,7 @@ def label_mcc(
 
     Source: the SSAE authors' `evaluate_mcc` (there signed; ours counts both signs).
     """
-    check_rows("codes", codes, "labels", labels)
+    codes, labels = paired(codes, "labels", labels)
     similarity = centred_unit(codes, 1).mT @ centred_unit(labels, 0)
     best: Tensor = similarity.abs().amax(1).clamp(max=1.0)
     return best

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ssae_kit.metrics.vectors import check_directions, unit
+from ssae_kit.metrics.vectors import cosines
 
 
 def mmcs(
@@ -25,11 +25,12 @@ def mmcs(
         Unitless, 0 to 1.
 
     Raises:
-        ValueError: if the last axes differ or a value is not finite.
+        ValueError: if the last axes differ, one is missing, a value is not finite, or a reference
+            direction is zero.
 
     Source: Sharkey, Braun & Millidge 2022 (there signed; ours counts both signs, as `mcc_*` do).
     """
-    return _cosines(directions, reference).amax(1).mean(-1)
+    return cosines(directions, "reference", reference).abs().amax(1).mean(-1)
 
 
 def uniqueness(
@@ -46,16 +47,13 @@ def uniqueness(
         Unitless, above 0 to 1; at most concepts / latents.
 
     Raises:
-        ValueError: if the last axes differ or a value is not finite.
+        ValueError: if the last axes differ, one is missing, a value is not finite, or a reference
+            direction is zero.
 
     Source: SAELens, `eval_sae_on_synthetic_data`.
     """
-    nearest = _cosines(directions, reference).argmax(-1)
-    distinct = torch.tensor([row.unique().numel() for row in nearest])
-    return distinct / nearest.shape[-1]
-
-
-def _cosines(directions: Tensor, reference: Tensor) -> Tensor:
-    check_directions("directions", directions, "reference", reference)
-    cosines: Tensor = (unit(directions, -1) @ unit(reference, -1).mT).abs()
-    return cosines.clamp(max=1.0)
+    similarity = cosines(directions, "reference", reference).abs()
+    nearest = similarity.argmax(-1, keepdim=True)
+    # [run, concepts]: whether any latent points there. Counting `unique` values would wait for a GPU.
+    taken = torch.zeros_like(similarity).scatter_(-1, nearest, 1.0).amax(1)
+    return taken.sum(-1) / nearest.shape[1]

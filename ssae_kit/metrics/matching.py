@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ssae_kit.metrics.vectors import centred_unit, check_directions, check_rows, unit
+from ssae_kit import checks
+from ssae_kit.metrics.vectors import centred_unit, cosines, paired
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,12 @@ def mcc_codes(
         The best matching of each run. A constant latent or concept correlates 0 with anything.
 
     Raises:
-        ValueError: if pairs are too few, differ in number, or hold a value that is not finite.
+        ValueError: if pairs are too few, differ in number, or hold a value that is not finite; if
+            an axis is missing.
 
     Source: Hyvarinen & Morioka 2016 (arXiv 1605.06336), section 6; Khemakhem et al. 2020.
     """
-    check_rows("codes", codes, "changes", changes)
+    codes, changes = paired(codes, "changes", changes)
     similarity = centred_unit(codes, 1).mT @ centred_unit(changes, 0)
     return _match(similarity)
 
@@ -64,10 +66,10 @@ def mcc_directions(
         The best matching of each run. A zero direction has cosine 0 with anything.
 
     Raises:
-        ValueError: if the last axes differ or a value is not finite.
+        ValueError: if the last axes differ, one is missing, a value is not finite, or a concept's
+            direction is zero.
     """
-    check_directions("directions", directions, "concept_directions", concept_directions)
-    return _match(unit(directions, -1) @ unit(concept_directions, -1).mT)
+    return _match(cosines(directions, "concept_directions", concept_directions))
 
 
 def mcc_seeds(directions: Float[Tensor, "run latents d_model"]) -> Float[Tensor, " seed_pairs"]:
@@ -84,6 +86,7 @@ def mcc_seeds(directions: Float[Tensor, "run latents d_model"]) -> Float[Tensor,
     Raises:
         ValueError: if there are fewer than two runs.
     """
+    (directions,) = checks.tensors(directions=(directions, "run latents d_model"))
     n_runs = directions.shape[0]
     if n_runs < 2:
         raise ValueError(f"agreement needs at least 2 runs; got {n_runs}. Train more seeds.")
@@ -114,13 +117,15 @@ def rotation_floor(
     Raises:
         ValueError: if `n_concepts` or `n_draws` is below 1.
     """
-    if n_concepts < 1 or n_draws < 1:
-        raise ValueError(
-            f"`n_concepts` and `n_draws` must be at least 1; got {n_concepts} and {n_draws}."
-        )
-    gaussian = torch.randn(n_draws, n_concepts, n_concepts, generator=generator)
+    n_concepts, n_draws = (
+        checks.whole(name, value)
+        for name, value in {"n_concepts": n_concepts, "n_draws": n_draws}.items()
+    )
+    checks.require_generator(generator)
+    shape, device = (n_draws, n_concepts, n_concepts), generator.device
+    gaussian = torch.randn(shape, generator=generator, device=device)
     rotations, _ = torch.linalg.qr(gaussian)  # uniform up to signs, which the score ignores
-    matching = mcc_directions(rotations, torch.eye(n_concepts))
+    matching = mcc_directions(rotations, torch.eye(n_concepts, device=device))
     return matching.per_concept.flatten() if per_concept else matching.score
 
 
@@ -131,10 +136,10 @@ def _match(similarity: Float[Tensor, "run latents concepts"]) -> Matching:
     per_concept = torch.zeros(n_runs, n_concepts)
     latent = torch.full((n_runs, n_concepts), -1)
     sign = torch.zeros(n_runs, n_concepts)
-    for run, matrix in enumerate(similarity.detach().cpu().float()):
+    for run, matrix in enumerate(similarity.detach().cpu().float()):  # the matching has no GPU form
         rows, columns = linear_sum_assignment(-matrix.abs().numpy())
         chosen = matrix[rows, columns]
         per_concept[run, columns] = chosen.abs().clamp(max=1.0)
         latent[run, columns] = torch.as_tensor(rows)
         sign[run, columns] = chosen.sign()
-    return Matching(per_concept, latent, sign)
+    return Matching(*(found.to(similarity.device) for found in (per_concept, latent, sign)))

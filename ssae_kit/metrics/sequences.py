@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ssae_kit.metrics.vectors import check_finite
+from ssae_kit import checks
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,23 @@ def handovers(
         promoted: Token whose logit each latent raises most.
 
     Raises:
-        ValueError: if the lengths differ or a code is not finite.
+        ValueError: if the lengths differ, or a code is not finite or below 0.
+        TypeError: if tokens are not given as whole numbers.
 
     Source: Bricken et al. 2023, "Towards Monosemanticity", finite state automata.
     """
+    (codes,) = checks.tensors(codes=(codes, "tokens latents"))
     n_tokens, n_latents = codes.shape
+    for name, whole in {"ids": ids, "text": text, "promoted": promoted}.items():
+        if whole.dtype.is_floating_point or whole.dtype.is_complex or whole.dtype is torch.bool:
+            raise TypeError(f"`{name}` must hold whole numbers, no mask; got {whole.dtype}.")
     if not len(ids) == len(text) == n_tokens or len(promoted) != n_latents:
         raise ValueError(
             f"`codes` must have one row per token and one column per promoted token; got "
             f"{list(codes.shape)} for {len(ids)} tokens, {len(text)} texts and {len(promoted)}."
         )
-    check_finite("codes", codes)
+    if not (codes >= 0).all():
+        raise ValueError("`codes` must be at least 0; some are below. Take their absolute values.")
     is_promoted = (ids[:, None] == promoted).to(codes.dtype)
     strongest = (is_promoted.mT @ codes).max(1)
     successor = strongest.indices.masked_fill(strongest.values <= 0, -1)

@@ -1,6 +1,5 @@
 """Writing the outputs of a tested run back into its notebook, fit to be committed."""
 
-import os
 import re
 import sys
 import tempfile
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+
+from ssae_kit.storage import replacing
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 ABSOLUTE = re.compile(
@@ -104,9 +105,5 @@ def replace(path: Path, text: str) -> None:
     """Write a file whole or not at all; an equal file keeps its time of change."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
-    draft = path.with_name(f".{path.name}.draft")
-    try:
+    with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)

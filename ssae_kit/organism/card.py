@@ -18,6 +18,7 @@ from ssae_kit.organism.measure import (
     word_index,
 )
 from ssae_kit.organism.steer import MIDDLE, probe_figures, steering_figures
+from ssae_kit.storage import replacing
 
 REBUILD = "python -m ssae_kit.organism train --seed {seed} --steps {n_steps}"
 CONTROL_COMMANDS = {
@@ -117,10 +118,8 @@ def make_card(data: Path, report: Callable[[str], None] = lambda _: None) -> dic
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def render(card: dict[str, Any]) -> str:

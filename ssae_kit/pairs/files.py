@@ -2,17 +2,20 @@
 
 A concept's cell holds the target's value minus the source's: 1 (or +1), 0 or -1. The concept
 columns may be left out altogether; then what changes is unknown. The file is UTF-8, with commas,
-and quotes around a text that holds a comma, a quote or a line break.
+and quotes around a text that holds a comma, a quote or a line break, or begins or ends with a
+space. Spaces around the quotes do no harm.
 """
 
-import csv
-import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from ssae_kit.pairs.core import ConceptPairs
+from ssae_kit.storage import replacing
 
 TEXTS = ("source", "target")
+CELL = re.compile(r'[ \t]*+(?:"((?:[^"]+|"")*+)"[ \t]*|((?!")[^,\r\n]*))(,|\r\n|\n|\r|\Z)')
+"""A cell in quotes or without, then what ends it. Python's `csv` does not tell which it was."""
 CHANGES = {"1": 1, "+1": 1, "0": 0, "-1": -1, "−1": -1}
 """What a concept's cell may hold; a typographic minus sign counts too."""
 
@@ -24,7 +27,8 @@ def load_pairs(path: str | Path) -> ConceptPairs:
         path: A file of the format above, your own or one of `data/pairs/`.
 
     Returns:
-        The pairs in the order of the file; spaces around a text are removed.
+        The pairs in the order of the file; spaces around a text are removed,
+        those inside quotes stay.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -35,12 +39,11 @@ def load_pairs(path: str | Path) -> ConceptPairs:
         raise FileNotFoundError(f"{path} is not a file. Check the path of the pairs.")
     lines = _lines(path)
     _, header = next(lines, (1, []))
-    names = [name.strip() for name in header]
-    _check_header(path, names)
-    rows = [_row(path, number, names, cells) for number, cells in lines]
+    _check_header(path, header)
+    rows = [_row(path, number, header, cells) for number, cells in lines]
     if not rows:
         raise ValueError(f"{path} has a header but no pairs. Add one line per pair.")
-    concepts = tuple(name for name in names if name not in TEXTS)
+    concepts = tuple(name for name in header if name not in TEXTS)
     return ConceptPairs(
         tuple(row["source"] for row in rows),
         tuple(row["target"] for row in rows),
@@ -57,46 +60,58 @@ def save_pairs(pairs: ConceptPairs, path: str | Path) -> None:
         path: The file; missing folders are made, an older file is replaced.
 
     Raises:
-        ValueError: if a concept is named "source" or "target".
+        ValueError: if a concept has no name of its own ("source" and "target" are the texts'), or
+            a text does not fit UTF-8.
         OSError: if the file cannot be written.
     """
-    clash = [name for name in pairs.concepts if name in TEXTS]
-    if clash:
-        raise ValueError(
-            f"a concept must not be named {clash[0]!r}: a text's column is. Rename it."
-        )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _check_header(Path(path), [*TEXTS, *pairs.concepts])
     changes = pairs.changes or ((),) * len(pairs)
+    rows = [[*TEXTS, *(pairs.concepts if pairs.changes else ())]]
+    rows += [list(row) for row in zip(pairs.source, pairs.target, strict=True)]
+    lines = [
+        ",".join([*(_quoted(text) for text in row), *map(str, row_changes)])
+        for row, row_changes in zip(rows, [(), *changes], strict=True)
+    ]
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*TEXTS, *(pairs.concepts if pairs.changes else ())])
-            for source, target, row in zip(pairs.source, pairs.target, changes, strict=True):
-                writer.writerow([source, target, *row])
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        content = "".join(f"{line}\n" for line in lines).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"every text must fit UTF-8; {error}. Remove that character.") from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _quoted(text: str) -> str:
+    """Put quotes around what would not be read back as it is without them."""
+    plain = text == text.strip() and not set(text) & set('",\r\n')
+    return text if plain else '"' + text.replace('"', '""') + '"'
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of every line that is not empty."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        try:
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    yield reader.line_num, cells
-        except UnicodeDecodeError as error:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            text = file.read()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} must be text in UTF-8; {error}. Save it as UTF-8 in your editor."
+        ) from error
+    at, number, cells = 0, 1, list[str]()
+    while at < len(text):
+        found = CELL.match(text, at)
+        if found is None:
             raise ValueError(
-                f"{path} must be text in UTF-8; {error}. Save it as UTF-8 in your editor."
-            ) from error
-        except csv.Error as error:
-            raise ValueError(
-                f"{path}, line {reader.line_num}: not CSV ({error}). Look for a quote that is "
-                "opened and never closed."
-            ) from error
+                f"{path}, line {number}: not CSV. Look for a quote that is opened and never "
+                "closed, or for text behind a closing quote."
+            )
+        quoted, plain, end = found.groups()
+        cells.append(plain.strip() if quoted is None else quoted.replace('""', '"'))
+        at, number = found.end(), number + found[0].replace("\r\n", "\n").count("\n")
+        if end != ",":
+            if any(cell.strip() for cell in cells):
+                yield number - (end != ""), cells
+            cells = []
+    if cells:  # the file ends behind a comma
+        yield number, [*cells, ""]
 
 
 def _check_header(path: Path, names: list[str]) -> None:
@@ -106,7 +121,7 @@ def _check_header(path: Path, names: list[str]) -> None:
             f"{path} must have the columns 'source' and 'target' in its first line; "
             f"{missing[0]!r} is missing. Its columns are {names}. Name them so, with commas between."
         )
-    bad = [name for i, name in enumerate(names) if not name or name in names[:i]]
+    bad = [name for i, name in enumerate(names) if not name.strip() or name in names[:i]]
     if bad:
         raise ValueError(
             f"{path} must give every column a name of its own; {bad[0]!r} is empty or occurs twice "
@@ -120,9 +135,9 @@ def _row(path: Path, number: int, names: list[str], cells: list[str]) -> dict[st
             f"{path}, line {number}: {len(names)} cells are required ({', '.join(names)}); got "
             f"{len(cells)}. Put quotes around a text that holds a comma."
         )
-    row = {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
+    row = dict(zip(names, cells, strict=True))
     for name, cell in row.items():
-        if name in TEXTS and not cell:
+        if name in TEXTS and not cell.strip():
             raise ValueError(
                 f"{path}, line {number}, column {name!r}: the text is empty. Fill it in or remove "
                 "the line."

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ssae_kit.llama import Intervention
-from ssae_kit.steering.values import require_two_values
+from ssae_kit.methods import require_two_values
 
 
 @dataclass(frozen=True)

@@ -132,17 +132,14 @@ def rate_interval(rates: Float[Tensor, " texts"] | Bool[Tensor, " texts"]) -> tu
 
     The interval is Wilson's, with the number of texts as sample size. For rates between 0 and 1
     it is wider than needed; for rates of exactly 0 or 1 it does not collapse. NaN rates are left
-    out.
-
-    Raises:
-        ValueError: if no text has a rate.
+    out; where every rate is NaN, no text says anything, and all three numbers are NaN: undefined.
 
     Source: Wilson 1927.
     """
     known = rates.float()[~rates.float().isnan()]
     n, z = len(known), 1.96
     if n == 0:
-        raise ValueError("no text says anything about this concept, so there is no rate.")
+        return nan, nan, nan
     mean = float(known.mean())
     centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (mean * (1 - mean) / n + z * z / (4 * n * n)) ** 0.5
@@ -155,14 +152,12 @@ def mean_interval(amounts: Float[Tensor, " texts"]) -> tuple[float, ...]:
     The interval is 1.96 standard errors to either side, cut at 0. NaN amounts are left out.
 
     Returns:
-        (mean, low, high), in the unit of the amounts.
-
-    Raises:
-        ValueError: if fewer than two texts have an amount.
+        (mean, low, high), in the unit of the amounts; NaN, that is undefined, where no text has an
+        amount, and an interval of NaN where only one has.
     """
     known = amounts[~amounts.isnan()]
     if len(known) < 2:
-        raise ValueError(f"an interval needs at least two texts with an amount; got {len(known)}.")
+        return float(known.mean()), nan, nan
     mean = float(known.mean())
     half = 1.96 * float(known.std()) / len(known) ** 0.5
     return mean, max(0.0, mean - half), mean + half

@@ -1,15 +1,16 @@
 """Run a study at length and keep its result: `python -m ssae_kit.studies NAME`.
 
-The result goes to data/results/shifts_NAME.safetensors, with the command that made it.
+The result goes to data/results/shifts_NAME.safetensors, with the command that made it. What is
+done is kept in .cache/studies/NAME until then: after a kill, the same command goes on from there.
 """
 
 import argparse
-import time
+import shutil
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ssae_kit.storage import save_tensors
+from ssae_kit.storage import load_tensors, save_tensors
 from ssae_kit.studies.catalogue import STUDIES, collect
 from ssae_kit.studies.sweep import sweep
 
@@ -21,14 +22,15 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("data/results"), help="where to write")
     options = parser.parse_args()
     study, conditions = STUDIES[options.name]
-    started = time.process_time()
-    results = sweep(study, tqdm(conditions, unit="condition"))
+    kept = Path(".cache/studies") / options.name
+    results = sweep(study, tqdm(conditions, unit="condition"), kept)
     metadata = {
         "command": f"python -m ssae_kit.studies {options.name}",
         "conditions": conditions,
-        "cpu_seconds": round(time.process_time() - started, 1),
+        "cpu_seconds": round(sum(load_tensors(p)[1]["cpu_seconds"] for p in kept.iterdir()), 1),
     }
     save_tensors(options.folder / f"shifts_{options.name}.safetensors", collect(results), metadata)
+    shutil.rmtree(kept)
 
 
 if __name__ == "__main__":

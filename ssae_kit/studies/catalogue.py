@@ -1,13 +1,13 @@
 """The studies that run at length, each a function and the conditions it is called on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ssae_kit.studies.choices import KINDS, judge_choices
+from ssae_kit.studies.choices import KINDS, score_choices
 from ssae_kit.studies.phases import (
     LAWS,
     coshift_cell,
@@ -17,8 +17,8 @@ from ssae_kit.studies.phases import (
     width_cell,
 )
 from ssae_kit.studies.scale import SIZES, scale
+from ssae_kit.studies.sweep import Study
 
-Study = Callable[..., dict[str, Tensor]]
 SEEDS = (0, 1, 2, 3, 4)
 
 
@@ -27,62 +27,46 @@ def _grid(**axes: Sequence[Any]) -> list[dict[str, Any]]:
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 
+def _worlds(**axes: Sequence[Any]) -> list[dict[str, Any]]:
+    """The same, each on five worlds."""
+    return [condition | {"seeds": SEEDS} for condition in _grid(**axes)]
+
+
+JOINT_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+LARGE = [{"n_concepts": k, "d_model": d, "most": s} for k, d, s in SIZES]
+
 STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "size": (
         size_cell,
         [
-            condition
-            for condition in _grid(most=(1, 2, 4, 6, 8), n_concepts=(4, 6, 8), seeds=[SEEDS])
-            if condition["most"] <= condition["n_concepts"]
+            c
+            for c in _worlds(most=(1, 2, 4, 6, 8), n_concepts=(4, 6, 8))
+            if c["most"] <= c["n_concepts"]
         ],
     ),
-    "noise": (
-        noise_cell,
-        _grid(noise=(0.0, 0.1, 0.2, 0.4), n_samples=(150, 500, 3000), seeds=[SEEDS]),
-    ),
+    "noise": (noise_cell, _worlds(noise=(0.0, 0.1, 0.2, 0.4), n_samples=(150, 500, 3000))),
     "coshift": (
         coshift_cell,
-        _grid(
-            joint_share=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
-            correlation=(0.0, 0.5, 0.8, 1.0),
-            group=[2],
-            free_signs=[False],
-            seeds=[SEEDS],
-        ),
+        _worlds(joint_share=JOINT_SHARES, correlation=(0.0, 0.5, 0.8, 1.0), free_signs=[False]),
     ),
     "signs": (
         coshift_cell,
-        _grid(
-            joint_share=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
-            correlation=[1.0],
-            group=[2],
-            free_signs=[True],
-            seeds=[SEEDS],
-        ),
+        _worlds(joint_share=JOINT_SHARES, correlation=[1.0], free_signs=[True]),
     ),
-    "width": (
-        width_cell,
-        _grid(level=(0.25, 0.6, 0.9, 1.2, 2.0), n_latents=(4, 8, 16), seeds=[SEEDS]),
-    ),
-    "methods": (method_cell, _grid(law=range(len(LAWS)), seeds=[SEEDS])),
-    "choices": (judge_choices, _grid(kind=range(len(KINDS)), seed=range(10))),
+    "width": (width_cell, _worlds(level=(0.25, 0.6, 0.9, 1.2, 2.0), n_latents=(4, 8, 16))),
+    "methods": (method_cell, _worlds(law=range(len(LAWS)))),
+    "choices": (score_choices, _grid(kind=range(len(KINDS)), seed=range(10))),
     "scale": (
         scale,
-        [{"n_concepts": k, "d_model": d, "most": s, "seeds": SEEDS[:3]} for k, d, s in SIZES[:3]]
-        + [{"n_concepts": 200, "d_model": 1024, "most": 4, "seeds": SEEDS[:1], "start": 3.0}],
+        [size | {"seeds": SEEDS[:3]} for size in LARGE[:3]]
+        + [LARGE[2] | {"seeds": SEEDS[:1], "start": 3.0}],
     ),
     "scale_1000": (
         scale,
         [
-            {
-                "n_concepts": k,
-                "d_model": d,
-                "most": s,
-                "steps": 20_000,
-                "n_samples": 60_000,
-                "checkpoint": ".cache/scale_1000.safetensors",
-            }
-            for k, d, s in SIZES[3:]
+            size
+            | {"steps": 20_000, "n_samples": 60_000, "checkpoint": ".cache/scale_1000.safetensors"}
+            for size in LARGE[3:]
         ],
     ),
 }

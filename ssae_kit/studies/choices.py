@@ -1,4 +1,4 @@
-"""Are the choices that use no labels the right ones? Judged where the truth is known."""
+"""Are the choices that use no labels the right ones? Scored where the truth is known."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 from ssae_kit.studies.phases import worlds
 from ssae_kit.studies.recovery import score
 from ssae_kit.synthetic import Magnitudes, Mixing, ShiftProblem, supports
-from ssae_kit.training import TrainingConfig, choose_level
+from ssae_kit.training import TrainingConfig, choose_level, seeded
 
 KINDS = {
     "six concepts, up to two shift": ShiftProblem(supports.sizes(6, 2), 16),
@@ -17,10 +17,10 @@ KINDS = {
         supports.sizes(6, 2), 16, mixing=Mixing(condition=3.0)
     ),
 }
-"""Laws of the worlds on which the choices are judged; all of them can be identified."""
+"""Laws of the worlds on which the choices are scored; all of them can be identified."""
 
 
-def judge_choices(kind: int, seed: int) -> dict[str, Tensor]:
+def score_choices(kind: int, seed: int) -> dict[str, Tensor]:
     """Choose the level and the restart on one world without labels, and score every run.
 
     Args:
@@ -37,7 +37,7 @@ def judge_choices(kind: int, seed: int) -> dict[str, Tensor]:
     swept = choose_level(
         train.shifts,
         n_concepts,
-        generator=torch.Generator().manual_seed(seed),
+        generator=seeded(seed),
         n_levels=7,
         config=TrainingConfig(steps=400, batch_size=128),
     )

@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ssae_kit import methods
 from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
-from ssae_kit.metrics import Matching, mcc_codes, mcc_directions
+from ssae_kit.metrics import Matching
 from ssae_kit.synthetic import ShiftData
-from ssae_kit.training import Constraint, History, Penalty, TrainingConfig, evaluate, fit
+from ssae_kit.training import Constraint, History, Penalty, TrainingConfig, evaluate, fit, seeded
 
 
 @dataclass(frozen=True)
@@ -72,47 +73,33 @@ def recover(
     n_latents = n_latents or data.directions.shape[-2]
     level = data.true_level(n_latents) if level is None else level
     autoencoder = autoencoder or ShiftAutoencoder(
-        runs[0] if runs else n_runs, d_model, n_latents, generator=_seeded(seed)
+        runs[0] if runs else n_runs, d_model, n_latents, generator=seeded(seed)
     )
     rule = Constraint(level) if constrained else Penalty()
-    batches = _seeded(seed + 1_000_000)
+    batches = seeded(seed + 1_000_000)
     history = fit(autoencoder, data.shifts, rule, config, generator=batches, on_record=on_record)
     return autoencoder, history
 
 
 def score(autoencoder: Autoencoder, data: ShiftData) -> Recovery:
-    """Compare an autoencoder with the truth.
+    """Compare every run of an autoencoder with the truth.
 
     Args:
         autoencoder: Trained; one run per world if the data are stacked.
         data: Best of the same world but other pairs, so that nothing is scored by heart.
     """
-    with torch.no_grad():
-        codes = autoencoder.encode(data.shifts)
-    error, sparsity, *_ = evaluate(autoencoder, data.shifts)
-    return Recovery(*compare(codes, autoencoder.directions, data), error, sparsity)
-
-
-def compare(
-    codes: Float[Tensor, "run samples latents"],
-    directions: Float[Tensor, "run latents d_model"],
-    data: ShiftData,
-) -> tuple[Matching, Matching]:
-    """Match codes with concept shifts and directions with concept directions, per run."""
     stacked = data.shifts.dim() == 3
-    by_codes, by_directions = [], []
-    for run in range(len(codes)):
-        changes = data.changes[run] if stacked else data.changes
-        truth = data.directions[run] if stacked else data.directions
-        by_codes.append(mcc_codes(codes[run : run + 1], changes))
-        by_directions.append(mcc_directions(directions[run : run + 1], truth))
-    return _join(by_codes), _join(by_directions)
+    codes, directions = [], []
+    for run in range(autoencoder.n_runs):
+        truth = (data.shifts, data.changes, data.directions)
+        world = [part[run] for part in truth] if stacked else truth
+        found = methods.score(methods.of_autoencoder(autoencoder.select(run)), *world)
+        codes.append(found.codes)
+        directions.append(found.directions)
+    error, sparsity, *_ = evaluate(autoencoder, data.shifts)
+    return Recovery(_join(codes), _join(directions), error, sparsity)
 
 
 def _join(matchings: list[Matching]) -> Matching:
     names = ("per_concept", "latent", "sign")
     return Matching(*(torch.cat([getattr(m, name) for m in matchings]) for name in names))
-
-
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)

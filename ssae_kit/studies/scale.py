@@ -13,7 +13,7 @@ from torch import Tensor
 from ssae_kit.autoencoders import ShiftAutoencoder
 from ssae_kit.studies.recovery import score
 from ssae_kit.synthetic import ShiftData, ShiftProblem, sample_shifts, stack, supports
-from ssae_kit.training import Constraint, History, TrainingConfig, fit
+from ssae_kit.training import Constraint, History, TrainingConfig, fit, seeded
 
 SIZES = ((10, 64, 3), (50, 256, 3), (200, 1024, 4), (1000, 4096, 4))
 """Concepts, dimensions, most concepts that shift at once."""
@@ -78,7 +78,7 @@ def scale(
         highest multiplier that training recorded.
     """
     problem = ShiftProblem(supports.sizes(n_concepts, most), d_model)
-    tests = [sample_shifts(problem, 2000, generator=_seeded(seed)) for seed in seeds]
+    tests = [sample_shifts(problem, 2000, generator=seeded(seed)) for seed in seeds]
     started = time.process_time()
     drawn = [
         _projected(problem, t, n_samples, s + 10**6) for s, t in zip(seeds, tests, strict=True)
@@ -109,14 +109,14 @@ def _trained(
     checkpoint: str | None,
 ) -> tuple[ShiftAutoencoder, History]:
     n_runs, _, n_concepts = pairs.shape
-    small = ShiftAutoencoder(n_runs, n_concepts, n_concepts, generator=_seeded(seed + 2 * 10**6))
+    small = ShiftAutoencoder(n_runs, n_concepts, n_concepts, generator=seeded(seed + 2 * 10**6))
     rate = min(0.01, RATE * float(torch.as_tensor(sparsity.level).min()))
     history = fit(
         small,
         pairs,
         sparsity,
         TrainingConfig(steps=steps, learning_rate=rate, decay=0.8),
-        generator=_seeded(seed + 3 * 10**6),
+        generator=seeded(seed + 3 * 10**6),
         checkpoint=checkpoint,
     )
     if checkpoint is not None:
@@ -134,7 +134,7 @@ def lifted(
         axes: Orthonormal columns, which keep decoder directions at unit norm.
     """
     n_runs, d_model, _ = axes.shape
-    full = ShiftAutoencoder(n_runs, d_model, autoencoder.n_latents, generator=_seeded(0))
+    full = ShiftAutoencoder(n_runs, d_model, autoencoder.n_latents, generator=seeded(0))
     with torch.no_grad():
         full.decoder.copy_(axes @ autoencoder.decoder)
         full.decoder_bias.copy_((axes @ autoencoder.decoder_bias[:, :, None])[:, :, 0])
@@ -148,7 +148,7 @@ def _projected(
     problem: ShiftProblem, world: ShiftData, n_samples: int, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Draw pairs of a world; return axes of all they vary along, and the components there."""
-    generator = _seeded(seed)
+    generator = seeded(seed)
     axes, chunks = torch.empty(0), []
     for start in range(0, n_samples, CHUNK):
         size = min(CHUNK, n_samples - start)
@@ -172,7 +172,3 @@ def leading_axes(
     for _ in range(2):
         axes = torch.linalg.qr(shifts.mT @ (shifts @ axes)).Q
     return axes
-
-
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)

@@ -1,15 +1,27 @@
 """Many conditions, each on its own: on this machine's cores or on a cluster, with equal results."""
 
+import hashlib
+import json
+import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
-Result = TypeVar("Result")
+from ssae_kit.storage import load_tensors, save_tensors
+
+Study = Callable[..., dict[str, Tensor]]
+"""Tensors by name, from the keyword arguments of a condition."""
 
 
-def sweep(study: Callable[..., Result], conditions: Iterable[Mapping[str, Any]]) -> list[Result]:
-    """Call a function on every condition and return what it returned, in order.
+def sweep(
+    study: Study, conditions: Iterable[Mapping[str, Any]], folder: str | Path | None = None
+) -> list[dict[str, Tensor]]:
+    """Call a study on every condition and return what it returned, in order.
 
     The calls go through joblib, so the caller says where they run, and this code does not change:
 
@@ -19,22 +31,54 @@ def sweep(study: Callable[..., Result], conditions: Iterable[Mapping[str, Any]])
     Dask runs a call again if its worker dies, so nothing is lost. Every condition must bring the
     seeds that its function needs. Each call gets one thread, because sums depend in their last
     digit on how many threads add them up. So results do not depend on where they were computed.
+    If this process dies, its workers end within a second.
 
     Args:
         study: Called as `study(**condition)`; must be importable, to travel to other processes.
-        conditions: Keyword arguments of each call.
+        conditions: Keyword arguments of each call; with a folder, only what JSON can hold.
+        folder: Keeps every result from the moment it is there. Called again after a kill, the
+            sweep computes only what is not there yet. Delete it when the study's code changes.
+
+    Raises:
+        ValueError: if a kept result is damaged; delete that file.
     """
     import joblib  # a fifth of a second that only a sweep needs
 
-    calls = (joblib.delayed(_on_one_thread)(study, condition) for condition in conditions)
-    results: list[Result] = joblib.Parallel()(calls)
+    calls = (
+        joblib.delayed(_call)(study, condition, folder, os.getpid()) for condition in conditions
+    )
+    results: list[dict[str, Tensor]] = joblib.Parallel()(calls)
     return results
 
 
-def _on_one_thread(study: Callable[..., Result], condition: Mapping[str, Any]) -> Result:
+def _call(
+    study: Study, condition: Mapping[str, Any], folder: str | Path | None, caller: int
+) -> dict[str, Tensor]:
+    if os.getppid() == caller:
+        threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return study(**condition)
+        return study(**condition) if folder is None else _kept(study, condition, Path(folder))
     finally:
         torch.set_num_threads(before)
+
+
+def _kept(study: Study, condition: Mapping[str, Any], folder: Path) -> dict[str, Tensor]:
+    """What the study returned when it was first called on this condition."""
+    name = json.dumps([f"{study.__module__}.{study.__qualname__}", condition], sort_keys=True)
+    path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.safetensors"
+    if path.exists():
+        return load_tensors(path)[0]
+    started = time.process_time()
+    result = study(**condition)
+    seconds = time.process_time() - started
+    save_tensors(path, result, {"call": name, "cpu_seconds": seconds})
+    return result
+
+
+def _end_with(parent: int) -> None:
+    """End this worker once the process that called the sweep is gone."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

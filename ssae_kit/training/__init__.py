@@ -1,6 +1,14 @@
 """Training: one loop for every autoencoder, and choices among runs that need no labels."""
 
-from ssae_kit.training.choice import LevelSweep, best_run, choose_level, require_level
+from ssae_kit.training.choice import (
+    LevelSweep,
+    Restarts,
+    best_run,
+    choose_level,
+    fit_restarts,
+    seeded,
+)
+from ssae_kit.training.inputs import huge
 from ssae_kit.training.loop import evaluate, fit
 from ssae_kit.training.revive import revive_dead_
 from ssae_kit.training.settings import (
@@ -8,8 +16,6 @@ from ssae_kit.training.settings import (
     History,
     Penalty,
     Source,
-    Terms,
-    Trainable,
     TrainingConfig,
 )
 
@@ -18,14 +24,15 @@ __all__ = [
     "History",
     "LevelSweep",
     "Penalty",
+    "Restarts",
     "Source",
-    "Terms",
-    "Trainable",
     "TrainingConfig",
     "best_run",
     "choose_level",
     "evaluate",
     "fit",
-    "require_level",
+    "fit_restarts",
+    "huge",
     "revive_dead_",
+    "seeded",
 ]

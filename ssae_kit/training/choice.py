@@ -6,34 +6,56 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ssae_kit.autoencoders import ShiftAutoencoder
+from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
 from ssae_kit.training.loop import evaluate, fit
-from ssae_kit.training.settings import Constraint, Trainable, TrainingConfig
+from ssae_kit.training.settings import Constraint, Penalty, TrainingConfig
 
 
 @dataclass(frozen=True)
-class LevelSweep:
-    """Reconstruction error at several sparsity levels, and the level at the elbow."""
+class Restarts:
+    """Trained runs in groups of restarts, of which each group's best is kept. Uses no labels."""
+
+    autoencoder: Autoencoder
+    """All runs, group by group, restarts together."""
+    error: Float[Tensor, "groups restarts"]
+    """Reconstruction error of each."""
+
+    @property
+    def best_error(self) -> Float[Tensor, " groups"]:
+        """Error of the best restart of each group."""
+        return _nan_last(self.error).min(1).values
+
+    @property
+    def best_runs(self) -> Int[Tensor, " groups"]:
+        """Index of the best restart of each group, among all runs."""
+        n_groups, n_restarts = self.error.shape
+        return _nan_last(self.error).argmin(1).cpu() + n_restarts * torch.arange(n_groups)
+
+    def best(self, group: int = 0) -> Autoencoder:
+        """Return the best restart of a group.
+
+        Raises:
+            ValueError: if none of its errors is a finite number.
+        """
+        _require_finite(self.error[group])
+        return self.autoencoder.select(int(self.best_runs[group]))
+
+
+@dataclass(frozen=True)
+class LevelSweep(Restarts):
+    """Reconstruction error at several sparsity levels, a group for each, and the level at the elbow."""
 
     levels: Float[Tensor, " levels"]
     """Levels tried, ascending; mean absolute code in units of the root mean square shift length."""
-    error: Float[Tensor, "levels restarts"]
-    """Unexplained share of the shifts at each level and restart."""
-    autoencoder: ShiftAutoencoder
-    """The runs behind it, level by level, restarts together."""
     tolerance: float
     """Error above the lowest that still counts as explained, as a share of what can be."""
 
     @property
-    def best_error(self) -> Float[Tensor, " levels"]:
-        """Error of the best restart at each level."""
-        return _nan_last(self.error).min(1).values
-
-    @property
     def chosen(self) -> int:
         """Index of the smallest level that explains as much as any, up to the tolerance."""
+        _require_finite(self.error)
         floor = float(self.best_error.min())
-        explained = self.best_error <= floor + self.tolerance * (1 - floor)
+        explained = self.best_error <= floor + self.tolerance * abs(1 - floor)
         return int(explained.nonzero()[0])
 
     @property
@@ -41,11 +63,38 @@ class LevelSweep:
         """The chosen level."""
         return float(self.levels[self.chosen])
 
-    @property
-    def best_runs(self) -> Int[Tensor, " levels"]:
-        """Index of the best restart at each level, among all runs."""
-        n_levels, n_restarts = self.error.shape
-        return _nan_last(self.error).argmin(1) + n_restarts * torch.arange(n_levels)
+
+def fit_restarts(
+    autoencoder: Autoencoder,
+    inputs: Tensor,
+    sparsity: Penalty | Constraint,
+    n_restarts: int,
+    config: TrainingConfig | None = None,
+    *,
+    generator: torch.Generator,
+    progress: bool = False,
+) -> Restarts:
+    """Train an autoencoder in place; of every `n_restarts` runs in a row, the best is kept.
+
+    Args:
+        autoencoder: Its runs are groups of `n_restarts`.
+        inputs: For all runs, or a set for each.
+        sparsity: Penalty or constraint; one level, or one for each run.
+        n_restarts: Runs per group.
+        config: How long and how fast.
+        generator: Source of the batches.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: if the runs cannot be divided into such groups, or as `fit` does.
+    """
+    if n_restarts < 1 or autoencoder.n_runs % n_restarts:
+        raise ValueError(
+            f"`n_restarts` must divide the number of runs, {autoencoder.n_runs}; got {n_restarts}."
+        )
+    fit(autoencoder, inputs, sparsity, config, generator=generator, progress=progress)
+    error = evaluate(autoencoder, inputs).error.cpu()
+    return Restarts(autoencoder, error.view(-1, n_restarts))
 
 
 def choose_level(
@@ -83,12 +132,19 @@ def choose_level(
         The sweep; its `level` is the choice.
 
     Raises:
-        ValueError: if `n_levels` is below 2, the tolerance is not above 0, or there are fewer
-            pairs than latents.
+        ValueError: if `n_levels` is below 2, `n_latents` or `n_restarts` below 1, the tolerance is
+            not above 0, or there are fewer pairs than latents.
+        TypeError: if there is no generator.
     """
-    if n_levels < 2 or not tolerance > 0:
+    if n_levels < 2 or not tolerance > 0 or n_latents < 1 or n_restarts < 1:
         raise ValueError(
-            f"`n_levels` must be at least 2 and `tolerance` above 0; got {n_levels}, {tolerance}."
+            "`n_levels` must be at least 2, `n_latents` and `n_restarts` at least 1, `tolerance` "
+            f"above 0; got {n_levels}, {n_latents}, {n_restarts}, {tolerance}."
+        )
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"`generator` must be a torch.Generator; got {generator!r}. Write "
+            "`torch.Generator().manual_seed(0)`."
         )
     if shifts.shape[0] < n_latents:
         raise ValueError(
@@ -98,46 +154,39 @@ def choose_level(
         )
     ends = torch.tensor([0.5 / n_latents, n_latents**-0.5]).log()
     levels = torch.linspace(float(ends[0]), float(ends[1]), n_levels).exp()
-    autoencoder = ShiftAutoencoder(
-        n_levels * n_restarts, shifts.shape[-1], n_latents, generator=generator
+    sizes = (n_levels * n_restarts, shifts.shape[-1], n_latents)
+    autoencoder = ShiftAutoencoder(*sizes, generator=generator).to(shifts.device)
+    rule = Constraint(levels.repeat_interleave(n_restarts))
+    runs = fit_restarts(
+        autoencoder, shifts, rule, n_restarts, config, generator=generator, progress=progress
     )
-    constraint = Constraint(levels.repeat_interleave(n_restarts))
-    fit(autoencoder, shifts, constraint, config, generator=generator, progress=progress)
-    error = evaluate(autoencoder, shifts).error
-    return LevelSweep(levels, error.view(n_levels, n_restarts), autoencoder, tolerance)
+    return LevelSweep(autoencoder, runs.error, levels, tolerance)
 
 
-def best_run(autoencoder: Trainable, inputs: Tensor) -> int:
-    """Return the run with the lowest reconstruction error over all inputs. Uses no labels."""
-    return int(_nan_last(evaluate(autoencoder, inputs).error).argmin())
-
-
-def require_level(
-    autoencoder: Trainable, inputs: Tensor, level: float | Tensor, *, slack: float = 0.1
-) -> None:
-    """Raise an error unless every run ended at or below its sparsity level.
-
-    Args:
-        autoencoder: Trained under the constraint.
-        inputs: What it was trained on.
-        level: The level, one number or one per run.
-        slack: Excess that is let pass, as a share of the level.
+def best_run(autoencoder: Autoencoder, inputs: Tensor) -> int:
+    """Return the run with the lowest reconstruction error over all inputs. Uses no labels.
 
     Raises:
-        ValueError: if a run's sparsity exceeds its level by more than that, or is not a number.
+        ValueError: if no run's error is a finite number.
     """
-    sparsity = evaluate(autoencoder, inputs).sparsity
-    levels = torch.as_tensor(level).to(sparsity).expand_as(sparsity)
-    missed = (~(sparsity <= levels * (1 + slack))).nonzero().flatten().tolist()
-    if missed:
-        run = missed[0]
-        raise ValueError(
-            f"the level was not met in run(s) {missed}: run {run} has a mean absolute code of "
-            f"{float(sparsity[run]):.3g} where {float(levels[run]):.3g} is the highest allowed. "
-            "Train longer, raise `dual_learning_rate`, or raise the level."
-        )
+    error = evaluate(autoencoder, inputs).error
+    _require_finite(error)
+    return int(_nan_last(error).argmin())
 
 
 def _nan_last(error: Tensor) -> Tensor:
     """Errors in which a run that went wrong is the worst."""
     return error.nan_to_num(nan=torch.inf, posinf=torch.inf)
+
+
+def _require_finite(error: Tensor) -> None:
+    if not torch.isfinite(error).any():
+        raise ValueError(
+            f"the best of runs needs one whose error is finite; got {error.flatten().tolist()}. Look "
+            "for inputs or weights that are not finite."
+        )
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Return a random stream of its own; data, initial weights and batches never share one."""
+    return torch.Generator().manual_seed(seed)

@@ -1,18 +1,21 @@
 """One training loop for every autoencoder: all runs at once, under a penalty or a constraint."""
 
-import math
+import json
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import cooper
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ssae_kit.autoencoders import LossTerms, SparseAutoencoder
-from ssae_kit.storage import load_tensors, save_tensors
+from ssae_kit.autoencoders import Autoencoder, LossTerms
+from ssae_kit.storage import digest, load_tensors, save_tensors
+from ssae_kit.training.inputs import as_inputs, check, huge
+from ssae_kit.training.lagrangian import Problem, constrained
 from ssae_kit.training.revive import revive_dead_
 from ssae_kit.training.settings import (
     SERIES,
@@ -20,15 +23,12 @@ from ssae_kit.training.settings import (
     History,
     Penalty,
     Source,
-    Terms,
-    Trainable,
     TrainingConfig,
-    check,
 )
 
 
 def fit(
-    autoencoder: Trainable,
+    autoencoder: Autoencoder,
     inputs: Source,
     sparsity: Penalty | Constraint,
     config: TrainingConfig | None = None,
@@ -41,10 +41,11 @@ def fit(
     """Train an autoencoder in place, all of its runs at once.
 
     Runs share nothing but the loop: each draws its own batches, and the sum of their losses
-    gives every run the gradient it would have alone.
+    gives every run the gradient it would have alone. A few huge inputs, which a training would be
+    spent on, are named by a warning; see `huge`.
 
     Args:
-        autoencoder: Trained in place.
+        autoencoder: Trained in place, on the device it is on.
         inputs: See `Source`. Must be finite.
         sparsity: Penalty or constraint.
         config: How long and how fast.
@@ -53,56 +54,57 @@ def fit(
         progress: Show a progress bar.
         on_record: Called with the history after each entry; a live plot hangs here.
         checkpoint: File to save to every `checkpoint_every` steps. If it exists, training goes on
-            from there, with the result, bit for bit, that an uninterrupted run would have had.
-            (Nothing is saved on an interrupt: it may fall in the middle of an update.)
+            from there, with the result, bit for bit, that an uninterrupted run would have had. It
+            must be of the same data, settings, initial weights and state of the generator, so
+            make both anew, from their seeds, before you call again. (Data from a function cannot
+            be compared: keep a file for each function. Nothing is saved on an interrupt: it may
+            fall in the middle of an update.)
 
     Returns:
         The history.
 
     Raises:
+        TypeError: if an argument is of another type than required.
         ValueError: if the inputs have another shape or type than required, one is not finite (its
             row is named), they do not vary, the batch is larger than the data, a setting is out of
             range, or the checkpoint is of another training.
         FloatingPointError: if a run diverges; names the step and the runs.
     """
-    config = config or TrainingConfig()
-    d_model = getattr(autoencoder, "d_model", None)
-    check(inputs, sparsity, config, autoencoder.n_runs, d_model)
+    config = TrainingConfig() if config is None else config
+    check(autoencoder, sparsity, config, generator)
+    if not callable(inputs):
+        inputs = as_inputs(inputs, autoencoder, config.batch_size)
     loop = _Loop(autoencoder, inputs, sparsity, config, generator)
-    if checkpoint is not None and Path(checkpoint).exists():
-        loop.restore(checkpoint)
+    identity = loop.identity() if checkpoint is not None else {}
+    loop.autoencoder.calibrate_(loop.sample())
+    if checkpoint is not None and Path(checkpoint).expanduser().exists():
+        loop.restore(checkpoint, identity)
+        if on_record is not None and loop.history.step:
+            on_record(loop.history)
     steps = range(loop.done, config.steps)
     bar = tqdm(steps, disable=not progress, initial=loop.done, total=config.steps, unit="step")
     for step in bar:
         terms = loop.update(step)
-        if loop.done % config.record_every == 0 or loop.done == config.steps:
+        at_end = loop.done == config.steps
+        if at_end or loop.done % config.record_every == 0:
             loop.record(terms)
             bar.set_postfix(error=f"{terms.error.mean().item():.4f}")
             if on_record is not None:
                 on_record(loop.history)
-        if checkpoint is not None and loop.done % config.checkpoint_every == 0:
-            loop.save(checkpoint)
+        if checkpoint is not None and (at_end or loop.done % config.checkpoint_every == 0):
+            loop.save(checkpoint, identity)
     return loop.history
 
 
-class _Problem(cooper.ConstrainedMinimizationProblem):  # type: ignore[misc]
-    """Minimise the summed error subject to one sparsity constraint per run."""
+def penalised(terms: LossTerms, weight: Tensor, optimiser: torch.optim.Optimizer) -> None:
+    """Make one update that lowers error + weight × sparsity, of every run.
 
-    def __init__(self, n_runs: int) -> None:
-        super().__init__()
-        self.multiplier = cooper.multipliers.DenseMultiplier(num_constraints=n_runs)
-        self.constraint = cooper.Constraint(
-            constraint_type=cooper.ConstraintType.INEQUALITY,
-            formulation_type=cooper.formulations.Lagrangian,
-            multiplier=self.multiplier,
-        )
-
-    def compute_cmp_state(self, terms: Terms, level: Tensor) -> cooper.CMPState:
-        violation = cooper.ConstraintState(violation=terms.sparsity / level - 1)
-        return cooper.CMPState(
-            loss=_with_auxiliary(terms).sum(),
-            observed_constraints={self.constraint: violation},
-        )
+    The optimiser keeps the decoder's directions at unit norm; see `_Loop`.
+    """
+    loss = terms.error + terms.auxiliary + weight * terms.sparsity
+    optimiser.zero_grad()
+    loss.sum().backward()  # runs share nothing: the sum gives each the gradient it has alone
+    optimiser.step()
 
 
 class _Loop:
@@ -110,8 +112,8 @@ class _Loop:
 
     def __init__(
         self,
-        autoencoder: Any,
-        inputs: Source,
+        autoencoder: Autoencoder,
+        inputs: Any,
         sparsity: Penalty | Constraint,
         config: TrainingConfig,
         generator: torch.Generator,
@@ -120,55 +122,55 @@ class _Loop:
         self.inputs = inputs.contiguous() if isinstance(inputs, Tensor) else inputs
         self.config, self.generator = config, generator
         self.done, self.history = 0, History()
-        if config.resample_every and not isinstance(autoencoder, SparseAutoencoder):
-            raise ValueError(
-                f"`resample_every` must be 0: a {type(autoencoder).__name__} has no dead latents "
-                f"to resample; got {config.resample_every}."
-            )
-        autoencoder.calibrate_(inputs if isinstance(inputs, Tensor) else self.batch(4096))
         self.primal = torch.optim.Adam(
             autoencoder.parameters(), lr=config.learning_rate, fused=True
         )
         self.primal.register_step_pre_hook(lambda *_: autoencoder.project_gradients_())
         self.primal.register_step_post_hook(lambda *_: autoencoder.project_())
-        self.problem = _Problem(autoencoder.n_runs)
+        self.problem = Problem(autoencoder.n_runs, autoencoder.decoder.device)
         if isinstance(sparsity, Constraint):
-            dual = torch.optim.SGD(
-                self.problem.dual_parameters(), lr=sparsity.dual_learning_rate, maximize=True
+            self.both = constrained(self.problem, self.primal, sparsity.dual_learning_rate)
+
+    def sample(self) -> Tensor:
+        """Inputs that stand for all; a few huge ones among them are named by a warning."""
+        inputs = self.batch(4096) if callable(self.inputs) else self.inputs
+        rows = huge(inputs).nonzero()
+        if len(rows):
+            warnings.warn(
+                f"{len(rows)} huge inputs, row {int(rows[0, -1])} the first, are 20 times as long "
+                "as the median and more than half of the error: the training will be spent on "
+                "them. Leave them out: `inputs[~training.huge(inputs)]`.",
+                stacklevel=3,
             )
-            self.cooper = cooper.optim.SimultaneousOptimizer(
-                cmp=self.problem, primal_optimizers=self.primal, dual_optimizers=dual
-            )
+        return inputs
 
     def batch(self, size: int) -> Tensor:
         """Draw inputs, `[run, size, d_model]`."""
-        if not isinstance(self.inputs, Tensor):
-            return self.inputs(size, self.generator)
+        device = self.autoencoder.decoder.device
+        if callable(self.inputs):
+            drawn = as_inputs(self.inputs(size, self.generator), self.autoencoder)
+            return drawn.to(device)
         n_runs, n_samples = self.autoencoder.n_runs, self.inputs.shape[-2]
-        drawn = torch.randint(n_samples, (n_runs, size), generator=self.generator)
+        at = self.generator.device
+        chosen = torch.randint(n_samples, (n_runs, size), generator=self.generator, device=at)
         if self.inputs.dim() == 3:
-            drawn = drawn + n_samples * torch.arange(n_runs)[:, None]
+            chosen = chosen + n_samples * torch.arange(n_runs, device=at)[:, None]
         rows = self.inputs.flatten(0, -2)  # one long table: many times faster than `inputs[...]`
-        chosen = rows.index_select(0, drawn.flatten().to(rows.device))
-        return chosen.view(n_runs, size, -1)
+        drawn = rows.index_select(0, chosen.flatten().to(rows.device))
+        return drawn.view(n_runs, size, -1).to(device)
 
-    def update(self, step: int) -> Terms:
+    def update(self, step: int) -> LossTerms:
         """Make one update; returns the batch's loss terms before it."""
         progress = step / self.config.steps
         for group in self.primal.param_groups:
             group["lr"] = self.config.rate_at(progress)
-        terms: Terms = self.autoencoder.loss(self.batch(self.config.batch_size))
+        terms = self.autoencoder.loss(self.batch(self.config.batch_size))
         _check_converging(terms, step)
-        level = self.sparsity.at(progress).to(terms.sparsity)
+        amount = self.sparsity.at(progress).to(terms.sparsity)
         if isinstance(self.sparsity, Constraint):
-            self.cooper.roll(compute_cmp_state_kwargs={"terms": terms, "level": level})
+            self.both.roll(compute_cmp_state_kwargs={"terms": terms, "level": amount})
         else:
-            self.autoencoder.zero_grad()
-            loss = _with_auxiliary(terms)
-            if level.any():
-                loss = loss + level * terms.sparsity
-            loss.sum().backward()
-            self.primal.step()
+            penalised(terms, amount, self.primal)
         self.done = step + 1
         self.resample()
         return terms
@@ -180,16 +182,15 @@ class _Loop:
             inputs = self.batch(8 * self.config.batch_size)
             revive_dead_(self.autoencoder, inputs, self.primal, generator=self.generator)
 
-    def record(self, terms: Terms) -> None:
+    def record(self, terms: LossTerms) -> None:
         """Append to the history."""
         level = self.sparsity.at((self.done - 1) / self.config.steps)
-        level = level.to(terms.error).expand(self.autoencoder.n_runs)
-        dead = getattr(self.autoencoder, "dead", torch.zeros(level.shape[0], 1))
-        dead = dead.to(terms.error).mean(-1)
+        level = level.expand(self.autoencoder.n_runs)
+        dead = self.autoencoder.dead.float().mean(-1)
         multiplier = self.problem.multiplier.weight
         self.history.append(self.done, terms.error, terms.sparsity, level, multiplier, dead)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, identity: dict[str, Any]) -> None:
         """Write everything that the next update depends on."""
         tensors = {f"model.{k}": v for k, v in self.autoencoder.state_dict().items()}
         tensors["generator"] = self.generator.get_state()
@@ -197,13 +198,21 @@ class _Loop:
         for index, state in self.primal.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
         tensors |= {f"history.{n}": self.history.series(n) for n in SERIES if self.history.step}
-        metadata = {"done": self.done, "steps": self.history.step, "of": self._identity()}
+        metadata = {"done": self.done, "steps": self.history.step, "of": identity}
         save_tensors(path, tensors, metadata)
 
-    def restore(self, path: str | Path) -> None:
+    def restore(self, path: str | Path, identity: dict[str, Any]) -> None:
         """Go back to where `save` was called."""
         tensors, metadata = load_tensors(path)
-        self._check_same(path, metadata.get("of"), tensors.get("model.scale"))
+        told = metadata.get("of") if isinstance(metadata, dict) else None
+        if told != identity:
+            told = told if isinstance(told, dict) else {}
+            other = [name for name, value in identity.items() if told.get(name) != value]
+            raise ValueError(
+                f"{path} belongs to another training: it differs in {', '.join(other)}. "
+                "Make autoencoder and generator anew, from the seeds of that training, to go on; "
+                "otherwise give this training a file of its own, or delete that one."
+            )
 
         def part(prefix: str) -> dict[str, Tensor]:
             named = tensors.items()
@@ -222,46 +231,24 @@ class _Loop:
         for i, step in enumerate(metadata["steps"]):
             self.history.append(step, *(rows[name][i] for name in SERIES))
 
-    def _check_same(self, path: str | Path, told: Any, scale: Tensor | None) -> None:
-        """Raise a ValueError unless a checkpoint is of this training and of these data."""
-        advice = "Give this training a file of its own, or delete that one."
-        if told != self._identity():
-            raise ValueError(
-                f"{path} belongs to another training: {told}; this one is {self._identity()}. "
-                f"{advice}"
-            )
-        # The size of the inputs tells data apart, up to rounding; a function draws others each time.
-        if isinstance(self.inputs, Tensor) and scale is not None:
-            here = self.autoencoder.scale.cpu()
-            if not torch.allclose(scale, here, rtol=1e-5, atol=0):
-                raise ValueError(
-                    f"{path} belongs to another training, on inputs of size {scale.tolist()}; "
-                    f"these have {here.tolist()}. {advice}"
-                )
-
-    def _identity(self) -> dict[str, Any]:
-        """What a checkpoint must share with the training that goes on from it."""
-        shapes = {k: list(v.shape) for k, v in self.autoencoder.state_dict().items()}
-        settings = {
-            k: v.tolist() if isinstance(v, Tensor) else v for k, v in vars(self.sparsity).items()
-        }
-        return {
-            "class": type(self.autoencoder).__name__,
-            "settings": getattr(self.autoencoder, "settings", {}),
-            "shapes": shapes,
-            "sparsity": [type(self.sparsity).__name__, settings],
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must share with the training that goes on from it, before it starts."""
+        state = {name: t for name, t in self.autoencoder.state_dict().items() if name != "scale"}
+        told = {
+            "architecture": [type(self.autoencoder).__name__, self.autoencoder.settings],
+            "initial weights": digest(state),
+            "state of the generator": digest({"generator": self.generator.get_state()}),
+            "inputs": "a function" if callable(self.inputs) else digest({"": self.inputs}),
+            "sparsity": [type(self.sparsity).__name__, vars(self.sparsity)],
             "config": asdict(self.config),
         }
+        same: dict[str, Any] = json.loads(json.dumps(told, default=lambda value: value.tolist()))
+        return same
 
 
-def _with_auxiliary(terms: Terms) -> Tensor:
-    auxiliary: Tensor | float = getattr(terms, "auxiliary", 0.0)
-    return terms.error + auxiliary
-
-
-def _check_converging(terms: Terms, step: int) -> None:
-    if not math.isfinite((terms.error + terms.sparsity).detach().sum()):
-        bad = ~torch.isfinite(terms.error + terms.sparsity)
+def _check_converging(terms: LossTerms, step: int) -> None:
+    bad = ~torch.isfinite(terms.error + terms.sparsity).detach()
+    if bad.any():
         raise FloatingPointError(
             f"training diverged at step {step} in run(s) {bad.nonzero().flatten().tolist()}: the "
             "loss is not finite. Lower `learning_rate`, or look for outliers in the inputs."
@@ -269,20 +256,31 @@ def _check_converging(terms: Terms, step: int) -> None:
 
 
 @torch.no_grad()
-def evaluate(autoencoder: Trainable, inputs: Tensor, *, chunk: int = 4096) -> LossTerms:
+def evaluate(
+    autoencoder: Autoencoder, inputs: Tensor | np.ndarray, *, chunk: int = 4096
+) -> LossTerms:
     """Return error and sparsity over all inputs, per run.
 
     Args:
         autoencoder: Any number of runs.
-        inputs: `[samples, d_model]` or `[run, samples, d_model]`.
-        chunk: Samples per pass, to bound memory.
+        inputs: `[samples, d_model]` or `[run, samples, d_model]`, finite.
+        chunk: Samples per pass, to bound memory, at least 1.
 
     Returns:
-        One number per run, unitless; no auxiliary term.
+        One number per run, unitless; no auxiliary term. Infinity for a run whose weights are not
+        finite, so that no such run is ever the best.
+
+    Raises:
+        TypeError: if the inputs are no tensor or array of numbers.
+        ValueError: if their shape is another one, there are none, or one is not finite.
     """
-    parts = inputs.split(chunk, dim=-2)
-    weights = [part.shape[-2] / inputs.shape[-2] for part in parts]
-    terms = [autoencoder.loss(part) for part in parts]
-    error = sum(w * t.error for w, t in zip(weights, terms, strict=True))
-    sparsity = sum(w * t.sparsity for w, t in zip(weights, terms, strict=True))
-    return LossTerms(torch.as_tensor(error), torch.as_tensor(sparsity))
+    if not isinstance(chunk, int) or chunk < 1:
+        raise ValueError(f"`chunk` must be a whole number, at least 1; got {chunk!r}.")
+    inputs = as_inputs(inputs, autoencoder)
+    error = torch.zeros(autoencoder.n_runs, device=autoencoder.decoder.device)
+    sparsity = torch.zeros_like(error)
+    for part in inputs.split(chunk, dim=-2):
+        terms = autoencoder.loss(part.to(error.device))
+        share = part.shape[-2] / inputs.shape[-2]
+        error, sparsity = error + share * terms.error, sparsity + share * terms.sparsity
+    return LossTerms(error.nan_to_num(nan=torch.inf), sparsity.nan_to_num(nan=torch.inf))

@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.autoencoders import SparseAutoencoder
+from ssae_kit.training.inputs import require_kind
 
 
 @torch.no_grad()
@@ -28,21 +30,29 @@ def revive_dead_(
     Returns:
         Number of latents started anew, over all runs.
 
+    Raises:
+        TypeError: if the autoencoder is none with dead latents, or there is no generator.
+
     Source: Bricken et al. 2023, "Neuron resampling" (squared loss as the weight of an input).
     """
+    require_kind("autoencoder", autoencoder, SparseAutoencoder)
+    checks.require_generator(generator)
     dead = autoencoder.dead
     if not dead.any():
         return 0
     missed = inputs - autoencoder.decode(autoencoder.encode(inputs))
-    weight = missed.square().sum(-1).square() + 1e-30
+    squared = missed.float().square().sum(-1)
+    # Relative to the worst, so that no square overflows; drawn where the generator lives.
+    weight = (squared / squared.amax(-1, keepdim=True).clamp_min(1e-30)).square() + 1e-30
+    weight = weight.to(generator.device)
     centred = (inputs / autoencoder.scale[:, None, None]).expand(autoencoder.n_runs, -1, -1)
     centred = centred - autoencoder.decoder_bias[:, None]
     n_dead = dead.sum(-1)
-    draws = [
-        centred[run][torch.multinomial(weight[run], int(n), replacement=True, generator=generator)]
-        for run, n in enumerate(n_dead)
-        if n > 0
-    ]
+    draws = []
+    for run, n in enumerate(map(int, n_dead)):
+        if n > 0:
+            rows = torch.multinomial(weight[run], n, replacement=True, generator=generator)
+            draws.append(centred[run][rows.to(centred.device)])
     directions = torch.cat(draws)
     directions = directions / directions.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     autoencoder.reseed_(dead, directions)

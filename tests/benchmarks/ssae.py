@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ssae_kit.autoencoders import ShiftAutoencoder
-from ssae_kit.studies import compare
+from ssae_kit.studies import score
 from ssae_kit.synthetic import ShiftData, ShiftProblem, sample_shifts, supports
 from ssae_kit.training import Constraint, History, TrainingConfig, fit
 
@@ -155,9 +155,8 @@ class _Clock:
         return sum(self.arrived(model)) / model.n_runs
 
     def arrived(self, model: ShiftAutoencoder) -> list[bool]:
-        with torch.no_grad():
-            codes = model.encode(self.part.shifts)
-        scores = [match.score for match in compare(codes, model.directions, self.part)]
+        found = score(model, self.part)
+        scores = [found.codes.score, found.directions.score]
         return (torch.minimum(*scores) >= TARGET).tolist()
 
     def result(self, model: ShiftAutoencoder) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""What every public door asks of what comes in, in one way and in words: checked once, there."""
+
+import math
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def tensors(**given: tuple[Any, str]) -> list[Tensor]:
+    """Return what was given as finite floats with the named axes, of one dtype, on one device.
+
+    NumPy arrays, lists, whole numbers, booleans and half precision become float32; the device is
+    that of the first tensor.
+
+    Args:
+        given: By name, values and their axes as in a jaxtyping string: an axis of one name has one
+            size in all of them, and `*run` stands for any number of axes, of any size.
+
+    Raises:
+        TypeError: if something is not an array of real numbers.
+        ValueError: if an axis is missing or has another size than elsewhere, an array is empty, or
+            a value is not finite.
+    """
+    found = {name: _real(name, values) for name, (values, _) in given.items()}
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, (_, axes) in given.items():
+        _check_axes(name, tuple(found[name].shape), axes.split(), sizes)
+    dtype, device = torch.float32, next(iter(found.values())).device
+    for values in found.values():
+        dtype = torch.promote_types(dtype, values.dtype) if values.is_floating_point() else dtype
+    for name, values in found.items():
+        found[name] = values.to(device, dtype)
+        require_finite(name, found[name])
+    return list(found.values())
+
+
+def is_finite(values: Tensor) -> bool:
+    """Whether every value is finite: one pass that makes no mask, where all is well."""
+    total = values.detach().sum()
+    if type(total) is not Tensor or total.is_meta:  # pretended tensors hold no numbers
+        return True
+    return math.isfinite(total) or bool(values.isfinite().all())
+
+
+def require_finite(name: str, values: Tensor, advice: str = "Look for where it diverged.") -> None:
+    """Raise a ValueError that says how many values are not finite, and where the first is."""
+    if not is_finite(values):
+        bad = (~values.isfinite()).nonzero()
+        raise ValueError(
+            f"`{name}` must be finite; {len(bad)} of {values.numel()} values are not, the first at "
+            f"{bad[0].tolist()}: it holds a value that is not finite. {advice}"
+        )
+
+
+def require_generator(generator: Any) -> None:
+    """Raise a TypeError unless this is a generator: without one, no seed decides what is drawn."""
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"`generator` must be a torch.Generator; got {generator!r}. "
+            "Give torch.Generator().manual_seed(0), or another seed."
+        )
+
+
+def whole(name: str, value: Any, least: int = 1, most: int | None = None, what: str = "") -> int:
+    """Return a whole number within its bounds; those of NumPy and torch count.
+
+    Raises:
+        TypeError: if it is no whole number.
+        ValueError: if it is out of bounds; `what` says what they are.
+    """
+    bounds = f"be at least {least}" if most is None else f"lie in {least}..{most}"
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"`{name}` must be a whole number and {bounds}{what}; got {value!r}.")
+    if number < least or (most is not None and number > most):
+        raise ValueError(f"`{name}` must {bounds}{what}; got {number}.")
+    return number
+
+
+def _real(name: str, values: Any) -> Tensor:
+    try:
+        tensor = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"`{name}` must be a tensor or an array of numbers; got {type(values).__name__}."
+        ) from error
+    if tensor.is_complex() or tensor.layout is not torch.strided:
+        raise TypeError(f"`{name}` must hold real numbers, dense; got {tensor.dtype}.")
+    return tensor
+
+
+def _check_axes(
+    name: str, shape: tuple[int, ...], axes: list[str], sizes: dict[str, tuple[int, str]]
+) -> None:
+    """Compare a shape with its axes and with the sizes of those seen before; note the new ones."""
+    fixed = [axis for axis in axes if axis[0] != "*"]
+    if len(shape) < len(fixed) or (len(fixed) == len(axes) and len(shape) != len(axes)):
+        hint = " Add it: `values[None]`." if "run" in fixed and len(shape) == len(fixed) - 1 else ""
+        raise ValueError(
+            f"`{name}` must have the axes [{', '.join(axes)}]; got shape {list(shape)}.{hint}"
+        )
+    for axis, size in zip(fixed, shape[len(shape) - len(fixed) :], strict=True):
+        wanted, other = sizes.setdefault(axis, (size, name))
+        if size != wanted:
+            raise ValueError(
+                f"`{name}` and `{other}` must have the same {axis}; got {size} and {wanted}. Take "
+                "both from the same data and the same layer."
+            )
+    if 0 in shape:
+        raise ValueError(f"`{name}` must not be empty; got shape {list(shape)}.")

@@ -1,0 +1,194 @@
+"""What every method returns, and how all of them are compared with the truth."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Real
+from torch import Tensor
+
+from ssae_kit.autoencoders import Autoencoder
+from ssae_kit.metrics import Matching, mcc_codes, mcc_directions
+
+Shifts = Float[Tensor, "pairs d_model"]
+"""Target minus source activations."""
+Changes = Real[Tensor, "pairs concepts"]
+"""Known change of each concept in the same pairs: -1, 0 or 1."""
+States = Float[Tensor, "texts d_model"]
+"""Hidden states."""
+Values = Real[Tensor, "texts concepts"]
+"""Value of each concept in the same texts."""
+Directions = Float[Tensor, "concepts d_model"]
+"""One row per concept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Directions that a method found, and how it reads the codes of other shifts."""
+
+    directions: Float[Tensor, "latents d_model"]
+    """One row per latent, as long as a shift is whose code there is 1."""
+    read: Callable[[Tensor], Tensor] = field(repr=False)
+    """Shifts `[pairs, d_model]` to codes `[pairs, latents]`; call `codes`, which checks."""
+
+    @torch.no_grad()
+    def codes(self, shifts: Shifts) -> Float[Tensor, "pairs latents"]:
+        """Return the codes of shifts, best of other pairs than those it was fitted to.
+
+        Raises:
+            ValueError: if the shifts are of another width, or one is not finite.
+        """
+        shifts, width = as_floats("shifts", shifts), self.directions.shape[1]
+        if shifts.shape[1] != width:
+            raise ValueError(
+                f"`shifts` must be as wide as the directions, {width}; got {shifts.shape[1]}. "
+                "Read them at the layer that the method was fitted to."
+            )
+        return self.read(shifts)
+
+    def from_sources(self, sources: Float[Tensor, "pairs d_model"]) -> "Found":
+        """Return the same, reading a shift as the difference of the codes of target and source.
+
+        For a method that was fitted to states. It then reads shifts of these very pairs only.
+        """
+        return Found(
+            self.directions, lambda shifts: self.read(sources + shifts) - self.read(sources)
+        )
+
+    def named(self, shifts: Shifts, changes: Changes) -> tuple[Directions, Matching]:
+        """Return one direction per concept, as long as a typical shift of it.
+
+        Labels serve only to name: which latent belongs to which concept, which way is up, and how
+        large its code is when the concept changes. Latents to spare stay nameless.
+
+        Args:
+            shifts: Target minus source activations.
+            changes: Known change of each concept in the same pairs (-1, 0 or 1).
+
+        Returns:
+            The directions, and the matching of latents to concepts.
+
+        Raises:
+            ValueError: if there are fewer latents than concepts, or a concept never changes.
+
+        Source: Joshi et al. 2025 (arXiv 2502.12179): steer by the decoded unit code.
+        """
+        shifts, changes = as_pairs(shifts, changes)
+        counts = times_changed(changes)
+        if len(self.directions) < changes.shape[1]:
+            raise ValueError(
+                f"at least {changes.shape[1]} latents (one per concept) are required; got "
+                f"{len(self.directions)}. Fit with more latents, or drop concepts."
+            )
+        codes = self.codes(shifts)
+        matching = mcc_codes(codes[None], changes)
+        latent = matching.latent[0]
+        typical = (changes * codes[:, latent]).sum(0) / counts
+        return typical[:, None] * self.directions[latent], matching
+
+
+class Score(NamedTuple):
+    """How well each concept was found, one run per `Found`."""
+
+    codes: Matching
+    """Codes against the changes of the concepts: absolute correlations."""
+    directions: Matching
+    """Directions against those of the concepts: absolute cosines."""
+
+
+def score(
+    found: Found | Sequence[Found], shifts: Shifts, changes: Changes, directions: Directions
+) -> Score:
+    """Compare what a method found with the truth, concept by concept; 1 is best.
+
+    Args:
+        found: Of one fit, or of several seeds.
+        shifts: Best of other pairs than the fit's, so that nothing is scored by heart.
+        changes: True change of each concept in the same pairs.
+        directions: Directions that count as true.
+    """
+    every = [found] if isinstance(found, Found) else list(found)
+    shifts, changes = as_pairs(shifts, changes)
+    return Score(
+        mcc_codes(torch.stack([one.codes(shifts) for one in every]), changes),
+        mcc_directions(
+            torch.stack([one.directions for one in every]),
+            as_floats("directions", directions).to(shifts.device),
+        ),
+    )
+
+
+def known(directions: Float[Tensor, "latents d_model"]) -> Found:
+    """Directions that are given, read by least squares: shifts as sums of them."""
+    rows = as_floats("directions", directions)
+    inverse = torch.linalg.pinv(rows)
+    return Found(rows, lambda shifts: shifts @ inverse)
+
+
+def of_autoencoder(autoencoder: Autoencoder) -> Found:
+    """What a trained autoencoder of one run found: decoder directions, read by its encoder.
+
+    Raises:
+        ValueError: if there is more than one run.
+    """
+    autoencoder.require_one_run()
+    return Found(
+        autoencoder.scale * autoencoder.directions[0], lambda shifts: autoencoder.encode(shifts)[0]
+    )
+
+
+def as_floats(name: str, values: Any) -> Float[Tensor, "rows columns"]:
+    """Return a table of numbers, an array or a tensor of any dtype, as finite float32.
+
+    Raises:
+        TypeError: if it holds anything but numbers.
+        ValueError: if it is not two-dimensional, empty, or holds a number that is not finite.
+    """
+    try:
+        table = torch.as_tensor(values).detach().float()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"`{name}` must be a tensor or array of numbers; got {type(values).__name__} ({error})."
+        ) from error
+    if table.dim() != 2 or not table.numel():
+        raise ValueError(
+            f"`{name}` must be two-dimensional and not empty, one row per pair, text or direction; "
+            f"got shape {list(table.shape)}."
+        )
+    finite = torch.isfinite(table).all(1)
+    if not finite.all():
+        raise ValueError(
+            f"`{name}` must be finite; row {int((~finite).nonzero()[0])} is the first of "
+            f"{int((~finite).sum())} that are not. Find out where they come from."
+        )
+    return table
+
+
+def as_pairs(
+    inputs: Any, labels: Any, names: tuple[str, str] = ("shifts", "changes")
+) -> tuple[Tensor, Tensor]:
+    """Return two tables with a row for each pair (or text), on one device.
+
+    Raises:
+        TypeError: if one holds anything but numbers.
+        ValueError: if one is not a table of finite numbers, or they differ in length.
+    """
+    first, second = as_floats(names[0], inputs), as_floats(names[1], labels)
+    if len(first) != len(second):
+        raise ValueError(
+            f"`{names[0]}` and `{names[1]}` must have a row each for the same pairs or texts; got "
+            f"{len(first)} and {len(second)} rows."
+        )
+    return first, second.to(first.device)
+
+
+def times_changed(changes: Float[Tensor, "pairs concepts"]) -> Float[Tensor, " concepts"]:
+    """Return in how many pairs each concept changes, or raise a ValueError if one never does."""
+    count = (changes != 0).sum(0)
+    if (count == 0).any():
+        raise ValueError(
+            "every concept must change in at least one pair; the concept(s) in column(s) "
+            f"{(count == 0).nonzero().flatten().tolist()} never do. Add pairs or drop the column."
+        )
+    return count.to(changes.dtype)

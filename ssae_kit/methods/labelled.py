@@ -1,0 +1,198 @@
+"""Methods that are told the labels: what changed in every pair, or the values in every text."""
+
+import torch
+from jaxtyping import Float, Int, Real
+from torch import Tensor
+
+from ssae_kit.methods.found import (
+    Changes,
+    Directions,
+    Found,
+    Shifts,
+    States,
+    Values,
+    as_floats,
+    as_pairs,
+    known,
+    times_changed,
+)
+
+
+def difference_of_means(shifts: Shifts, changes: Changes) -> Found:
+    """The mean shift of the pairs in which a concept changes, signed by its change.
+
+    It leans towards a concept that often changes as well.
+
+    Args:
+        shifts: Target minus source activations.
+        changes: Known change of each concept in the same pairs (-1, 0 or 1).
+
+    Raises:
+        ValueError: if a concept never changes.
+
+    Source: Panickssery et al. 2023 (arXiv 2312.06681), contrastive activation addition.
+    """
+    shifts, changes = as_pairs(shifts, changes)
+    return known(changes.mT @ shifts / times_changed(changes)[:, None])
+
+
+def regression(shifts: Shifts, changes: Changes) -> Found:
+    """Least-squares directions: shifts as sums of one direction per change.
+
+    Unlike a difference of means, they do not lean towards concepts that change together. Where
+    columns depend on each other (one-hot values), the shortest solution is returned.
+
+    Raises:
+        ValueError: if a concept never changes.
+    """
+    shifts, changes = as_pairs(shifts, changes)
+    times_changed(changes)
+    return known(_least_squares(changes, shifts))
+
+
+def least_squares_probe(shifts: Shifts, changes: Changes) -> Found:
+    """The other way round: each change as a weighted sum of the shift's entries. It only reads."""
+    shifts, changes = as_pairs(shifts, changes)
+    times_changed(changes)
+    return _reader(_least_squares(shifts, changes).mT)
+
+
+def probe(states: States, values: Values) -> Found:
+    """The unit weight vector of a logistic probe for each two-valued concept.
+
+    Along it the probe's certainty of value 1 grows fastest. It reads best, which does not mean
+    that the model itself reads the concept there.
+
+    Raises:
+        ValueError: if a value is neither 0 nor 1, or a concept has the same value in every text.
+
+    Source: Wu et al. 2025 (arXiv 2501.17148, AxBench), the baseline "linear probe".
+    """
+    from sklearn.linear_model import LogisticRegression  # slow to import; only a probe needs it
+
+    states, labels = as_pairs(states, values, ("states", "values"))
+    require_two_values(labels)
+    inputs = (states / states.square().mean().sqrt()).cpu().numpy()
+    weights = []
+    for concept, column in enumerate(labels.cpu().unbind(1)):
+        if len(column.unique()) != 2:
+            raise ValueError(
+                f"a probe needs texts of both values; the concept in column {concept} has "
+                f"{column.unique().int().tolist()} only. Add texts or drop the column."
+            )
+        fitted = LogisticRegression(max_iter=1000).fit(inputs, column.numpy())
+        weights.append(torch.from_numpy(fitted.coef_[0]))
+    return _reader(torch.stack(weights).to(states))
+
+
+def class_means(states: States, values: Values) -> Found:
+    """Per two-valued concept, the mean state at value 1 minus that at value 0.
+
+    Raises:
+        ValueError: if a value is neither 0 nor 1, or a concept has the same value in every text.
+    """
+    states, labels = as_pairs(states, values, ("states", "values"))
+    require_two_values(labels)
+    means = [value_means(states, column.long(), 2) for column in labels.unbind(1)]
+    return known(torch.stack([mean[1] - mean[0] for mean in means]))
+
+
+def value_means(
+    states: States, values: Int[Tensor, " texts"], n_values: int
+) -> Float[Tensor, "values d_model"]:
+    """Return the mean hidden state of the texts with each value of one concept.
+
+    Row b minus row a steers from value a to value b: the difference of means for a concept with
+    any number of values, told the value of each text instead of the change in each pair.
+
+    Args:
+        states: Hidden states.
+        values: Value of the concept in the same texts, 0 to `n_values` - 1.
+        n_values: Number of values, at least 2.
+
+    Raises:
+        ValueError: if no text has one of the values, or a text another value.
+    """
+    states, column = as_pairs(states, torch.as_tensor(values)[:, None], ("states", "values"))
+    has = (column.mT == torch.arange(n_values).to(column)[:, None]).to(states.dtype)
+    missing = (has.sum(1) == 0).nonzero().flatten().tolist()
+    if missing or has.sum() != len(states):
+        raise ValueError(
+            f"every value of the concept needs at least one text; value(s) {missing} of "
+            f"0..{n_values - 1} have none, and {len(states) - int(has.sum())} text(s) have another "
+            "value. Add texts or change `n_values`."
+        )
+    return has @ states / has.sum(1, keepdim=True)
+
+
+def shuffled(changes: Changes, *, seed: int = 0) -> Float[Tensor, "pairs concepts"]:
+    """The labels of other pairs: a control under which every method should fail."""
+    table = as_floats("changes", changes)
+    return table[torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))]
+
+
+def rescaled(directions: Directions, reference: Directions) -> Directions:
+    """Return the directions with the lengths of others, so that equal strengths push equally far.
+
+    Raises:
+        ValueError: if a direction has length 0.
+    """
+    rows, others = as_pairs(directions, reference, ("directions", "reference"))
+    longer: Tensor = others.norm(dim=1, keepdim=True) * _unit(rows)
+    return longer
+
+
+def random_directions(directions: Directions, *, generator: torch.Generator) -> Directions:
+    """Return random directions of the same lengths: what a push of that size does by itself."""
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"`generator` must be a torch.Generator; got {generator!r}.")
+    return rescaled(torch.randn(directions.shape, generator=generator), directions)
+
+
+def explained(shifts: Shifts, changes: Changes, directions: Directions) -> float:
+    """Share of the shifts that a sum of directions explains; 1 is all, 0 as good as nothing.
+
+    Raises:
+        ValueError: if every shift is zero.
+    """
+    shifts, changes = as_pairs(shifts, changes)
+    total = shifts.square().sum()
+    if total == 0:
+        raise ValueError(
+            "some shift must not be zero, or there is nothing to explain; all are. Check how they "
+            "were collected."
+        )
+    return 1 - float(
+        (shifts - changes @ as_floats("directions", directions)).square().sum() / total
+    )
+
+
+def require_two_values(values: Real[Tensor, "*any"]) -> None:
+    """Raise a ValueError unless every concept value is 0 or 1."""
+    if ((values != 0) & (values != 1)).any():
+        raise ValueError(
+            f"concept values must be 0 or 1; got {values.unique().tolist()}. For a concept with "
+            "more values, take the difference of two rows of `value_means`."
+        )
+
+
+def _reader(weights: Tensor) -> Found:
+    """Directions that only read: a code is how far a shift goes along one of them."""
+    unit = _unit(weights)
+    return Found(unit, lambda shifts: shifts @ unit.mT)
+
+
+def _unit(rows: Tensor) -> Tensor:
+    lengths: Tensor = rows.norm(dim=1, keepdim=True)
+    if (lengths == 0).any():
+        raise ValueError(
+            "every direction must be longer than 0; row(s) "
+            f"{(lengths[:, 0] == 0).nonzero().flatten().tolist()} point nowhere. Leave them out."
+        )
+    return rows / lengths
+
+
+def _least_squares(inputs: Tensor, targets: Tensor) -> Tensor:
+    # "gelsd" also solves systems of deficient rank; torch has it on the CPU only.
+    solution: Tensor = torch.linalg.lstsq(inputs.cpu(), targets.cpu(), driver="gelsd").solution
+    return solution.to(inputs.device)

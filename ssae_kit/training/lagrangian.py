@@ -1,0 +1,67 @@
+"""Minimise the error subject to a sparsity constraint, by cooper: one multiplier per run."""
+
+from importlib.metadata import version
+from typing import Any
+
+import cooper
+import torch
+from torch import Tensor
+
+from ssae_kit.autoencoders import LossTerms
+
+USED = (
+    "ConstrainedMinimizationProblem",
+    "multipliers.DenseMultiplier",
+    "Constraint",
+    "ConstraintType.INEQUALITY",
+    "formulations.Lagrangian",
+    "ConstraintState",
+    "CMPState",
+    "optim.SimultaneousOptimizer",
+)
+"""What of cooper is used here."""
+
+
+def require_cooper(library: Any = cooper) -> None:
+    """Raise an ImportError that says what to do if cooper lacks what is used here."""
+    for name in USED:
+        found = library
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is None:
+            raise ImportError(
+                f"cooper must have `{name}`; version {version('cooper-optim')} has not. Install "
+                "one that this kit was tested with: `pip install 'cooper-optim>=1.0.1,<2'`."
+            )
+
+
+require_cooper()
+
+
+class Problem(cooper.ConstrainedMinimizationProblem):  # type: ignore[misc]
+    """Minimise the summed error subject to one sparsity constraint per run."""
+
+    def __init__(self, n_runs: int, device: torch.device) -> None:
+        super().__init__()
+        self.multiplier = cooper.multipliers.DenseMultiplier(n_runs, device=device)
+        self.constraint = cooper.Constraint(
+            constraint_type=cooper.ConstraintType.INEQUALITY,
+            formulation_type=cooper.formulations.Lagrangian,
+            multiplier=self.multiplier,
+        )
+
+    def compute_cmp_state(self, terms: LossTerms, level: Tensor) -> cooper.CMPState:
+        """The error to lower, and by what share each run's sparsity exceeds its level."""
+        violation = (terms.sparsity / level - 1).to(self.multiplier.weight.device)
+        return cooper.CMPState(
+            loss=(terms.error + terms.auxiliary).sum(),
+            observed_constraints={self.constraint: cooper.ConstraintState(violation)},
+        )
+
+
+def constrained(problem: Problem, primal: torch.optim.Optimizer, rate: float) -> Any:
+    """Join the weights' optimiser and the multiplier's: each `roll` makes a step of both."""
+    dual = torch.optim.SGD(problem.dual_parameters(), lr=rate, maximize=True)
+    return cooper.optim.SimultaneousOptimizer(
+        cmp=problem, primal_optimizers=primal, dual_optimizers=dual
+    )

@@ -1,0 +1,388 @@
+"""Wrong calls by the hundred: every public callable, every argument, one mistake at a time.
+
+`python -m tests.fuzz` prints, as JSON, what became of each. A call ends well with a finite result
+or with an error in words: one that the kit raises, or Python's TypeError. A silent NaN, a hang and
+torch's or NumPy's own errors are faults. It runs without the tests' check of types, as a user has the kit.
+
+A room is one entry of `ROOMS`; a callable is one entry of `VALID`: a right call, made anew for each
+mistake.
+"""
+
+# ruff: noqa: E731 - right calls are made anew by name: lambdas keep them a table
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import json
+import math
+import signal
+import sys
+import tempfile
+import traceback
+import types
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ROOMS = (
+    "synthetic",
+    "synthetic.supports",
+    "autoencoders",
+    "training",
+    "metrics",
+    "superposition",
+    "pairs",
+    "storage",
+    "claims",
+)
+WELL, MISSING = "well", "has no right call in the table"
+SECONDS = 5.0
+"""A call that takes longer hangs; the right ones take milliseconds."""
+EXCEPTIONS = {
+    "superposition.Draw": "the name of a type",
+    "training.Source": "the name of a type",
+    "pairs.bias_in_bios": "downloads",
+    "pairs.truthful_qa": "downloads",
+    "storage.replacing": "a context manager; its tests stand in test_storage.py",
+    "autoencoders.Autoencoder": "abstract; its kinds are called",
+    "autoencoders.SparseAutoencoder": "abstract; its kinds are called",
+}
+"""Callables without a right call, with the reason."""
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=seeded(seed))
+
+
+def modules():
+    """What the right calls use; imported here, so that a failing import is one room's."""
+    return {name: importlib.import_module(f"ssae_kit.{name}") for name in ROOMS}
+
+
+def valid(room, folder):
+    """Right calls by name: keyword arguments, or a tuple of positional and keyword arguments."""
+    a, t, s = room["autoencoders"], room["training"], room["synthetic"]
+    sup, m, p = room["superposition"], room["metrics"], room["pairs"]
+    claims, storage = room["claims"], room["storage"]
+    relu = lambda **kw: a.ReluSAE(2, 6, 8, generator=seeded(1), **kw)
+    shift = lambda n=2: a.ShiftAutoencoder(n, 6, 4, generator=seeded(1))
+    design = lambda: s.supports.sizes(4, 2)
+    problem = lambda: s.ShiftProblem(design(), 6)
+    made = lambda seed=0: s.sample_shifts(problem(), 40, generator=seeded(seed))
+    config = lambda: t.TrainingConfig(steps=3, batch_size=8, record_every=1)
+    codes = lambda: normal(2, 40, 5).relu()
+    matching = lambda: m.mcc_codes(codes(), normal(40, 3, seed=2))
+    pairs = lambda: p.ConceptPairs(("a cat", "a dog"), ("the cat", "a cow"), ("x",), ((1,), (0,)))
+    sizes = ((2, 6, 8), {"generator": seeded(1)})
+    kinds = {
+        "BatchTopKSAE": {"k": 2},
+        "GatedSAE": {},
+        "JumpReluSAE": {"bandwidth": 0.1, "first_threshold": 0.1},
+        "MatryoshkaSAE": {"k": 2, "prefixes": (4, 8)},
+        "ReluSAE": {"dead_after": 20},
+        "TiedSAE": {},
+        "TopKSAE": {"k": 2, "dead_after": 20, "revival": 0.03},
+    }
+    calls = {f"autoencoders.{name}": (sizes[0], sizes[1] | extra) for name, extra in kinds.items()}
+    for name in ("ShiftAutoencoder", "LayerNormShiftAutoencoder"):
+        calls[f"autoencoders.{name}"] = {
+            "n_runs": 2, "d_model": 6, "n_latents": 4, "generator": seeded(1)
+        }  # fmt: skip
+    saved, sae = folder / "sae.safetensors", folder / "sae"
+    if not saved.exists():
+        relu().save(saved)
+        a.save_saelens(relu(), sae)
+        storage.save_tensors(folder / "t.safetensors", {"a": torch.ones(2)}, {})
+        p.save_pairs(pairs(), folder / "p.csv")
+    directions = lambda n=2, k=5, d=6: torch.nn.functional.normalize(normal(n, k, d), dim=-1)
+    features = lambda: normal(2, 10, 5).relu()
+    bio = {"hard_text": "She is a nurse.", "profession": 13, "gender": 1}
+    bios = lambda: [bio | {"profession": n % 2 * 10 + 11, "gender": n // 2 % 2} for n in range(8)]
+    model = lambda: sup.ToyModel(2, 5, 3, generator=seeded(1))
+    draw = lambda g: torch.rand(2, 16, 5, generator=g)
+    return calls | {
+        "autoencoders.clamp": {
+            "autoencoder": relu().select(0), "states": normal(7, 6), "latent": 1, "value": 2.0
+        },
+        "autoencoders.reconstruct": {"autoencoder": relu().select(0), "states": normal(7, 6)},
+        "autoencoders.load": {"path": saved},
+        "autoencoders.load_saelens": {"folder": sae},
+        "autoencoders.load_published": {"folder": sae},
+        "autoencoders.save_saelens": {"autoencoder": relu(), "folder": sae, "run": 0},
+        "autoencoders.ReluSAE.encode": (relu().encode, {"inputs": normal(7, 6)}),
+        "autoencoders.ReluSAE.decode": (relu().decode, {"codes": normal(2, 7, 8)}),
+        "autoencoders.ReluSAE.loss": (relu().loss, {"inputs": normal(7, 6)}),
+        "autoencoders.ReluSAE.select": (relu().select, {"run": 0}),
+        "autoencoders.ReluSAE.calibrate_": (relu().calibrate_, {"inputs": normal(7, 6)}),
+        "autoencoders.ReluSAE.save": (relu().save, {"path": folder / "again"}),
+        "training.Constraint": {
+            "level": 0.1, "start": 3.0, "warmup": 0.1, "ramp": 0.3, "dual_learning_rate": 0.1
+        },
+        "training.Penalty": {"weight": 0.1, "warmup": 0.1},
+        "training.TrainingConfig": dataclasses.asdict(config()),
+        "training.best_run": {"autoencoder": relu(), "inputs": normal(40, 6)},
+        "training.choose_level": {
+            "shifts": normal(40, 6), "n_latents": 4, "generator": seeded(), "n_levels": 2,
+            "n_restarts": 1, "tolerance": 0.1, "config": config(),
+        },
+        "training.evaluate": {"autoencoder": relu(), "inputs": normal(40, 6), "chunk": 16},
+        "training.fit": {
+            "autoencoder": shift(), "inputs": normal(40, 6), "sparsity": t.Constraint(0.2),
+            "config": config(), "generator": seeded(),
+        },
+        "training.fit_restarts": {
+            "autoencoder": shift(), "inputs": normal(40, 6), "sparsity": t.Constraint(0.2),
+            "n_restarts": 2, "config": config(), "generator": seeded(),
+        },
+        "training.seeded": {"seed": 3},
+        "training.huge": {"inputs": normal(40, 6)},
+        "training.revive_dead_": {
+            "autoencoder": relu(), "inputs": normal(40, 6), "generator": seeded()
+        },
+        "metrics.dead_share": {"codes": codes()},
+        "metrics.l0": {"codes": codes()},
+        "metrics.firing": {
+            "codes": codes(), "active": normal(40, 3, seed=2) > 0, "matching": matching()
+        },
+        "metrics.handovers": {
+            "codes": codes()[0], "ids": torch.arange(40) % 7, "text": torch.arange(40) // 10,
+            "promoted": torch.arange(5),
+        },
+        "metrics.label_mcc": {"codes": codes(), "labels": (normal(40, 3, seed=2) > 0).float()},
+        "metrics.loss_recovered": {
+            "clean": torch.ones(2), "spliced": 2 * torch.ones(2), "ablated": 4 * torch.ones(2)
+        },
+        "metrics.mcc_codes": {"codes": codes(), "changes": normal(40, 3, seed=2)},
+        "metrics.mcc_directions": {
+            "directions": directions(), "concept_directions": directions(1, 3)[0]
+        },
+        "metrics.mcc_seeds": {"directions": directions()},
+        "metrics.mmcs": {"directions": directions(), "reference": directions(1, 3)[0]},
+        "metrics.uniqueness": {"directions": directions(), "reference": directions(1, 3)[0]},
+        "metrics.rotation_floor": {"n_concepts": 3, "generator": seeded(), "n_draws": 3},
+        "metrics.unexplained_variance": {"inputs": normal(2, 7, 6), "decoded": normal(2, 7, 6)},
+        "synthetic.Magnitudes": {"correlation": 0.1, "free_signs": True, "values": ()},
+        "synthetic.Mixing": {"kind": "gaussian", "condition": 2.0},
+        "synthetic.ShiftProblem": {"design": design(), "d_model": 6, "noise": 0.1, "bend": 0.1},
+        "synthetic.SupportDesign": {
+            "name": "mine", "units": torch.eye(3).bool(), "weights": torch.ones(3), "most": 2,
+            "least": 1,
+        },
+        "synthetic.check_diversity": {"supports": design(), "seed": 0},
+        "synthetic.sample_shifts": {
+            "problem": problem(), "n_samples": 9, "generator": seeded(),
+            "directions": directions(1, 4)[0],
+        },
+        "synthetic.stack": {"datasets": [made(), made(1)]},
+        "synthetic.stream_shifts": {"problem": problem(), "directions": directions(1, 4)[0]},
+        "synthetic.supports.sizes": {"n_concepts": 4, "most": 2, "least": 1},
+        "synthetic.supports.blocks": {"n_concepts": 4, "block": 2, "most": 1},
+        "synthetic.supports.together": {"n_concepts": 4, "group": (0, 1), "most": 2},
+        "synthetic.supports.nested": {"n_concepts": 4, "inner": 0, "outer": 1, "most": 2},
+        "synthetic.supports.contiguous": {"n_concepts": 4, "length": 2},
+        "synthetic.supports.grouped": {"n_concepts": 4, "group": 2, "joint_share": 0.5},
+        "synthetic.supports.family": {"subsets": [[0], [0, 1]], "n_concepts": 3},
+        "superposition.ToyModel": {
+            "n_runs": 2, "n_features": 5, "d_hidden": 3, "importance": 1.0, "generator": seeded()
+        },
+        "superposition.antipodal_loss": {"density": torch.tensor([0.1, 0.5])},
+        "superposition.ignored_loss": {"density": torch.tensor([0.1, 0.5])},
+        "superposition.boundary_density": {"importance": torch.tensor([0.5, 2.0])},
+        "superposition.candidate_losses": {
+            "density": torch.tensor([0.1]), "importance": torch.tensor([1.0]), "n_features": 2
+        },
+        **{
+            f"superposition.{name}": {"directions": normal(2, 3, 5)}
+            for name in (
+                "classify", "dimensionality", "interference", "neuron_alignment", "represented"
+            )
+        },
+        "superposition.exactly_active": {
+            "n_active": torch.tensor([1, 2]), "n_samples": 6, "n_features": 5,
+            "generator": seeded(),
+        },
+        "superposition.fista": {
+            "dictionary": normal(2, 3, 5), "hidden": normal(2, 10, 3), "penalty": 0.01,
+            "n_steps": 3,
+        },
+        "superposition.random_dictionary": {
+            "n_runs": 2, "d_hidden": 3, "n_features": 5, "generator": seeded()
+        },
+        "superposition.random_rotation": {"n_runs": 2, "size": 3, "generator": seeded()},
+        "superposition.recovered": {"codes": features(), "features": features(), "tolerance": 0.1},
+        "superposition.share_near": {
+            "values": torch.rand(5, generator=seeded()), "fractions": [0.5], "tolerance": 0.1
+        },
+        "superposition.train": {
+            "model": model(), "draw": draw, "steps": 3, "learning_rate": 0.01, "generator": seeded()
+        },
+        "pairs.ConceptPairs": {
+            "source": ("a", "b"), "target": ("c", "d"), "concepts": ("x",), "changes": ((1,), (0,))
+        },
+        "pairs.bios_pairs": {"rows": bios(), "n_pairs": 2, "generator": seeded()},
+        "pairs.category_pairs": {"n_pairs": 3, "generator": seeded(), "max_changed": 2},
+        "pairs.dataset": {"name": "binary"},
+        "pairs.load_pairs": {"path": folder / "p.csv"},
+        "pairs.save_pairs": {"pairs": pairs(), "path": folder / "q.csv"},
+        "pairs.truth_pairs": {
+            "rows": [{
+                "question": "Why?", "best_answer": "So.", "correct_answers": ["So."],
+                "incorrect_answers": ["No."],
+            }]
+        },
+        "storage.save_tensors": {
+            "path": folder / "s", "tensors": {"a": torch.ones(2)}, "metadata": {}
+        },
+        "storage.load_tensors": {"path": folder / "t.safetensors"},
+        "storage.digest": {"tensors": {"a": torch.ones(2)}, "text": "a"},
+        "claims.Register": {"notebook": "06", "table": "a | b | c | >= 1 | d"},
+        "claims.Register.settle": (
+            claims.Register("06", "a | b | c | >= 1 | d").settle, {"a": (1.0, 0.0)}
+        ),
+    }  # fmt: skip
+
+
+def mistakes(value):
+    """What people bring instead of a right value, by name."""
+    wrong = {"None": None, "a text": "seven", "a list of nothing": []}
+    if isinstance(value, bool):
+        return {}
+    if isinstance(value, int | float):
+        numbers = {"negative": -3, "zero": 0, "half": 1.5, "nan": math.nan, "inf": math.inf}
+        return wrong | numbers | {"numpy": np.int64(2), "tensor": torch.tensor([1.0, 2.0])}
+    if isinstance(value, Tensor):
+        spoiled = value.clone().float()
+        spoiled.view(-1)[0] = math.nan
+        endless = value.clone().float()
+        endless.view(-1)[-1] = math.inf
+        return wrong | {
+            "nan": spoiled, "inf": endless, "one axis less": value[0], "numpy": value.numpy(),
+            "narrower": value[..., :-1], "integers": (3 * value.float()).int(),
+            "mask": value > 0, "empty": value[:0], "negative": -value.float() - 1,
+            "zeros": torch.zeros_like(value), "half": value.half(), "double": value.double(),
+            "constant": torch.ones_like(value.float()), "one number": 1.0,
+        }  # fmt: skip
+    return wrong | {"a number": 7, "a tensor": torch.ones(3)}
+
+
+def numbers(result, depth=0):
+    """Every tensor and float that a result holds."""
+    if isinstance(result, Tensor):
+        yield result.detach().float() if not result.is_complex() else result.detach().abs()
+    elif isinstance(result, float):
+        yield torch.tensor(result)
+    elif isinstance(result, torch.nn.Module):
+        yield from numbers(list(result.parameters()), depth + 1)
+    elif isinstance(result, dict):
+        yield from numbers(list(result.values()), depth + 1)
+    elif isinstance(result, list | tuple) and depth < 4:
+        for item in result[:50]:
+            yield from numbers(item, depth + 1)
+    elif dataclasses.is_dataclass(result) and depth < 4:
+        yield from numbers(list(vars(result).values()), depth + 1)
+
+
+def outcome(call):
+    """ "well", or what is wrong with how the call ended."""
+
+    def late(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            result = call()
+        if any(values.isnan().any() for values in numbers(result)):
+            return "NaN in silence"
+    except TimeoutError:
+        return "hangs"
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        own = "ssae_kit" in last.filename and (last.line or "").startswith("raise")
+        # Python's own TypeError names what came: enough for what is of another kind altogether.
+        if own or type(error) is TypeError:
+            return WELL
+        return f"{type(error).__name__}: {str(error)[:90]}"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return WELL
+
+
+def public(room):
+    """Names of a room's callables; results that only the kit makes are left out."""
+    names = getattr(room, "__all__", None) or [
+        name
+        for name, value in vars(room).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == room.__name__
+    ]
+    for name in names:
+        value = getattr(room, name)
+        if callable(value) and not isinstance(value, types.ModuleType):
+            yield name, value
+
+
+def is_holder(value):
+    """Whether a class only holds results: nothing of its own is checked when it is made."""
+    if not isinstance(value, type):
+        return False
+    plain = issubclass(value, tuple) or dataclasses.is_dataclass(value)
+    return plain and "__post_init__" not in vars(value)
+
+
+def try_all(folder):
+    """Every call with one mistake, and the right ones: {what was called: how it ended}."""
+    rooms = modules()
+    found, table = {}, valid(rooms, folder)
+    known = set(table) | set(EXCEPTIONS)
+    for room_name, room in rooms.items():
+        for name, value in public(room):
+            full = f"{room_name}.{name}"
+            same = [key for key in known if key.split(".")[-1] == name]
+            if not (full in known or same or is_holder(value)):
+                found[full] = MISSING
+    for name in table:
+        _, arguments, positional = parts(rooms, name, table[name])
+        found[name] = outcome(lambda name=name: made(rooms, name, folder))
+        for key in [*range(len(positional)), *arguments]:
+            right = positional[key] if isinstance(key, int) else arguments[key]
+            for mistake, wrong in mistakes(right).items():
+                found[f"{name}({key}: {mistake})"] = outcome(
+                    lambda name=name, key=key, wrong=wrong: made(rooms, name, folder, {key: wrong})
+                )
+    return found
+
+
+def parts(rooms, name, entry):
+    """Function, keyword arguments and positional arguments of an entry."""
+    if isinstance(entry, tuple) and callable(entry[0]):
+        return entry[0], dict(entry[1]), ()
+    room = next(r for r in sorted(rooms, key=len, reverse=True) if name.startswith(f"{r}."))
+    function = getattr(rooms[room], name.removeprefix(f"{room}."))
+    if isinstance(entry, tuple):
+        return function, dict(entry[1]), entry[0]
+    return function, dict(entry), ()
+
+
+def made(rooms, name, folder, changes=None):
+    """Make a call anew, with some of its arguments changed."""
+    function, arguments, positional = parts(rooms, name, valid(rooms, folder)[name])
+    positional = list(positional)
+    for key, wrong in (changes or {}).items():
+        (positional if isinstance(key, int) else arguments)[key] = wrong
+    return function(*positional, **arguments)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as place:
+        json.dump(try_all(Path(place)), sys.stdout, indent=0)

@@ -1,0 +1,70 @@
+"""A pretended second device: tensors that say they are on "meta", and hold their numbers on the CPU.
+
+Inside `Pretend()`, an operation on tensors of two devices is an error, as with a real GPU. ("meta" it
+is called because torch looks for a driver wherever a tensor says "meta".) Unlike torch's fake tensors these hold numbers, so that code which looks
+at one (is it finite? how many are dead?) runs as it would.
+"""
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+MOVES = {"_to_copy", "copy_", "_local_scalar_dense", "equal"}
+"""Operations that may read from one device and write to another."""
+
+
+class OnGpu(torch.Tensor):
+    """A tensor that pretends."""
+
+    @staticmethod
+    def __new__(cls, held):
+        made = torch.Tensor._make_wrapper_subclass(
+            cls, held.shape, strides=held.stride(), dtype=held.dtype, device="meta"
+        )
+        made.held = held
+        return made
+
+    def __repr__(self):
+        return f"OnGpu({self.held})"
+
+    @classmethod
+    def __torch_dispatch__(cls, function, _types, args=(), kwargs=None):
+        return run(function, args, kwargs or {})
+
+
+class Pretend(TorchDispatchMode):
+    """Where tensors may be made on "meta", and hold numbers there."""
+
+    def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+        return run(function, args, kwargs or {})
+
+
+def run(function, args, kwargs):
+    """Run on the CPU what is asked for on a device; wrap the results."""
+    name = function.overloadpacket.__name__
+    given = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, torch.Tensor)]
+    asked = kwargs.get("device")
+    on_gpu = [isinstance(tensor, OnGpu) for tensor in given]
+    large = {isinstance(tensor, OnGpu) for tensor in given if tensor.dim()}
+    if len(large) > 1 and name not in MOVES:
+        raise RuntimeError(f"Expected all tensors to be on the same device, but found two: {name}")
+    generator = kwargs.get("generator")
+    to_gpu = torch.device(asked).type == "meta" if asked is not None else any(on_gpu)
+    if name == "copy_":
+        to_gpu = on_gpu[0]
+    if generator is not None and to_gpu and name != "copy_":
+        raise RuntimeError("Expected a 'meta' device type for generator but found 'cpu'")
+    bare = tree_map(lambda t: t.held if isinstance(t, OnGpu) else t, (args, kwargs))
+    if asked is not None:
+        bare[1]["device"] = torch.device("cpu")
+    found = function(*bare[0], **bare[1])
+    same = {id(t.held): t for t in given if isinstance(t, OnGpu)}
+
+    def wrap(value):
+        if not isinstance(value, torch.Tensor) or isinstance(value, OnGpu):
+            return value
+        if id(value) in same:  # what was changed in place is still itself
+            return same[id(value)]
+        return OnGpu(value) if to_gpu else value
+
+    return tree_map(wrap, found)

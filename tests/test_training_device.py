@@ -1,0 +1,94 @@
+"""A whole training on a pretended GPU: nothing is left on the CPU, nothing drawn on the wrong side."""
+
+import pytest
+import torch
+
+from ssae_kit.autoencoders import (
+    BatchTopKSAE,
+    GatedSAE,
+    JumpReluSAE,
+    ReluSAE,
+    ShiftAutoencoder,
+    TiedSAE,
+    TopKSAE,
+)
+from ssae_kit.training import Constraint, Penalty, TrainingConfig, fit, revive_dead_
+from tests.pretend import OnGpu, Pretend
+
+CONFIG = TrainingConfig(steps=4, batch_size=8, record_every=2, resample_every=0)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def on_gpu(autoencoder):
+    """Move to the pretended GPU, in place."""
+    for module in autoencoder.modules():
+        for name, value in list(module._parameters.items()):
+            module._parameters[name] = torch.nn.Parameter(OnGpu(value.detach()))
+        for name, value in list(module._buffers.items()):
+            module._buffers[name] = OnGpu(value)
+    return autoencoder
+
+
+@pytest.fixture(autouse=True)
+def plain_adam(monkeypatch):
+    """The fused kernel knows real devices only."""
+    adam = torch.optim.Adam
+    monkeypatch.setattr(
+        torch.optim, "Adam", lambda w, **k: adam(w, **k | {"fused": False, "foreach": False})
+    )
+
+
+def test_two_devices_in_one_operation_are_an_error():
+    with Pretend(), pytest.raises(RuntimeError, match="same device"):
+        torch.ones(3, device="meta") + torch.ones(3)
+
+
+@pytest.mark.parametrize("sparsity", [Penalty(0.1), Constraint(torch.tensor([0.1, 0.2]))])
+@pytest.mark.parametrize("where", ["cpu", "meta"])
+def test_a_training_stays_on_the_gpu_wherever_its_data_are(sparsity, where):
+    inputs = torch.randn(40, 6, generator=seeded())
+    with Pretend():
+        autoencoder = on_gpu(ShiftAutoencoder(2, 6, 4, generator=seeded(1)))
+        history = fit(autoencoder, inputs.to(where), sparsity, CONFIG, generator=seeded(2))
+        assert autoencoder.decoder.device.type == "meta"
+        assert history.series("error").device.type == "cpu"
+
+
+def test_dead_latents_are_revived_on_the_gpu():
+    with Pretend():
+        relu = ReluSAE(2, 6, 8, generator=seeded(1), dead_after=1)
+        with torch.no_grad():
+            relu.encoder_bias[:, :3] = -100
+        relu.loss(torch.randn(20, 6, generator=seeded()))
+        on_gpu(relu)
+        inputs = torch.randn(20, 6, generator=seeded()).to("meta")
+        optimiser = torch.optim.Adam(relu.parameters(), fused=True)
+        assert revive_dead_(relu, inputs, optimiser, generator=seeded(3)) >= 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "extras"),
+    [
+        (ReluSAE, {}),
+        (TiedSAE, {}),
+        (GatedSAE, {}),
+        (JumpReluSAE, {}),
+        (TopKSAE, {"k": 2}),
+        (BatchTopKSAE, {"k": 2}),
+    ],
+)
+def test_every_sparse_autoencoder_trains_and_resamples_on_the_gpu(kind, extras):
+    config = TrainingConfig(steps=4, batch_size=8, record_every=2, resample_every=2)
+    with Pretend():
+        autoencoder = on_gpu(kind(2, 6, 8, generator=seeded(1), dead_after=1, **extras))
+        fit(
+            autoencoder,
+            torch.randn(40, 6, generator=seeded()),
+            Penalty(0.1),
+            config,
+            generator=seeded(2),
+        )
+        assert {value.device.type for value in autoencoder.state_dict().values()} == {"meta"}
