@@ -6,10 +6,8 @@ written down, `Register.settle` displays the table of verdicts and emits it for 
 `application/vnd.ssae-claims+json`.
 """
 
-import html
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 MIME = "application/vnd.ssae-claims+json"
@@ -115,13 +113,16 @@ class Register:
         records, rows = [record for record, _ in settled], [row for _, row in settled]
         n_passed = sum(bool(record["passed"]) for record in records)
         title = f"{n_passed} of {len(rows)} claims passed"
-        from IPython.display import display  # 0.1 s, which only a notebook should pay
+        # 0.1 s and 1 s, which only a notebook should pay
+        from IPython.display import display
+
+        from ssae_kit.plots.table import as_html
 
         blocks = []
         for head, *values, verdict in rows:
             lines = [f"  {name}: {text}" for name, text in zip(_HEAD[1:-1], values, strict=True)]
             blocks.append("\n".join([f"{verdict}  {head}", *lines]))
-        plain, page = "\n".join([*blocks, title]), _html_table(title, _HEAD, rows)
+        plain, page = "\n".join([*blocks, title]), as_html(_HEAD, rows, title)
         display({MIME: records, "text/html": page, "text/plain": plain}, raw=True)
 
     def _open(self) -> list[tuple[str, ...]]:
@@ -136,7 +137,9 @@ class Register:
         return "\n".join([head, *blocks])
 
     def _repr_html_(self) -> str:
-        return _html_table(f"{len(self._claims)} claims, not settled yet", _OPEN, self._open())
+        from ssae_kit.plots.table import as_html
+
+        return as_html(_OPEN, self._open(), f"{len(self._claims)} claims, not settled yet")
 
 
 def _numbers(key: str, found: object, claim: _Claim) -> tuple[float, float | None]:
@@ -150,15 +153,3 @@ def _numbers(key: str, found: object, claim: _Claim) -> tuple[float, float | Non
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"`{key}` must be settled by numbers; got {found!r}.") from None
     return value, other[0] if other else None
-
-
-def _html_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Texts as an HTML table, escaped; a verdict is a word, so it needs no colour."""
-
-    def line(tag: str, cells: Sequence[str]) -> str:
-        style = 'style="text-align:left"'
-        return "<tr>" + "".join(f"<{tag} {style}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
-
-    title = f'<caption style="text-align:left">{html.escape(caption)}</caption>'
-    body = "".join(line("td", cells) for cells in rows)
-    return f"<table>{title}<thead>{line('th', head)}</thead><tbody>{body}</tbody></table>"

@@ -10,36 +10,21 @@ from hypothesis import HealthCheck, settings
 
 from ssae_kit import labs, llama, world
 from ssae_kit.autoencoders import TopKSAE
-from ssae_kit.labs import (
-    dictionary_run,
-    latents_run,
-    shift_run,
-    steering_run,
-    superposition_run,
-)
+from ssae_kit.labs import dictionary as dictionary_lab
+from ssae_kit.labs import latents, shift, steering, subjects, superposition
 from ssae_kit.training import TrainingConfig
 
 NAMES = ("DictionaryLab", "LatentLab", "ShiftLab", "SteeringLab", "SuperpositionLab")
+BRIEF = TrainingConfig(steps=6, batch_size=16, record_every=2)
 SHORT = {
-    "DictionaryLab": (dictionary_run, {"STEPS": 6, "N_TRAIN": 300, "N_TEST": 60}),
-    "LatentLab": (latents_run, {"N_TEXTS": 2, "N_TOKENS": 6}),
-    "ShiftLab": (
-        shift_run,
-        {
-            "TRAINING": TrainingConfig(steps=6, batch_size=16, record_every=2),
-            "N_TRAIN": 60,
-            "N_TEST": 40,
-        },
-    ),
-    "SteeringLab": (
-        steering_run,
-        {
-            "N_TEXTS": 2,
-            "STRENGTHS": (0.0, 2.0),
-            "TRAINING": TrainingConfig(steps=20, batch_size=16),
-        },
-    ),
-    "SuperpositionLab": (superposition_run, {"STEPS": 60}),
+    "DictionaryLab": {dictionary_lab: {"STEPS": 6, "N_TRAIN": 300, "N_TEST": 60}},
+    "LatentLab": {latents: {"N_TEXTS": 2, "N_TOKENS": 6}},
+    "ShiftLab": {shift: {"TRAINING": BRIEF, "N_TRAIN": 60, "N_TEST": 40}},
+    "SteeringLab": {
+        steering: {"N_TEXTS": 2, "STRENGTHS": (0.0, 2.0)},
+        subjects: {"TRAINING": TrainingConfig(steps=20, batch_size=16)},
+    },
+    "SuperpositionLab": {superposition: {"STEPS": 60}},
 }
 """What is shortened where: here the view is tested, not what is learned."""
 
@@ -49,9 +34,9 @@ randomly = settings(
 
 
 def shorten(monkeypatch, name):
-    module, values = SHORT[name]
-    for key, value in values.items():
-        monkeypatch.setattr(module, key, value)
+    for module, values in SHORT[name].items():
+        for key, value in values.items():
+            monkeypatch.setattr(module, key, value)
 
 
 def make(name):

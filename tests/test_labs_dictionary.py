@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ssae_kit import metrics
 from ssae_kit.autoencoders import TopKSAE
-from ssae_kit.labs import DictionaryOutcome, DictionarySettings, dictionary_run
-from ssae_kit.labs.dictionary import PLACES
+from ssae_kit.labs import DictionaryLab, DictionaryOutcome, DictionarySettings
+from ssae_kit.labs import dictionary as dictionary_lab
 from ssae_kit.synthetic.dictionaries import FeatureWorld
 from ssae_kit.training import Penalty, fit
 from tests import labs as small
@@ -24,7 +24,7 @@ def test_the_figure_shows_the_kits_own_numbers(lab):
     wanted = DictionarySettings(k=2, seed=3)
     lab.set(**vars(wanted))
     finished(lab)
-    world, inputs, features = dictionary_run.draw(wanted)
+    world, inputs, features = dictionary_lab.draw(wanted)
     seed = torch.Generator().manual_seed
     sae = TopKSAE(3, 32, 64, generator=seed(1_000_003), k=2, dead_after=20, revival=0.0)
     fit(sae, inputs, Penalty(), wanted.config(), generator=seed(2_000_003))
@@ -34,7 +34,7 @@ def test_the_figure_shows_the_kits_own_numbers(lab):
     missed = metrics.unexplained_variance(test, sae.decode(codes).detach())
     best = int(missed.argmin())
     found = metrics.mcc_directions(sae.directions, world.directions).per_concept
-    heat, _, runs, _, directions, _, floor, _, rates = lab.fig.data
+    heat, _, runs, directions, _, floor, _, rates = lab.fig.data
     np.testing.assert_allclose(np.diag(heat.z)[:40].__abs__(), found[best], atol=1e-5)
     np.testing.assert_allclose(runs.x, metrics.l0(codes))
     np.testing.assert_allclose(runs.y, missed, rtol=1e-5)
@@ -45,11 +45,11 @@ def test_the_figure_shows_the_kits_own_numbers(lab):
     assert floor.y[0] == floor.y[1] < 0.7
 
 
-@pytest.mark.parametrize("architecture", dictionary_run.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", dictionary_lab.ARCHITECTURES)
 def test_the_curve_has_the_chosen_setting_and_others(lab, architecture):
     lab.set(**vars(DictionarySettings(architecture=architecture)))
     result = finished(lab)
-    n_other = len(result.l0) - dictionary_run.N_RUNS
+    n_other = len(result.l0) - dictionary_lab.N_RUNS
     assert n_other >= 3
     assert len(lab.fig.data[1].x) == n_other + 1
     assert (np.diff(lab.fig.data[1].x) >= 0).all()
@@ -78,17 +78,17 @@ def test_a_planted_dictionary_is_found_and_its_spare_latents_are_dead():
     assert "2 of 10 latents are dead" in outcome.words()
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", DictionaryLab.places)
 def test_every_place_can_be_visited(lab, name):
     lab.go_to(name)
     lab.stop()
     lab.wait()
-    assert vars(lab.settings()) == vars(DictionarySettings()) | PLACES[name][0]
+    assert vars(lab.settings()) == vars(DictionarySettings()) | DictionaryLab.places[name][0]
 
 
 RANDOM = st.builds(
     DictionarySettings,
-    architecture=st.sampled_from(list(dictionary_run.ARCHITECTURES)),
+    architecture=st.sampled_from(list(dictionary_lab.ARCHITECTURES)),
     n_latents=st.integers(2, 16).map(lambda n: 8 * n),
     k=st.integers(1, 12),
     penalty=st.integers(1, 16).map(lambda n: n / 4),

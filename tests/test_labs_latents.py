@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import autoencoders, llama
-from ssae_kit.labs import LatentLab, LatentSettings, TokenDictionary, latents, latents_run
+from ssae_kit.labs import LatentLab, LatentSettings, TokenDictionary, latents, subjects
 from ssae_kit.labs.latents import PICK
 from ssae_kit.labs.texts import shaded
 from tests import labs as small
@@ -91,8 +91,8 @@ def test_words_that_the_model_does_not_know_are_explained(lab):
 
 
 def test_without_a_dictionary_it_trains_one_and_shows_its_clearest_latent(short, monkeypatch):
-    monkeypatch.setattr(latents_run, "STEPS", 2)
-    monkeypatch.setattr(latents_run, "BATCH", 16)
+    monkeypatch.setattr(subjects, "STEPS", 2)
+    monkeypatch.setattr(subjects, "BATCH", 16)
     lab = LatentLab()
     with pytest.raises(ValueError, match="still being trained"):
         lab.export()
@@ -138,7 +138,7 @@ def test_codes_with_signs_are_refused():
 @pytest.mark.parametrize("latent", [-1, 24])
 def test_a_latent_that_does_not_exist_is_refused(latent):
     with pytest.raises(ValueError, match=rf"`latent` must lie in 0\.\.23; got {latent}"):
-        latents_run.LatentOutcome.measure(small.dictionary(), LatentSettings("the queen", latent))
+        latents.LatentOutcome.measure(small.dictionary(), LatentSettings("the queen", latent))
 
 
 def test_a_narrow_dictionary_can_be_searched():
@@ -165,4 +165,4 @@ def test_random_settings_are_what_is_computed(lab, latent, strength, seed):
     assert result.settings == lab.settings()
     assert (result.settings.latent, result.settings.strength) == (latent, strength)
     assert lab.words_shown.text == result.words()
-    assert len(result.clamped) == len(result.written) == latents_run.N_TEXTS
+    assert len(result.clamped) == len(result.written) == latents.N_TEXTS

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import studies
-from ssae_kit.labs import ShiftLab, ShiftSettings, shift_run
-from ssae_kit.labs.shift import CONDITIONS, GAME
+from ssae_kit.labs import ShiftLab, ShiftSettings, shift
 from tests import labs as small
 from tests.labs import finished, hold
 
@@ -20,9 +19,9 @@ LAB = "ShiftLab"
 def test_the_figure_shows_the_kits_own_numbers(lab):
     lab.set(**vars(ShiftSettings(seed=3)))
     result = finished(lab)
-    train, test = shift_run.draw(ShiftSettings(seed=3))
+    train, test = shift.draw(ShiftSettings(seed=3))
     autoencoder, history = studies.recover(
-        train, seed=3, n_runs=8, config=shift_run.TRAINING, level=train.true_level(6)
+        train, seed=3, n_runs=8, config=shift.TRAINING, level=train.true_level(6)
     )
     recovery = studies.score(autoencoder, test)
     torch.testing.assert_close(recovery.worst, result.recovery.worst)
@@ -35,14 +34,14 @@ def test_the_figure_shows_the_kits_own_numbers(lab):
 
 
 def test_every_condition_has_a_button_that_sets_it(lab):
-    for name, (changes, _) in CONDITIONS.items():
-        lab.break_condition(name)
+    for name, (changes, _) in lab.places.items():
+        lab.go_to(name)
         lab.stop()
         expected = vars(ShiftSettings()) | changes
         assert vars(lab.settings()) == expected
     lab.wait()
     with pytest.raises(ValueError, match="must be one of"):
-        lab.break_condition("weather")
+        lab.go_to("weather")
 
 
 def test_latents_follow_concepts_and_no_impossible_number_can_be_entered(lab):
@@ -61,7 +60,7 @@ def test_latents_follow_concepts_and_no_impossible_number_can_be_entered(lab):
 def test_the_game_hides_its_settings_until_a_guess(lab):
     lab.hide()
     truth = lab.hidden
-    assert truth in GAME
+    assert truth in lab.game
     assert all(control.disabled for control in lab.controls.values())
     finished(lab)
     assert "Support diversity" not in lab.words_shown.text
@@ -69,7 +68,7 @@ def test_the_game_hides_its_settings_until_a_guess(lab):
     with pytest.raises(ValueError, match="guess first"):
         lab.export()
     right, played = lab.score
-    assert not lab.guess(next(name for name in GAME if name != truth))
+    assert not lab.guess(next(name for name in lab.game if name != truth))
     lab.hide()
     assert lab.guess(lab.hidden)
     assert lab.score == (right + 1, played + 2)
@@ -100,7 +99,7 @@ def test_a_guess_that_is_no_condition_is_refused_and_not_counted(lab):
 
 def test_what_the_hidden_condition_should_show_stays_until_something_is_changed(lab):
     lab.hide()
-    hint = CONDITIONS[lab.hidden][1]
+    hint = lab.places[lab.hidden][1]
     lab.guess("noise")
     for _ in range(2):
         finished(lab)
@@ -140,10 +139,10 @@ RANDOM = st.builds(
     ShiftSettings,
     n_concepts=st.sampled_from([4, 6, 8, 10, 12]),
     d_model=st.integers(4, 48),
-    design=st.sampled_from(list(shift_run.DESIGNS)),
+    design=st.sampled_from(list(shift.DESIGNS)),
     most=st.integers(1, 3),
     together=st.integers(1, 19).map(lambda n: n / 20),
-    magnitudes=st.sampled_from(list(shift_run.MAGNITUDES)),
+    magnitudes=st.sampled_from(list(shift.MAGNITUDES)),
     noise=st.integers(0, 10).map(lambda n: n / 20),
     bend=st.integers(0, 10).map(lambda n: n / 10),
     n_latents=st.integers(1, 24),

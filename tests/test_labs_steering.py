@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import labs, llama, methods, steering, world
-from ssae_kit.labs import SteeringSettings, steering_run
+from ssae_kit.labs import SteeringSettings, subjects
+from ssae_kit.labs.listing import listing
 from ssae_kit.labs.texts import side_by_side
 from tests import labs as small
 from tests.labs import finished, plain
@@ -94,18 +95,18 @@ def test_a_subject_that_nobody_holds_is_forgotten(short, subject):
 
 
 def test_the_code_makes_the_bundled_subject_and_asks_for_any_other(lab, subject):
-    settings = lab.settings()
-    assert "# `subject` is yours.\n" in steering_run.code(subject, settings)
-    bundled = steering_run.code(labs.bundled(), settings)
+    assert "# `subject` is yours.\n" in lab.export().code
+    both = labs.bundled(), labs.bundled(subject.llama)
+    made = ({"subject": one.source} for one in both)
+    bundled, given = (listing(lab.run, lab.settings(), code) for code in made)
     assert "subject = labs.bundled()\n" in bundled
-    given = steering_run.code(labs.bundled(subject.llama), settings)
     assert "subject = labs.bundled(model)  # `model` is yours.\n" in given
 
 
 RANDOM = st.builds(
     dict,
     concepts=st.lists(st.sampled_from(world.CONCEPTS), unique=True).map(tuple),
-    method=st.sampled_from(steering_run.METHODS),
+    method=st.sampled_from(subjects.METHODS),
     layer=st.integers(1, 6),
     strength=st.integers(0, 16).map(lambda n: n / 4),
     everywhere=st.booleans(),

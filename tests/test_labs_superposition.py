@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import superposition
-from ssae_kit.labs import SuperpositionSettings
-from ssae_kit.labs.superposition import PLACES
-from ssae_kit.plots.superposition_lab import flat
+from ssae_kit.labs import SuperpositionLab, SuperpositionSettings
+from ssae_kit.labs.superposition import flat
 from ssae_kit.synthetic.features import sample_features
 from tests import labs as small
 from tests.labs import finished, hold
@@ -57,10 +56,10 @@ def test_the_figure_shows_the_kits_own_numbers(lab):
     result = finished(lab)
     directions = result.frames[-1, result.best]
     tips, heat, bars = lab.fig.data[1], lab.fig.data[3], lab.fig.data[4]
-    np.testing.assert_allclose(np.stack([tips.x, tips.y]), directions.T)
+    np.testing.assert_allclose(np.stack([tips.x, tips.y], 1), directions)
     overlap = directions @ directions.T  # a float32 product: sums may run in another order
     np.testing.assert_allclose(np.asarray(heat.z), overlap, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(bars.y, superposition.dimensionality(directions[None])[0])
+    np.testing.assert_allclose(bars.y, superposition.dimensionality(directions[None])[0], rtol=1e-5)
 
 
 def test_the_replay_goes_back_to_the_start(lab):
@@ -114,9 +113,9 @@ def test_three_dimensions_can_be_turned_and_keep_their_lengths_at_most(lab):
     before = np.array(lab.fig.data[1].x)
     lab.turn.value = 120
     assert not np.allclose(before, lab.fig.data[1].x)
-    directions = result.frames[-1, result.best].T.numpy()
-    seen = np.linalg.norm(flat(directions, 120.0), axis=0)
-    assert (seen <= np.linalg.norm(directions, axis=0) + 1e-6).all()
+    directions = result.frames[-1, result.best].numpy()
+    seen = np.linalg.norm(flat(directions, 120.0), axis=1)
+    assert (seen <= np.linalg.norm(directions, axis=1) + 1e-6).all()
     np.testing.assert_allclose(flat(directions, 0.0), flat(directions, 360.0), atol=1e-6)
 
 
@@ -129,11 +128,11 @@ def test_what_cannot_be_is_explained_in_place(lab):
     finished(lab)
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", SuperpositionLab.places)
 def test_every_place_can_be_visited(lab, name):
     lab.go_to(name)
     finished(lab)
-    assert vars(lab.settings()) == vars(SuperpositionSettings()) | PLACES[name][0]
+    assert vars(lab.settings()) == vars(SuperpositionSettings()) | SuperpositionLab.places[name][0]
 
 
 RANDOM = st.builds(

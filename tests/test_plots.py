@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
 
-from ssae_kit.plots import predictions, superposition
+from ssae_kit import plots
+from ssae_kit.plots import predictions
 from ssae_kit.plots.show import COLOURS, DASHES, MARKERS, PLOTLY_MIME, TEMPLATE, show
 
 ALT = "A line that rises from one to three."
@@ -92,6 +93,6 @@ def test_predictions_and_outcomes_must_have_one_length():
 def test_a_phase_that_is_expected_nowhere_has_no_boundary():
     cells = np.zeros((2, 3), dtype=int)
     axes = np.array([0.1, 1.0]), np.array([0.01, 0.1, 1.0])
-    fig = superposition.phase_maps(*axes, {"two": (cells, cells)}, {"two": ("here", "nowhere")})
+    fig = plots.phase_maps(*axes, {"two": (cells, cells)}, {"two": ("here", "nowhere")})
     assert [trace.type for trace in fig.data] == ["heatmap", "contour", "scatter"]
     assert "nowhere" not in {note.text for note in fig.layout.annotations}

@@ -17,7 +17,7 @@ ROOMS = {
     "metrics": set(),
     "pairs": {"storage"},
     "plots": set(),
-    "claims": set(),
+    "claims": {"plots"},
     "exercises": {"plots"},
     "nbtest": {"storage"},
     "autoencoders": {"storage"},

@@ -12,34 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssae_kit.labs.base import Export, Lab
-    from ssae_kit.labs.dictionary import DictionaryLab
-    from ssae_kit.labs.dictionary_run import DictionaryOutcome, DictionarySettings
-    from ssae_kit.labs.latents import LatentLab
-    from ssae_kit.labs.latents_run import (
-        LatentOutcome,
-        LatentSettings,
-        TokenDictionary,
-        token_dictionary,
+    from ssae_kit.labs.dictionary import DictionaryLab, DictionaryOutcome, DictionarySettings
+    from ssae_kit.labs.latents import LatentLab, LatentOutcome, LatentSettings
+    from ssae_kit.labs.shift import ShiftLab, ShiftOutcome, ShiftSettings
+    from ssae_kit.labs.steering import SteeringLab, SteeringOutcome, SteeringSettings
+    from ssae_kit.labs.subjects import Subject, TokenDictionary, bundled, token_dictionary
+    from ssae_kit.labs.superposition import (
+        SuperpositionLab,
+        SuperpositionOutcome,
+        SuperpositionSettings,
     )
-    from ssae_kit.labs.shift import ShiftLab
-    from ssae_kit.labs.shift_run import ShiftOutcome, ShiftSettings
-    from ssae_kit.labs.steering import SteeringLab
-    from ssae_kit.labs.steering_run import SteeringOutcome, SteeringSettings, Subject, bundled
-    from ssae_kit.labs.superposition import SuperpositionLab
-    from ssae_kit.labs.superposition_run import SuperpositionOutcome, SuperpositionSettings
 
 _HOME = {
     "base": ("Export", "Lab"),
-    "dictionary": ("DictionaryLab",),
-    "dictionary_run": ("DictionaryOutcome", "DictionarySettings"),
-    "latents": ("LatentLab",),
-    "latents_run": ("LatentOutcome", "LatentSettings", "TokenDictionary", "token_dictionary"),
-    "shift": ("ShiftLab",),
-    "shift_run": ("ShiftOutcome", "ShiftSettings"),
-    "steering": ("SteeringLab",),
-    "steering_run": ("SteeringOutcome", "SteeringSettings", "Subject", "bundled"),
-    "superposition": ("SuperpositionLab",),
-    "superposition_run": ("SuperpositionOutcome", "SuperpositionSettings"),
+    "dictionary": ("DictionaryLab", "DictionaryOutcome", "DictionarySettings"),
+    "latents": ("LatentLab", "LatentOutcome", "LatentSettings"),
+    "shift": ("ShiftLab", "ShiftOutcome", "ShiftSettings"),
+    "steering": ("SteeringLab", "SteeringOutcome", "SteeringSettings"),
+    "subjects": ("Subject", "TokenDictionary", "bundled", "token_dictionary"),
+    "superposition": ("SuperpositionLab", "SuperpositionOutcome", "SuperpositionSettings"),
 }
 """Module → what it holds of the names below."""
 

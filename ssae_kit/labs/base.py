@@ -1,7 +1,7 @@
 """What all labs share: compute on a thread, show progress, cancel, explain errors, export.
 
-A lab is only a view. Its computation is a function of frozen settings that the rest of the kit
-provides; its figure is a function of the outcome. Between them stands this class.
+A lab is only a view. Its computation is a function `run` of frozen settings, and what it returns has
+a `figure` and `words`. Between them stands this class; the code that it shows is the source of `run`.
 """
 
 import functools
@@ -9,23 +9,28 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from ssae_kit.labs.figure import LiveFigure
-from ssae_kit.labs.parts import Words, assign, button, close_all, heading, row
+from ssae_kit.labs.listing import listing
+from ssae_kit.labs.parts import Words, assign, button, close_all, heading, row, values
 from ssae_kit.plots.show import STATIC, show
 
 REDRAW_EVERY = 0.3
 """Seconds between two drawings while a computation runs; more where drawing is slow."""
-Report = Callable[[float, Callable[[], Any] | None], None]
+Progress = Callable[[float, Callable[[], Any] | None], None]
 """Called by a computation with its share done (0 to 1) and a function that measures what there is
 so far, which is called only when it is time to draw."""
+
+
+def quiet(share: float, measure: Callable[[], Any] | None) -> None:
+    """Report progress to nobody."""
 
 
 class Cancelled(Exception):  # noqa: N818  (not an error)
@@ -55,7 +60,7 @@ class _Job:
 
 
 class Lab(ABC):
-    """Base of every lab. A subclass brings controls, `settings`, `compute`, `figure`, `words`, `code`.
+    """Base of every lab. A subclass brings controls, `Settings`, `run` and `nothing`.
 
     A change of a control cancels the running computation and starts another on a thread, so the
     kernel stays free. The first one starts when a browser shows the lab; without one (in a test,
@@ -71,6 +76,14 @@ class Lab(ABC):
     """A question."""
     sentence: str
     """What stands in the lab's place where nothing can run."""
+    Settings: type
+    """Everything the lab can vary: a frozen dataclass with the names of the controls."""
+    run: Callable[..., Any]
+    """What is computed: a function of whatever `given` holds, settings, and who is told progress."""
+    start_at: Any
+    """Settings at the start, from which places are reached."""
+    places: Mapping[str, tuple[Mapping[str, Any], str]] = {}
+    """Settings worth a visit: name, what is changed at the start's settings, and what to see."""
 
     def __init__(
         self, controls: dict[str, Any], rows: list[Any], below: Sequence[Any] = ()
@@ -84,14 +97,16 @@ class Lab(ABC):
         self._job: _Job | None = None
         self._lock = threading.RLock()
         self._quiet = False
-        self.fig = LiveFigure(self.blank())
+        self.fig = LiveFigure(self.nothing().figure())
         self._progress = widgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
         self._status = widgets.Label("Not started.")
         self._code = widgets.Textarea(
-            rows=12, layout={"width": "820px", "display": "none"},
-            description="code", style={"description_width": "40px"},
-        )  # fmt: skip
-        parts = [heading(self.title, "title"), *rows, self._foot(), self.words_shown, *below]
+            rows=12,
+            layout={"width": "100%", "display": "none"},
+            description="code",
+            style={"description_width": "40px"},
+        )
+        parts = [heading(self.title, 2), *rows, self._foot(), self.words_shown, *below]
         self.view = widgets.VBox([*parts, self.fig, self._code])
         self.view.add_class("ssae-lab")
         for name, control in controls.items():
@@ -99,34 +114,42 @@ class Lab(ABC):
         self.words_shown.observe(self._shown, "views")
 
     @abstractmethod
+    def nothing(self) -> Any:
+        """Return the outcome before anything is computed; its figure has as many traces as later."""
+
+    @property
+    def given(self) -> Mapping[str, tuple[Any, str]]:
+        """What `run` takes before the settings: name, object, and the code that makes it."""
+        return {}
+
     def settings(self) -> Any:
         """Return what the controls say, frozen; a ValueError explains what does not fit."""
+        return self.Settings(**values(self.controls))
 
-    @abstractmethod
-    def compute(self, settings: Any, report: Report) -> Any:
+    def compute(self, settings: Any, report: Progress) -> Any:
         """Compute the outcome, calling `report` several times a second."""
+        return type(self).run(*(one for one, _ in self.given.values()), settings, report)
 
-    @abstractmethod
-    def blank(self) -> go.Figure:
-        """Return the figure before anything is computed, with as many traces as later."""
-
-    @abstractmethod
     def figure(self, result: Any) -> go.Figure:
-        """Return the figure of an outcome."""
+        """Return the figure of an outcome, and show what stands beside it."""
+        return result.figure()
 
-    @abstractmethod
     def words(self, settings: Any, result: Any) -> str:
         """Say what can be seen; one line per paragraph."""
+        return str(result.words())
 
-    @abstractmethod
-    def code(self, settings: Any) -> str:
-        """Return a code cell that computes and shows the same without the widget."""
+    def go_to(self, place: str) -> None:
+        """Go back to the start, and from there to a key of `places`."""
+        if place not in self.places:
+            raise ValueError(f"`place` must be one of {list(self.places)}; got {place!r}.")
+        self.set(**vars(replace(self.start_at, **self.places[place][0])))
 
     def start(self) -> None:
         """Cancel what is running and compute anew with the settings as they are; returns at once."""
         with self._lock:
             before = self._cancel()
             self.result = None
+            self._code.layout.display = "none"  # it was of other settings
             try:
                 settings = self.settings()
             except Exception as error:
@@ -167,7 +190,8 @@ class Lab(ABC):
     def export(self) -> Export:
         """Return the settings, and a code cell that makes this view without the widget."""
         settings = self.settings()
-        return Export(dict(vars(settings)), self.code(settings))
+        made = {name: code for name, (_, code) in self.given.items()}
+        return Export(dict(vars(settings)), listing(type(self).run, settings, made))
 
     @property
     def busy(self) -> bool:

@@ -1,49 +1,256 @@
 """The Dictionary lab: what a sparse autoencoder recovers of features that are known."""
 
-from dataclasses import replace
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from ssae_kit.labs.base import Lab, Report
-from ssae_kit.labs.dictionary_run import (
-    ARCHITECTURES,
-    N_RUNS,
-    DictionaryOutcome,
-    DictionarySettings,
-    code,
-    run,
-)
-from ssae_kit.labs.parts import choice, heading, places, real, row, switch, values, whole
-from ssae_kit.plots.dictionary_lab import dictionary_lab
+from ssae_kit import autoencoders, metrics, plots
+from ssae_kit.autoencoders import SparseAutoencoder
+from ssae_kit.labs.base import Lab, Progress, quiet
+from ssae_kit.labs.parts import choice, controls, heading, places, real, row, setting, switch, whole
+from ssae_kit.metrics import Matching
+from ssae_kit.synthetic.dictionaries import FeatureWorld
+from ssae_kit.training import History, Penalty, TrainingConfig, fit
 
-PLACES: dict[str, tuple[dict[str, Any], str]] = {
-    "enough of everything": ({}, "Nearly every feature is found, and the spare latents are dead"),
-    "too few latents": ({"n_latents": 24}, "Features are lost, or share a latent"),
-    "too many may fire": ({"k": 10}, "Little is missed, and directions are worse"),
-    "shrinkage": (
-        {"architecture": "ReLU", "penalty": 2.0},
-        "Directions are right, and much is missed: the penalty makes every code too small",
-    ),
-    "a gate against it": (
-        {"architecture": "Gated", "penalty": 1.0},
-        "As sparse, and less is missed: the penalty leaves the codes' size alone",
-    ),
-    "dead latents": (
-        {"architecture": "BatchTopK", "n_latents": 128},
-        "Latents that win nothing at the start learn nothing",
-    ),
-    "and revived": (
-        {"architecture": "BatchTopK", "n_latents": 128, "revive": True},
-        "Dead latents get new directions; whether those find a feature is another question",
-    ),
-    "crowded world": (
-        {"n_features": 96, "n_latents": 96, "n_active": 6, "k": 6},
-        "Three times as many features as dimensions, six of them at a time: hardly any is found",
-    ),
+N_RUNS, D_MODEL, N_TRAIN, N_TEST = 3, 32, 8000, 1000
+STEPS, BATCH, DEAD_AFTER = 160, 128, 20
+FOUND = 0.9
+"""Cosine above which the read-out calls a feature found."""
+PENALTIES, KS = (0.25, 0.5, 1.0, 2.0, 4.0), (1, 2, 6)
+"""Settings that are trained once each, for the trade-off curve."""
+
+ARCHITECTURES: dict[str, tuple[type[SparseAutoencoder], float | None]] = {
+    "TopK": (autoencoders.TopKSAE, None),
+    "BatchTopK": (autoencoders.BatchTopKSAE, None),
+    "Matryoshka": (autoencoders.MatryoshkaSAE, None),
+    "ReLU": (autoencoders.ReluSAE, 0.3),
+    "Tied": (autoencoders.TiedSAE, 0.3),
+    "Gated": (autoencoders.GatedSAE, 0.6),
+    "JumpReLU": (autoencoders.JumpReluSAE, 0.06),
 }
-"""What the buttons do: changes of the default settings, and what to see."""
+"""Class of each architecture, and the penalty that makes three to five latents fire in the default
+world; None where the number of latents is set instead."""
+
+
+@dataclass(frozen=True)
+class DictionarySettings:
+    """Everything the Dictionary lab can vary."""
+
+    architecture: str = setting(
+        "TopK", choice, "architecture", list(ARCHITECTURES), "How the code is made sparse"
+    )
+    n_latents: int = setting(64, whole, "latents", 16, 128, "Width of the dictionary", 8)
+    k: int = setting(3, whole, "L0: latents fire", 1, 12, "Latents per input (TopK, its kin)")
+    penalty: float = setting(
+        1.0, real, "penalty (1: usual)", 0.25, 4.0, 0.25, "Weight of the penalty (the others)"
+    )
+    revive: bool = setting(False, switch, "revive dead latents", "Start them anew")
+    n_features: int = setting(40, whole, "features", 8, 96, "Of the world, in 32 dimensions", 8)
+    n_active: int = setting(3, whole, "active at a time", 1, 8, "Features per input, on average")
+    seed: int = setting(0, whole, "seed", 0, 999, "Draws world, samples and starts")
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the architecture is told a penalty; otherwise it is told `k`."""
+        return ARCHITECTURES[self.architecture][1] is not None
+
+    def plan(self) -> list[tuple[dict[str, Any], list[float]]]:
+        """Return what is trained: settings of an autoencoder, and the penalty of each of its runs.
+
+        The first `N_RUNS` runs have the chosen setting; each further one has another.
+        """
+        typical = ARCHITECTURES[self.architecture][1]
+        if typical is not None:
+            weights = [self.penalty] * N_RUNS + [p for p in PENALTIES if p != self.penalty]
+            return [({}, [typical * weight for weight in weights])]
+        others = [k for k in KS if k != self.k and k <= self.n_latents]
+        runs = [(self.k, N_RUNS), *((k, 1) for k in others)]
+        return [({"k": k} | self._extras(), [0.0] * n) for k, n in runs]
+
+    def _extras(self) -> dict[str, Any]:
+        if self.architecture == "Matryoshka":
+            return {"prefixes": [self.n_latents // 2]}
+        return {"revival": 0.0} if self.architecture == "TopK" else {}
+
+    def config(self) -> TrainingConfig:
+        """Return how long is trained."""
+        every = STEPS // 5 if self.revive else 0
+        return TrainingConfig(
+            steps=STEPS, batch_size=BATCH, resample_every=every, record_every=max(STEPS // 20, 1)
+        )
+
+
+@dataclass(frozen=True)
+class DictionaryOutcome:
+    """What the runs of one setting recovered, and where other settings would lie."""
+
+    cosines: Float[Tensor, "features latents"]
+    """Of the best run, with the true directions; latents in the order of their features."""
+    found: Matching
+    """Latents matched to features by direction, per run of the chosen setting."""
+    codes: Matching
+    """The same by code."""
+    rates: Float[Tensor, "run latents"]
+    """Share of inputs on which each latent fires."""
+    l0: Float[Tensor, " settings"]
+    """Latents that fire per input: first the runs of the chosen setting, then other settings."""
+    missed: Float[Tensor, " settings"]
+    """Variance missed, in the same order."""
+    true_l0: float
+    """Features active per input."""
+    floor: float
+    """Mean cosine that a random dictionary of that width reaches."""
+
+    @classmethod
+    @torch.no_grad()
+    def measure(
+        cls, trained: Sequence[SparseAutoencoder], world: FeatureWorld, features: Tensor
+    ) -> "DictionaryOutcome":
+        """Score autoencoders on samples `[samples, features]` that they were not trained on.
+
+        The first `N_RUNS` runs of the first one have the chosen setting.
+        """
+        inputs = world.activations(features)
+        coded = [sae.encode(inputs) for sae in trained]
+        pairs = zip(trained, coded, strict=True)
+        missed = [
+            metrics.unexplained_variance(inputs.expand(sae.n_runs, -1, -1), sae.decode(c))
+            for sae, c in pairs
+        ]
+        codes, directions = coded[0][:N_RUNS], trained[0].directions[:N_RUNS]
+        found = metrics.mcc_directions(directions, world.directions)
+        best = int(missed[0][:N_RUNS].argmin())
+        first = [i for i in found.latent[best].tolist() if i >= 0]
+        order = first + [i for i in range(directions.shape[1]) if i not in first]
+        return cls(
+            world.directions @ directions[best, order].T, found,
+            metrics.mcc_codes(codes, features), (codes > 0).float().mean(1),
+            torch.cat([metrics.l0(c) for c in coded]), torch.cat(missed),
+            float(metrics.l0(features)), _floor(directions.shape[1], features.shape[1]),
+        )  # fmt: skip
+
+    @property
+    def best(self) -> int:
+        """Run of least variance missed, among those of the chosen setting: no truth is needed."""
+        return int(self.missed[:N_RUNS].argmin())
+
+    @property
+    def dead(self) -> Float[Tensor, " run"]:
+        """Latents that fire on no test input, per run."""
+        return (self.rates == 0).float().sum(1)
+
+    def figure(self) -> go.Figure:
+        """Draw it: the best run's match with the truth, its price, and every run's recovery."""
+        titles = ["cosine of latents with true directions, best run", "sparser or more exact?",
+                  "recovery of each feature", "how often each latent fires"]  # fmt: skip
+        grid = {"shared_yaxes": False, "vertical_spacing": 0.19, "horizontal_spacing": 0.15,
+                "row_heights": [0.55, 0.45]}  # fmt: skip
+        fig = plots.figure(
+            panels=titles, columns=2, grid=grid, width=820, height=600,
+            margin={"l": 50, "r": 20, "t": 70, "b": 50}, legend=plots.LEGEND_ABOVE,
+        )  # fmt: skip
+        bar = {
+            "len": 0.5,
+            "x": 0.43,
+            "y": 1,
+            "yanchor": "top",
+            "thickness": 8,
+            "tickvals": [-1, 0, 1],
+        }
+        plots.heat(fig, self.cosines.numpy(), limits=(-1.0, 1.0), scale=bar, at=(1, 1))
+        fig.update_xaxes(title="latent, matched order", row=1, col=1)
+        fig.update_yaxes(title="feature", row=1, col=1)
+        self._prices(fig)
+        self._recovery(fig)
+        rates = -np.sort(-self.rates.numpy(), axis=1).T
+        plots.runs(fig, np.arange(1.0, len(rates) + 1), rates, self.best, at=(2, 2))
+        fig.update_xaxes(title="latent, most active first (dead: at zero)", row=2, col=2)
+        return fig.update_yaxes(title="share of inputs", rangemode="tozero", row=2, col=2)
+
+    def _prices(self, fig: go.Figure) -> None:
+        """Draw variance missed against sparsity, of these runs and of other settings."""
+        l0, missed = self.l0.numpy(), self.missed.numpy()
+        here = l0[:N_RUNS].mean(), missed[:N_RUNS].mean()
+        x, y = np.append(l0[N_RUNS:], here[0]), np.append(missed[N_RUNS:], here[1])
+        order = np.argsort(x)
+        plots.points(fig, {"other settings": (x[order], y[order])}, line=True, size=7, at=(1, 2))
+        fig.add_scatter(
+            x=l0[:N_RUNS], y=missed[:N_RUNS], mode="markers", name="these runs", row=1, col=2,
+            marker={"color": "#000000", "symbol": "square", "size": 11},
+        )  # fmt: skip
+        plots.reference(fig, "", x=self.true_l0, at=(1, 2))
+        title = "L0 (latents per input; dashed: features)"
+        fig.update_xaxes(title=title, rangemode="tozero", row=1, col=2)
+        fig.update_yaxes(title="variance missed", range=[-0.03, 1.06], row=1, col=2)
+
+    def _recovery(self, fig: go.Figure) -> None:
+        """Draw the score of each feature in each run, best first in the best run."""
+        found, codes = self.found.per_concept.numpy(), self.codes.per_concept.numpy()
+        order = np.argsort(-found[self.best], kind="stable")
+        both = {"direction: |cosine|": found[:, order], "code: |correlation|": codes[:, order]}
+        plots.scores(
+            fig, range(len(order)), both, floor=self.floor, floor_name="random dictionary",
+            best=self.best, at=(2, 1),
+        )  # fmt: skip
+        title = "feature, best first (large points: best run)"
+        fig.update_xaxes(title=title, tickmode="auto", row=2, col=1)
+        fig.update_yaxes(title="unitless", row=2, col=1)
+
+    def words(self) -> str:
+        """Say what was found, and at what price."""
+        found = (self.found.per_concept >= FOUND).sum(1)
+        n_runs, n_features = self.found.per_concept.shape
+        best = self.best
+        return (
+            f"The best of {n_runs} runs (least variance missed, {self.missed[best]:.0%}) fires "
+            f"{self.l0[best]:.1f} latents per input; {self.true_l0:.1f} features are active. It "
+            f"found {int(found[best])} of {n_features} features (cosine {FOUND} or more; the runs: "
+            f"{int(found.min())} to {int(found.max())}); the mean cosine is "
+            f"{self.found.score[best]:.2f}, of a random dictionary {self.floor:.2f}. Codes follow "
+            f"their features with a correlation of {self.codes.score[best]:.2f}. "
+            f"{int(self.dead[best])} of {self.rates.shape[1]} latents are dead."
+        )
+
+
+def draw(settings: DictionarySettings) -> tuple[FeatureWorld, Tensor, Tensor]:
+    """Draw a world, inputs to train on, and the features of test samples."""
+    s, generator = settings, torch.Generator().manual_seed(settings.seed)
+    world = FeatureWorld.flat(s.n_features, D_MODEL, float(s.n_active), generator=generator)
+    inputs = world.activations(world.sample(N_TRAIN, generator=generator))
+    return world, inputs, world.sample(N_TEST, generator=generator)
+
+
+def run(settings: DictionarySettings, report: Progress = quiet) -> DictionaryOutcome:
+    """Train everything in the settings' plan and score it."""
+    s, (world, inputs, features) = settings, draw(settings)
+    kind, plan = ARCHITECTURES[s.architecture][0], s.plan()
+    trained: list[SparseAutoencoder] = []
+
+    def measure() -> DictionaryOutcome:
+        return DictionaryOutcome.measure(trained, world, features)
+
+    def on_record(history: History) -> None:
+        share = (len(trained) - 1 + history.step[-1] / STEPS) / len(plan)
+        report(share, measure)
+
+    for extras, weights in plan:
+        sae = kind(
+            len(weights), D_MODEL, s.n_latents, dead_after=DEAD_AFTER, **extras,
+            generator=torch.Generator().manual_seed(s.seed + 1_000_000),
+        )  # fmt: skip
+        trained.append(sae)
+        fit(
+            sae, inputs, Penalty(torch.tensor(weights), warmup=0.2), s.config(),
+            generator=torch.Generator().manual_seed(s.seed + 2_000_000), on_record=on_record,
+        )  # fmt: skip
+    return measure()
 
 
 class DictionaryLab(Lab):
@@ -63,47 +270,53 @@ class DictionaryLab(Lab):
         "dimensions, a TopK autoencoder with 64 latents of which 3 may fire."
     )
 
+    Settings = DictionarySettings
+    run = staticmethod(run)
+    places = {
+        "enough of everything": (
+            {},
+            "Nearly every feature is found, and the spare latents are dead",
+        ),
+        "too few latents": ({"n_latents": 24}, "Features are lost, or share a latent"),
+        "too many may fire": ({"k": 10}, "Little is missed, and directions are worse"),
+        "shrinkage": (
+            {"architecture": "ReLU", "penalty": 2.0},
+            "Directions are right, and much is missed: the penalty makes every code too small",
+        ),
+        "a gate against it": (
+            {"architecture": "Gated", "penalty": 1.0},
+            "As sparse, and less is missed: the penalty leaves the codes' size alone",
+        ),
+        "dead latents": (
+            {"architecture": "BatchTopK", "n_latents": 128},
+            "Latents that win nothing at the start learn nothing",
+        ),
+        "and revived": (
+            {"architecture": "BatchTopK", "n_latents": 128, "revive": True},
+            "Dead latents start anew; most find nothing and are dead again at the end",
+        ),
+        "crowded world": (
+            {"n_features": 96, "n_latents": 96, "n_active": 6, "k": 6},
+            "Three times as many features as dimensions, six of them at a time: hardly any is found",
+        ),
+    }
+
     def __init__(self, **settings: Any) -> None:
         self.start_at = replace(DictionarySettings(), **settings)
-        self._buttons = places(PLACES, self.go_to)
-        controls = _controls(self.start_at)
-        rows = [
-            row(*controls.values()),
-            heading("Places to visit (all else as at the start):"),
-            row(*self._buttons),
-        ]
-        super().__init__(controls, rows)
+        made, self._buttons = controls(self.start_at), places(self.places, self.go_to)
+        visit = heading("Places to visit (all else as at the start):")
+        super().__init__(made, [row(*made.values()), visit, row(*self._buttons)])
         self.adapt("", None)
 
-    def settings(self) -> DictionarySettings:
-        """Return what the controls say."""
-        return DictionarySettings(**values(self.controls))
-
-    def compute(self, settings: DictionarySettings, report: Report) -> DictionaryOutcome:
-        """Train and score."""
-        return run(settings, report)
-
-    def blank(self) -> go.Figure:
-        """Return the empty figure."""
-        s = self.start_at
-        scores = np.full((N_RUNS, s.n_features), np.nan)
-        return dictionary_lab(
-            np.zeros((s.n_features, s.n_latents)), (scores, scores),
-            np.zeros((N_RUNS, s.n_latents)), (np.full(N_RUNS, np.nan),) * 2,
-            floor=0.0, true_l0=float(s.n_active), best=0,
-        )  # fmt: skip
-
-    def figure(self, result: DictionaryOutcome) -> go.Figure:
-        """Draw the outcome."""
-        return result.figure()
-
-    def words(self, settings: DictionarySettings, result: DictionaryOutcome) -> str:
-        """Say what was found, and at what price."""
-        return result.words()
-
-    def code(self, settings: DictionarySettings) -> str:
-        """Return the view as a code cell."""
-        return code(settings)
+    def nothing(self) -> DictionaryOutcome:
+        """Return an outcome without a score."""
+        s, unknown = self.start_at, torch.full((N_RUNS,), torch.nan)
+        scores = torch.full((N_RUNS, s.n_features), torch.nan)
+        none = Matching(scores, torch.full_like(scores, -1).long(), torch.zeros_like(scores))
+        cosines, rates = torch.zeros(s.n_features, s.n_latents), torch.zeros(N_RUNS, s.n_latents)
+        return DictionaryOutcome(
+            cosines, none, none, rates, unknown, unknown, float(s.n_active), 0.0
+        )
 
     def adapt(self, name: str, old: Any) -> None:
         """Switch off the control that this architecture does not listen to."""
@@ -111,20 +324,10 @@ class DictionaryLab(Lab):
         self.controls["k"].disabled = penalised
         self.controls["penalty"].disabled = not penalised
 
-    def go_to(self, place: str) -> None:
-        """Go back to the start, and from there to a key of `PLACES`."""
-        self.set(**vars(replace(self.start_at, **PLACES[place][0])))
 
-
-def _controls(at: DictionarySettings) -> dict[str, Any]:
-    """Return the controls, by the names of `DictionarySettings`."""
-    return {
-        "architecture": choice("architecture", list(ARCHITECTURES), "How the code is made sparse", at=at.architecture),
-        "n_latents": whole("latents", at.n_latents, 16, 128, "Width of the dictionary", 8),
-        "k": whole("L0: latents fire", at.k, 1, 12, "Latents that may fire per input (TopK and its kin)"),
-        "penalty": real("penalty (1: usual)", at.penalty, 0.25, 4.0, 0.25, "Weight of the sparsity penalty (the others)"),
-        "revive": switch("revive dead latents", at.revive, "Start them anew from inputs reconstructed badly"),
-        "n_features": whole("features", at.n_features, 8, 96, "Features of the world, in 32 dimensions", 8),
-        "n_active": whole("active at a time", at.n_active, 1, 8, "Features per input, on average"),
-        "seed": whole("seed", at.seed, 0, 999, "Draws the world, the samples and the starts"),
-    }  # fmt: skip
+@functools.cache
+def _floor(n_latents: int, n_features: int) -> float:
+    generator = torch.Generator().manual_seed(0)
+    random = torch.randn(5, n_latents, D_MODEL, generator=generator)
+    truth = torch.randn(n_features, D_MODEL, generator=generator)
+    return float(metrics.mcc_directions(random, truth).score.mean())

@@ -1,30 +1,177 @@
 """The Latent lab: browse the latents of a Llama's dictionary, and clamp one."""
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
-import numpy as np
 import plotly.graph_objects as go
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from ssae_kit.labs.base import Lab, Report
-from ssae_kit.labs.latents_run import (
-    N_LATENTS,
-    N_NEAR,
-    LatentOutcome,
-    LatentSettings,
-    TokenDictionary,
-    code,
-    run,
-    stories,
-    token_dictionary,
-)
-from ssae_kit.labs.parts import WIDE, choice, heading, real, row, values, whole
-from ssae_kit.labs.texts import side_by_side, table
-from ssae_kit.plots.latents_lab import latents_lab
+from ssae_kit import llama as kit_llama
+from ssae_kit import plots
+from ssae_kit.autoencoders import clamp
+from ssae_kit.labs.base import Lab, Progress, quiet
+from ssae_kit.labs.parts import choice, controls, heading, line, real, row, setting, values, whole
+from ssae_kit.labs.subjects import N_LATENTS, TokenDictionary, stories, token_dictionary
+from ssae_kit.labs.texts import shaded, side_by_side, table
 
+N_TOP, N_NEAR = 5, 8
+"""Texts, and tokens or neighbours, shown of one latent."""
+N_TEXTS, N_TOKENS, TEMPERATURE = 3, 40, 0.5
+"""Continuations with and without the clamp, their longest, and how boldly they are sampled."""
 N_PROMPTS = 12
 PICK = "pick one"
+FIND = "Finds latents that they make fire"
+
+
+@dataclass(frozen=True)
+class LatentSettings:
+    """Everything the Latent lab can vary."""
+
+    prompt: str
+    """Text to continue."""
+    latent: int = 0
+    """Which latent is shown."""
+    search: str = setting("", line, "search", "words, then Enter", FIND)
+    strength: float = setting(
+        1.0, real, "clamp (× largest)", 0.0, 4.0, 0.25, "Multiples of its largest code; 0 silences"
+    )
+    seed: int = setting(0, whole, "seed", 0, 999, "Draws the continuations")
+
+
+@dataclass(frozen=True)
+class LatentOutcome:
+    """What there is to say about one latent."""
+
+    settings: LatentSettings
+    """What was asked."""
+    codes: Float[Tensor, " tokens"]
+    """Its code at every token of the texts."""
+    texts: list[tuple[list[str], list[float]]]
+    """The texts with its largest codes: their tokens, and its code at each."""
+    favourite: tuple[str, float]
+    """The token that gets most of its code, and what share."""
+    promoted: list[tuple[str, float]]
+    """Tokens whose logits its direction raises most, on the direct path to the output."""
+    near: list[tuple[int, float]]
+    """Latents whose directions are closest, with their cosines."""
+    found: list[tuple[int, float, str]]
+    """What the search found; see `TokenDictionary.search`."""
+    written: list[str]
+    """Continuations as they are; none before they are written."""
+    clamped: list[str]
+    """Continuations with the latent clamped."""
+
+    @classmethod
+    def measure(
+        cls,
+        dictionary: TokenDictionary,
+        settings: LatentSettings,
+        written: Sequence[str] = (),
+        clamped: Sequence[str] = (),
+    ) -> "LatentOutcome":
+        """Gather what there is to say.
+
+        Raises:
+            ValueError: if there is no such latent.
+        """
+        if not 0 <= settings.latent < dictionary.autoencoder.n_latents:
+            raise ValueError(
+                f"`latent` must lie in 0..{dictionary.autoencoder.n_latents - 1}; "
+                f"got {settings.latent}."
+            )
+        d, codes = dictionary, dictionary.codes[:, settings.latent]
+        directions = d.autoencoder.directions[0]
+        raised = kit_llama.direct_logits(d.llama, directions[settings.latent][None])[0]
+        top = raised.topk(N_NEAR)
+        cosines = (directions @ directions[settings.latent]).index_fill(
+            0, torch.tensor([settings.latent]), -2.0
+        )
+        near = cosines.topk(min(N_NEAR, len(cosines) - 1))
+        return cls(
+            settings, codes, _top_texts(d, codes), _favourite(d, codes),
+            list(zip(d.words(top.indices), top.values.tolist(), strict=True)),
+            list(zip(near.indices.tolist(), near.values.tolist(), strict=True)),
+            d.search(settings.search) if settings.search else [], list(written), list(clamped),
+        )  # fmt: skip
+
+    def figure(self) -> go.Figure:
+        """Draw how strongly the latent fires, what it promotes, and who is close."""
+        fig = plots.figure(
+            panels=["its codes where it fires", "tokens it promotes", "neighbours"], width=820,
+            height=320, grid={"shared_yaxes": False, "horizontal_spacing": 0.13},
+            showlegend=False, margin={"l": 50, "r": 20, "t": 40, "b": 50},
+        )  # fmt: skip
+        firing = self.codes[self.codes > 0].numpy()
+        end = float(firing.max(initial=1e-9))
+        plots.histogram(fig, {"codes": firing}, (0.0, end), n_bins=30, at=(1, 1))
+        tokens, rises = zip(*self.promoted, strict=True)
+        plots.bars(fig, tokens, {"rise": rises}, flat=True, first=1, at=(1, 2))
+        near, cosines = zip(*self.near, strict=True)
+        names = [f"latent {i}" for i in near]
+        plots.bars(fig, names, {"cosine": cosines}, flat=True, first=2, at=(1, 3))
+        titles = ("code (unitless)", "rise of the logit (any unit)", "cosine")
+        for column, title in enumerate(titles, 1):
+            fig.update_xaxes(title=title, row=1, col=column)
+        return fig.update_yaxes(title="tokens (count)", row=1, col=1)
+
+    def shaded(self) -> list[list[str]]:
+        """Return rows of HTML: the largest code in a text, and the text shaded by its codes."""
+        largest = max(float(self.codes.max()), 1e-9)
+        return [[f"{max(codes):.2f}", shaded(words, codes, largest)] for words, codes in self.texts]
+
+    def words(self) -> str:
+        """Say when it fires, what it promotes, and what clamping it changed."""
+        s, rate = self.settings, float((self.codes > 0).float().mean())
+        token, share = self.favourite
+        text = (
+            f"Latent {s.latent} fires on {rate:.1%} of {len(self.codes)} tokens, with a code of up "
+            f"to {float(self.codes.max()):.2f}; {share:.0%} of all its code falls on “{token}”. "
+            f"Its direction promotes “{self.promoted[0][0]}” most. Its nearest neighbour is latent "
+            f"{self.near[0][0]} (cosine {self.near[0][1]:.2f})."
+        )
+        if not rate:
+            text = f"Latent {s.latent} is dead: it fires on none of {len(self.codes)} tokens."
+        if not self.clamped:
+            return text
+        pairs = zip(self.written, self.clamped, strict=True)
+        changed = sum(a != b for a, b in pairs)
+        return (
+            f"{text}\nClamped to {s.strength:g} times its largest code at every token, with the "
+            f"error of the reconstruction kept, it changed {changed} of {len(self.clamped)} "
+            "continuations."
+        )
+
+
+def write(dictionary: TokenDictionary, settings: LatentSettings, *, clamped: bool) -> list[str]:
+    """Continue the prompt a few times, as it is or with the latent clamped at every token."""
+    s = settings
+    go_on = partial(
+        kit_llama.generate, dictionary.llama, [s.prompt] * N_TEXTS, max_new_tokens=N_TOKENS,
+        generator=torch.Generator().manual_seed(s.seed), temperature=TEMPERATURE,
+    )  # fmt: skip
+    if not clamped:
+        return go_on()
+    value = s.strength * float(dictionary.codes[:, s.latent].max())
+    change = partial(clamp, dictionary.autoencoder, latent=s.latent, value=value)
+    with kit_llama.edit(dictionary.llama, dictionary.layer, change):
+        return go_on()
+
+
+def run(
+    dictionary: TokenDictionary, settings: LatentSettings, report: Progress = quiet
+) -> LatentOutcome:
+    """Look the latent up, then write without and with the clamp."""
+    shown = LatentOutcome.measure(dictionary, settings)
+    report(0.9, lambda: shown)
+    written = write(dictionary, settings, clamped=False)
+    report(0.95, lambda: shown)
+    clamped = write(dictionary, settings, clamped=True)
+    return LatentOutcome.measure(dictionary, settings, written, clamped)
 
 
 class LatentLab(Lab):
@@ -43,6 +190,9 @@ class LatentLab(Lab):
         "strongly it fires, the tokens it promotes and its nearest neighbours."
     )
 
+    Settings = LatentSettings
+    run = staticmethod(run)
+
     def __init__(self, dictionary: TokenDictionary | None = None, **settings: Any) -> None:
         self.dictionary = dictionary
         texts = dictionary.texts if dictionary else stories()
@@ -52,26 +202,40 @@ class LatentLab(Lab):
         self.start_at = LatentSettings(**{"prompt": prompts[0], "latent": first, **settings})
         self._chosen = dictionary is not None or "latent" in settings
         n_latents = dictionary.autoencoder.n_latents if dictionary else N_LATENTS
-        controls = _controls(self.start_at, prompts, n_latents)
-        self.found = choice("found", [PICK], "What the search found, strongest first", "400px")
+        latent, hint = self.start_at.latent, "Text that the model goes on from"
+        made = controls(
+            self.start_at,
+            prompt=choice("prompt", self.start_at.prompt, prompts, hint, "790px"),
+            latent=whole("latent", latent, 0, n_latents - 1, "Which latent is shown"),
+        )
+        self.found = choice(
+            "found", None, [PICK], "What the search found, strongest first", "400px"
+        )
         self.found.observe(self._pick, "value")
         self.examples, self.texts = widgets.HTML(), widgets.HTML()
         """Texts with the latent's largest codes; continuations side by side."""
         rows = [
             heading("Which latent? Step through them, or find some by words:"),
-            row(controls["latent"], controls["search"], self.found),
+            row(made["latent"], made["search"], self.found),
             heading("Clamp it at every token, and let the model go on from a prompt:"),
-            controls["prompt"],
-            row(controls["strength"], controls["seed"]),
+            made["prompt"],
+            row(made["strength"], made["seed"]),
         ]
-        super().__init__(controls, rows, [self.examples, self.texts])
+        super().__init__(made, rows, [self.examples, self.texts])
+
+    @property
+    def given(self) -> Mapping[str, tuple[Any, str]]:
+        """The dictionary; a ValueError says that there is none yet."""
+        if self.dictionary is None:
+            raise ValueError("The dictionary is still being trained: try again when it is done.")
+        return {"dictionary": (self.dictionary, self.dictionary.source)}
 
     def settings(self) -> LatentSettings:
         """Return what the controls say."""
         said = values(self.controls)
         return LatentSettings(**{**said, "search": said["search"].strip()})
 
-    def compute(self, settings: LatentSettings, report: Report) -> LatentOutcome:
+    def compute(self, settings: LatentSettings, report: Progress) -> LatentOutcome:
         """Train the dictionary if there is none yet; then look up, and write."""
         if self.dictionary is None:
             self.dictionary = token_dictionary(None, report)
@@ -82,10 +246,11 @@ class LatentLab(Lab):
                 self._chosen = False
         return run(self.dictionary, settings, report)
 
-    def blank(self) -> go.Figure:
-        """Return the empty figure."""
-        nothing = [("", 0.0)] * N_NEAR
-        return latents_lab(np.zeros(0), nothing, nothing)
+    def nothing(self) -> LatentOutcome:
+        """Return an outcome without a code."""
+        none = [(-i, 0.0) for i in range(N_NEAR)]
+        words = [(" " * i, 0.0) for i in range(N_NEAR)]
+        return LatentOutcome(self.start_at, torch.zeros(1), [], ("", 0.0), words, none, [], [], [])
 
     def figure(self, result: LatentOutcome) -> go.Figure:
         """Draw the outcome; texts and search results are shown beside it."""
@@ -98,20 +263,6 @@ class LatentLab(Lab):
             self.found.options = [PICK, *names]
         return result.figure()
 
-    def words(self, settings: LatentSettings, result: LatentOutcome) -> str:
-        """Say when it fires, what it promotes, and what clamping it changed."""
-        return result.words()
-
-    def code(self, settings: LatentSettings) -> str:
-        """Return the view as a code cell.
-
-        Raises:
-            ValueError: if there is no dictionary yet.
-        """
-        if self.dictionary is None:
-            raise ValueError("The dictionary is still being trained: try again when it is done.")
-        return code(self.dictionary, settings)
-
     def adapt(self, name: str, old: Any) -> None:
         """Remember that somebody chose a latent; until then the lab may."""
         self._chosen = self._chosen or name == "latent"
@@ -122,18 +273,17 @@ class LatentLab(Lab):
             self.controls["latent"].value = int(change["new"].split(":")[0].removeprefix("latent "))
 
 
-def _controls(at: LatentSettings, prompts: list[str], n_latents: int) -> dict[str, Any]:
-    """Return the controls, by the names of `LatentSettings`."""
-    words = widgets.Text(
-        description="search", value=at.search, placeholder="words, then Enter", style=WIDE,
-        continuous_update=False, layout={"width": "254px"}, tooltip="Finds latents that they make fire",
-    )  # fmt: skip
-    return {
-        "latent": whole("latent", at.latent, 0, n_latents - 1, "Which latent is shown"),
-        "search": words,
-        "prompt": choice("prompt", prompts, "Text that the model goes on from", "790px", at.prompt),
-        "strength": real(
-            "clamp (× largest)", at.strength, 0.0, 4.0, 0.25, "Multiples of its largest code"
-        ),
-        "seed": whole("seed", at.seed, 0, 999, "Draws the continuations"),
-    }
+def _top_texts(
+    dictionary: TokenDictionary, codes: Tensor
+) -> list[tuple[list[str], list[float]]]:  # fmt: skip
+    tokens = dictionary.tokens
+    best = torch.zeros(len(dictionary.texts)).scatter_reduce(0, tokens.text, codes, "amax")
+    rows = [tokens.text == i for i in best.topk(min(N_TOP, len(best))).indices if best[i] > 0]
+    return [(dictionary.words(tokens.ids[row]), codes[row].tolist()) for row in rows]
+
+
+def _favourite(dictionary: TokenDictionary, codes: Tensor) -> tuple[str, float]:
+    by_token = torch.bincount(dictionary.tokens.ids, weights=codes)
+    token = by_token.argmax()
+    share = float(by_token[token] / by_token.sum().clamp_min(1e-9))
+    return dictionary.words(token[None])[0], share

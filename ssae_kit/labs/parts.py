@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import field, fields
 from typing import Any
 
 import anywidget
@@ -53,21 +54,27 @@ export default { render };
 """
 
 _CSS = """
-.ssae-lab { max-width: 900px; font-family: "Open Sans", Arial, sans-serif; color: #000;
-  background: #fff; border: 1px solid #bbb; border-radius: 6px; padding: 12px 14px; }
-.ssae-lab .ssae-title { font-size: 17px; font-weight: 600; margin: 0 0 6px 0; }
-.ssae-lab .ssae-group { font-size: 13px; font-weight: 600; margin: 6px 0 0 0; color: #000; }
+.ssae-lab { max-width: 900px; box-sizing: border-box; overflow-x: auto; color: #000; background: #fff;
+  font-family: "Open Sans", Arial, sans-serif; border: 1px solid #bbb; border-radius: 6px;
+  padding: 12px 14px; color-scheme: light; --jp-widgets-color: #000; --jp-ui-font-color1: #000;
+  --jp-widgets-label-color: #000; --jp-widgets-readout-color: #000; --jp-content-font-color1: #000;
+  --jp-widgets-input-color: #000; --jp-widgets-input-background-color: #fff;
+  --jp-layout-color1: #fff; --jp-layout-color2: #f2f2f2; }
+.ssae-lab .ssae-h2 h2 { font-size: 17px; font-weight: 600; margin: 0 0 6px 0; color: #000; }
+.ssae-lab .ssae-h3 h3 { font-size: 13px; font-weight: 600; margin: 6px 0 0 0; color: #000; }
 .ssae-lab .ssae-words p { font-size: 14px; line-height: 1.45; margin: 0 0 6px 0; color: #000; }
-.ssae-lab .widget-label { color: #000; }
+.ssae-lab .widget-label, .ssae-lab .widget-readout, .ssae-lab .widget-checkbox label,
+.ssae-lab input, .ssae-lab select, .ssae-lab textarea { color: #000; }
+.ssae-lab input, .ssae-lab select, .ssae-lab textarea { background-color: #fff; }
 .ssae-lab .widget-readout { min-width: 40px; width: 40px; }
 .ssae-lab .widget-button { color: #000; background: #f2f2f2; border: 1px solid #767676;
   border-radius: 4px; width: auto; }
 .ssae-lab .widget-button:focus-visible, .ssae-lab select:focus-visible,
 .ssae-lab .noUi-handle:focus-visible { outline: 3px solid #0072B2; outline-offset: 1px; }
-.ssae-lab .ssae-texts { border-collapse: collapse; width: 820px; table-layout: fixed; }
+.ssae-lab .ssae-texts { border-collapse: collapse; width: 100%; table-layout: fixed; }
 .ssae-lab .ssae-texts th, .ssae-lab .ssae-texts td { text-align: left; vertical-align: top;
   padding: 4px 8px; border: 1px solid #ccc; font-size: 14px; line-height: 1.4; color: #000;
-  background: #fff; white-space: normal; }
+  background: #fff; white-space: normal; overflow-wrap: anywhere; }
 .ssae-lab .ssae-texts ins { font-weight: 700; text-decoration: underline; color: #0072B2; }
 .ssae-lab .ssae-texts del { text-decoration: line-through; color: #A04000; }
 .ssae-lab .ssae-texts mark { color: #000; padding: 1px 2px; }
@@ -90,6 +97,39 @@ class Words(anywidget.AnyWidget):  # type: ignore[misc]
 
 
 WIDE = {"description_width": "106px"}
+NARROW = {"width": "254px"}
+
+
+def hinted(control: Any, hint: str) -> Any:
+    """Give a control its hint, in place, under the name that ipywidgets 7 or 8 has for it."""
+    setattr(control, "tooltip" if control.has_trait("tooltip") else "description_tooltip", hint)
+    return control
+
+
+def setting(default: Any, make: Callable[..., Any], label: str, *arguments: Any) -> Any:
+    """Return a field of a lab's settings that says which control sets it.
+
+    Args:
+        default: Its value at first.
+        make: One of the functions below.
+        label: Shown beside the control.
+        arguments: What `make` takes after label and value; the hint says what the field means.
+    """
+    return field(default=default, metadata={"control": lambda at: make(label, at, *arguments)})
+
+
+def controls(at: Any, **others: Any) -> dict[str, Any]:
+    """Return a control for every field of a lab's settings, standing where they are.
+
+    Args:
+        at: The settings.
+        others: Controls for fields that are not made by `setting`.
+    """
+    made = {}
+    for one in fields(at):
+        given = others.get(one.name)
+        made[one.name] = given or one.metadata["control"](getattr(at, one.name))
+    return made
 
 
 def whole(label: str, value: int, low: int, high: int, hint: str, step: int = 1) -> Any:
@@ -98,11 +138,7 @@ def whole(label: str, value: int, low: int, high: int, hint: str, step: int = 1)
     Raises:
         ValueError: if the value lies outside `low` to `high`; ipywidgets would move it there.
     """
-    _check_range(label, value, low, high)
-    return widgets.IntSlider(
-        value=value, min=low, max=high, step=step, description=label, tooltip=hint,
-        continuous_update=False, style=WIDE, layout={"width": "254px"},
-    )  # fmt: skip
+    return _slider(widgets.IntSlider, label, value, low, high, hint, step=step)
 
 
 def real(label: str, value: float, low: float, high: float, step: float, hint: str) -> Any:
@@ -111,39 +147,44 @@ def real(label: str, value: float, low: float, high: float, step: float, hint: s
     Raises:
         ValueError: if the value lies outside `low` to `high`; ipywidgets would move it there.
     """
-    _check_range(label, value, low, high)
-    return widgets.FloatSlider(
-        value=value, min=low, max=high, step=step, description=label, tooltip=hint,
-        continuous_update=False, style=WIDE, layout={"width": "254px"}, readout_format=".2f",
-    )  # fmt: skip
+    more = {"step": step, "readout_format": ".2f"}
+    return _slider(widgets.FloatSlider, label, value, low, high, hint, **more)
 
 
-def _check_range(label: str, value: float, low: float, high: float) -> None:
+def _slider(
+    kind: Any, label: str, value: float, low: float, high: float, hint: str, **more: Any
+) -> Any:
     if not low <= value <= high:
         raise ValueError(f"`{label}` must lie in {low}..{high}; got {value}.")
+    shared = {"description": label, "style": WIDE, "layout": NARROW, "continuous_update": False}
+    return hinted(kind(value=value, min=low, max=high, **shared, **more), hint)
 
 
 def choice(
-    label: str, options: Sequence[str], hint: str, width: str = "254px", at: str | None = None
+    label: str, value: str | None, options: Sequence[str], hint: str, width: str = "254px"
 ) -> Any:
-    """Return a drop-down list; unless `at` says otherwise, the first option is chosen."""
-    return widgets.Dropdown(
-        options=list(options), value=options[0] if at is None else at, description=label,
-        tooltip=hint, style=WIDE, layout={"width": width},
-    )  # fmt: skip
+    """Return a drop-down list; without a value, the first option is chosen."""
+    shared = {"description": label, "style": WIDE, "layout": {"width": width}}
+    value = options[0] if value is None else value
+    return hinted(widgets.Dropdown(options=list(options), value=value, **shared), hint)
 
 
 def switch(label: str, value: bool, hint: str) -> Any:
     """Return a box to tick."""
-    return widgets.Checkbox(
-        value=value, description=label, indent=True, style=WIDE, layout={"width": "254px"},
-        tooltip=hint,
-    )  # fmt: skip
+    shared = {"description": label, "style": WIDE, "layout": NARROW}
+    return hinted(widgets.Checkbox(value=value, indent=True, **shared), hint)
+
+
+def line(label: str, value: str, placeholder: str, hint: str, width: str = "254px") -> Any:
+    """Return a line of text that reports once Enter is pressed."""
+    shared = {"description": label, "style": WIDE, "layout": {"width": width}}
+    made = widgets.Text(value=value, placeholder=placeholder, continuous_update=False, **shared)
+    return hinted(made, hint)
 
 
 def button(label: str, hint: str, action: Callable[[], None]) -> Any:
     """Return a button; its hint is shown by the mouse and read by screen readers."""
-    made = widgets.Button(description=label, tooltip=hint)
+    made = hinted(widgets.Button(description=label), hint)
     made.on_click(lambda _: action())
     return made
 
@@ -153,10 +194,10 @@ def places(named: Mapping[str, tuple[Any, str]], go_to: Callable[[str], None]) -
     return [button(n, hint, functools.partial(go_to, n)) for n, (_, hint) in named.items()]
 
 
-def heading(text: str, kind: str = "group") -> Any:
-    """Return a line of text over a group of controls."""
-    made = widgets.HTML(text)
-    made.add_class(f"ssae-{kind}")
+def heading(text: str, level: int = 3) -> Any:
+    """Return a heading over a group of controls; level 2 is the lab's title."""
+    made = widgets.HTML(f"<h{level}>{text}</h{level}>")
+    made.add_class(f"ssae-h{level}")
     return made
 
 

@@ -1,82 +1,255 @@
 """The Shift lab: keep or break the conditions under which shifts identify concepts."""
 
+import functools
 import random
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
+import torch
+from torch import Tensor
 
-from ssae_kit.labs.base import Export, Lab, Report
-from ssae_kit.labs.parts import button, choice, heading, places, real, row, switch, values, whole
-from ssae_kit.labs.shift_run import (
-    DESIGNS,
-    MAGNITUDES,
-    N_RUNS,
-    ShiftOutcome,
-    ShiftSettings,
-    code,
-    diversity,
-    run,
+from ssae_kit import metrics, plots, studies
+from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
+from ssae_kit.labs.base import Export, Lab, Progress, quiet
+from ssae_kit.labs.parts import (
+    button,
+    choice,
+    controls,
+    heading,
+    places,
+    real,
+    row,
+    setting,
+    switch,
+    whole,
 )
-from ssae_kit.plots.shift_lab import shift_lab
+from ssae_kit.metrics import Matching
+from ssae_kit.metrics.vectors import centred_unit
+from ssae_kit.studies import Recovery
+from ssae_kit.synthetic import (
+    Magnitudes,
+    ShiftData,
+    ShiftProblem,
+    check_diversity,
+    sample_shifts,
+    supports,
+)
+from ssae_kit.training import History, TrainingConfig
 
-CONDITIONS: dict[str, tuple[dict[str, Any], str]] = {
-    "nothing is broken": ({}, "Every concept scores near 1 and the matrix is diagonal."),
-    "all always shift": (
-        {"design": "all always shift"},
-        "Every concept is mixed with others, and the error is as low as ever.",
-    ),
-    "0 and 1 always together": (
-        {"design": "0 and 1 always together"},
-        "Only the first two are mixed, with each other.",
-    ),
-    "0 only with 1": (
-        {"design": "0 only with 1"},
-        "The condition fails for concept 0, which often comes back all the same: the theorem's "
-        "conditions are enough, not necessary.",
-    ),
-    "tied partners": (
-        {"design": "fixed pairs", "magnitudes": "tied: all alike"},
-        "Codes correlate with both partners, while directions are wrong: the code MCC flatters.",
-    ),
-    "level too slack": (
-        {"level": 1.9},
-        "The error is low, the multiplier falls to zero, and any rotated basis will do.",
-    ),
-    "level too tight": ({"level": 0.3}, "The multiplier grows and the error stays high."),
-    "no constraint": (
-        {"constrained": False},
-        "There is no multiplier and no level, and codes are as large as they like.",
-    ),
-    "noise": (
-        {"noise": 0.2},
-        "Codes are noisy, directions are right, and the error stays at the noise.",
-    ),
-    "bent embedding": (
-        {"bend": 0.7},
-        "A shift depends on where it starts: no linear code fits, and the error stays above zero.",
-    ),
-    "too few latents": ({"n_latents": 4}, "The matrix has fewer rows than columns."),
-    "more concepts than dimensions": (
-        {"d_model": 4},
-        "Directions cannot be independent: concepts share latents, codes are mixed.",
-    ),
+N_RUNS, N_TRAIN, N_TEST = 8, 3000, 1000
+TRAINING = TrainingConfig(steps=500, batch_size=64, record_every=20)
+TITLES = ("correlation of codes, best run", "score of each concept (unitless), one point per run",
+          "reconstruction error", "mean |code| (1: the truth's)", "multiplier")  # fmt: skip
+GRID = {"rows": 2, "specs": [[{"colspan": 2}, None, {"colspan": 4}, None, None, None],
+                             [{"colspan": 2}, None, {"colspan": 2}, None, {"colspan": 2}, None]],
+        "vertical_spacing": 0.2, "horizontal_spacing": 0.09, "row_heights": [0.6, 0.4],
+        "shared_yaxes": False}  # fmt: skip
+LOST = 0.9
+"""Score below which the read-out calls a concept lost."""
+
+DESIGNS: dict[str, Callable[["ShiftSettings"], tuple[str, tuple[Any, ...]]]] = {
+    "any few concepts": lambda s: ("sizes", (s.n_concepts, s.most)),
+    "pairs, sometimes together": lambda s: ("grouped", (s.n_concepts, 2, s.together)),
+    "0 and 1 always together": lambda s: ("together", (s.n_concepts, [0, 1], s.most)),
+    "0 only with 1": lambda s: ("nested", (s.n_concepts, 0, 1, s.most)),
+    "two fixed blocks": lambda s: ("blocks", (s.n_concepts, s.n_concepts // 2)),
+    "fixed pairs": lambda s: ("blocks", (s.n_concepts, 2, min(s.most, s.n_concepts // 2))),
+    "all always shift": lambda s: ("blocks", (s.n_concepts, s.n_concepts)),
 }
-"""What the buttons do: changes of the default settings, and what to see."""
-GAME = [name for name in CONDITIONS if name != "0 only with 1"]
-"""Conditions that leave a trace, so that one can be guessed."""
+"""Support designs by the name the lab shows: a function of `supports`, and its arguments."""
+
+MAGNITUDES = {
+    "independent": Magnitudes(),
+    "correlated": Magnitudes(correlation=0.8),
+    "tied: all alike": Magnitudes(correlation=1.0),
+    "tied, free signs": Magnitudes(correlation=1.0, free_signs=True),
+    "one size": Magnitudes(values=(-1.0, 1.0)),
+}
+"""Laws of magnitudes by the name the lab shows."""
+
+
+@dataclass(frozen=True)
+class ShiftSettings:
+    """Everything the Shift lab can vary; the defaults keep every condition of the theorem."""
+
+    n_concepts: int = setting(6, whole, "concepts", 4, 12, "Concepts of the world", 2)
+    d_model: int = setting(16, whole, "dimensions", 4, 48, "Dimensions of the space")
+    n_latents: int = setting(6, whole, "latents", 1, 24, "Length of the code")
+    design: str = setting(
+        "any few concepts", choice, "which shift", list(DESIGNS), "Which concepts shift together"
+    )
+    most: int = setting(2, whole, "at once, at most", 1, 11, "Concepts or blocks that shift")
+    together: float = setting(
+        0.3, real, "co-shift prob.", 0.05, 0.95, 0.05, "Share of pairs: both partners shift"
+    )
+    magnitudes: str = setting(
+        "independent", choice, "how far", list(MAGNITUDES), "Law of the magnitudes"
+    )
+    noise: float = setting(0.0, real, "noise", 0.0, 0.5, 0.05, "Standard deviation per dimension")
+    bend: float = setting(0.0, real, "bend", 0.0, 1.0, 0.1, "Share of a tanh in the embedding")
+    level: float = setting(
+        1.0, real, "level (1: true)", 0.1, 3.0, 0.1, "Sparsity level allowed; 1 is the truth's"
+    )
+    constrained: bool = setting(
+        True, switch, "enforce the level", "Without it nothing asks for sparse codes"
+    )
+    seed: int = setting(0, whole, "seed", 0, 999, "Draws world, pairs and starts")
+
+    def problem(self) -> ShiftProblem:
+        """Return the world's laws."""
+        name, arguments = DESIGNS[self.design](self)
+        law = MAGNITUDES[self.magnitudes]
+        return ShiftProblem(
+            getattr(supports, name)(*arguments), self.d_model, magnitudes=law, noise=self.noise,
+            bend=self.bend,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ShiftOutcome:
+    """What eight runs on one world found."""
+
+    recovery: Recovery
+    """Scores on pairs that were not trained on."""
+    history: History
+    """How training went."""
+    matrix: Tensor
+    """Correlation of codes and concepts in the best run, `[latents, concepts]`; matched first."""
+    latents: list[int]
+    """Index of each row's latent."""
+    floor: float
+    """Mean score of random rotations of that many concepts."""
+    true_level: float
+    """Mean absolute code of the true solution, in the units of the history's sparsity."""
+
+    @classmethod
+    def measure(cls, autoencoder: Autoencoder, history: History, test: ShiftData) -> "ShiftOutcome":
+        """Score an autoencoder, trained or in training, on a world's other pairs."""
+        recovery = studies.score(autoencoder, test)
+        best = int(recovery.error.argmin())
+        with torch.no_grad():
+            codes = autoencoder.encode(test.shifts)[best]
+        found = [i for i in recovery.codes.latent[best].tolist() if i >= 0]
+        latents = found + [i for i in range(autoencoder.n_latents) if i not in found]
+        matrix = centred_unit(codes, 0).mT @ centred_unit(test.changes, 0)
+        n_concepts = test.changes.shape[1]
+        level = float(test.true_level(autoencoder.n_latents))
+        return cls(recovery, history, matrix[latents], latents, _floor(n_concepts), level)
+
+    @property
+    def best(self) -> int:
+        """Run of lowest reconstruction error: the choice that needs no truth."""
+        return int(self.recovery.error.argmin())
+
+    @property
+    def lost(self) -> list[int]:
+        """Concepts whose lower score, in the best run, is below `LOST`."""
+        return (self.recovery.worst[self.best] < LOST).nonzero().flatten().tolist()
+
+    def figure(self) -> go.Figure:
+        """Draw which latent holds which concept, how well, and how training went."""
+        h, r, best = self.history, self.recovery, self.best
+        n_latents, n_concepts = self.matrix.shape
+        fig = plots.figure(
+            panels=TITLES, columns=6, grid=GRID, width=820, height=600, legend=plots.LEGEND_ABOVE,
+            margin={"l": 50, "r": 20, "t": 70, "b": 50},
+        )  # fmt: skip
+        bar = {
+            "len": 0.56,
+            "x": 0.275,
+            "y": 1,
+            "yanchor": "top",
+            "thickness": 8,
+            "tickvals": [-1, 0, 1],
+        }
+        plots.heat(
+            fig, self.matrix.numpy(), range(n_concepts), [f"r{i}" for i in self.latents],
+            limits=(-1.0, 1.0), digits=1 if n_concepts <= 6 and n_latents <= 8 else None,
+            scale=bar, at=(1, 1),
+        )  # fmt: skip
+        fig.update_xaxes(title="concept", row=1, col=1).update_yaxes(title="latent", row=1, col=1)
+        both = {"code: |correlation|": r.codes.per_concept.numpy(),
+                "direction: |cosine|": r.directions.per_concept.numpy()}  # fmt: skip
+        plots.scores(fig, range(n_concepts), both, floor=self.floor, best=best, at=(1, 3))
+        fig.update_xaxes(title="concept (large points: best run)", row=1, col=3)
+        sparsity = h.series("sparsity") / self.true_level
+        for i, values in enumerate((h.series("error"), sparsity, h.series("multiplier"))):
+            plots.runs(fig, h.step, values.numpy(), best, at=(2, 2 * i + 1))
+        level = h.series("level")[:, 0].numpy() / self.true_level
+        fig.add_scatter(
+            x=list(h.step), y=np.where(level > 0, level, np.nan), mode="lines", row=2, col=3,
+            name="level: highest allowed", line={"color": "#D55E00", "dash": "dot", "width": 2},
+            showlegend=False,
+        )  # fmt: skip
+        fig.update_xaxes(title="updates", row=2).update_yaxes(rangemode="tozero", row=2)
+        return fig.update_yaxes(range=[0, 1.05], row=2, col=1)
+
+    def words(self) -> str:
+        """Say what was found, in two sentences."""
+        r, best = self.recovery, self.best
+        n = r.worst.shape[1]
+        lost = f"Lost (a score below {LOST}): " + ", ".join(map(str, self.lost)) + "."
+        return (
+            f"After {self.history.step[-1]} updates, the best of {len(r.error)} runs (lowest "
+            f"reconstruction error, {r.error[best]:.3f}) has a code MCC of "
+            f"{r.codes.score[best]:.2f} and a direction MCC of {r.directions.score[best]:.2f}; "
+            f"random rotations score {self.floor:.2f}. "
+            + (lost if self.lost else f"All {n} concepts came back.")
+        )
+
+
+def draw(settings: ShiftSettings) -> tuple[ShiftData, ShiftData]:
+    """Draw a world: pairs to train on, and others of the same world to test on."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    problem = settings.problem()
+    train = sample_shifts(problem, N_TRAIN, generator=generator)
+    test = sample_shifts(problem, N_TEST, generator=generator, directions=train.directions)
+    return train, test
+
+
+def run(settings: ShiftSettings, report: Progress = quiet) -> ShiftOutcome:
+    """Train `N_RUNS` runs on the settings' world and score them."""
+    train, test = draw(settings)
+    autoencoder = ShiftAutoencoder(
+        N_RUNS, settings.d_model, settings.n_latents,
+        generator=torch.Generator().manual_seed(settings.seed),
+    )  # fmt: skip
+
+    def on_record(history: History) -> None:
+        share = history.step[-1] / TRAINING.steps
+        report(share, lambda: ShiftOutcome.measure(autoencoder, history, test))
+
+    _, history = studies.recover(
+        train, seed=settings.seed, autoencoder=autoencoder, config=TRAINING,
+        level=settings.level * train.true_level(settings.n_latents),
+        constrained=settings.constrained, on_record=on_record,
+    )  # fmt: skip
+    return ShiftOutcome.measure(autoencoder, history, test)
+
+
+def diversity(settings: ShiftSettings) -> str:
+    """Say whether the world's supports are diverse, and who violates it."""
+    return str(check_diversity(settings.problem().design))
+
+
+@functools.cache
+def _floor(n_concepts: int) -> float:
+    generator = torch.Generator().manual_seed(0)
+    return float(metrics.rotation_floor(n_concepts, generator=generator, n_draws=100).mean())
 
 
 class ShiftLab(Lab):
     """Train eight runs on a world of concept shifts whose laws you choose.
 
-    Every control is in `controls`, by the names of `ShiftSettings`. `break_condition` does what the
+    Every control is in `controls`, by the names of `ShiftSettings`. `go_to` does what the
     buttons do; `hide` and `guess` play the game.
 
     Args:
-        game_seed: Draws what the game hides.
+        game_seed: Draws what the game hides; by default something else each time.
         settings: Where the controls stand at first, by name.
     """
 
@@ -87,7 +260,54 @@ class ShiftLab(Lab):
         "every concept comes back."
     )
 
-    def __init__(self, game_seed: int = 0, **settings: Any) -> None:
+    Settings = ShiftSettings
+    run = staticmethod(run)
+    places = {
+        "nothing is broken": ({}, "Every concept scores near 1 and the matrix is diagonal."),
+        "all always shift": (
+            {"design": "all always shift"},
+            "Every concept is mixed, and the error is as low as ever.",
+        ),
+        "0 and 1 always together": (
+            {"design": "0 and 1 always together"},
+            "Only the first two can be mixed, with each other; some seeds keep them apart.",
+        ),
+        "0 only with 1": (
+            {"design": "0 only with 1"},
+            "The condition fails for concept 0, which may come back all the same: it is not necessary.",
+        ),
+        "tied partners": (
+            {"design": "fixed pairs", "magnitudes": "tied: all alike"},
+            "Codes correlate with both partners, while directions are wrong: the code MCC flatters.",
+        ),
+        "level too slack": (
+            {"level": 1.9},
+            "The error is low, the multiplier falls to zero, and any rotated basis will do.",
+        ),
+        "level too tight": ({"level": 0.3}, "The multiplier grows and the error stays high."),
+        "no constraint": (
+            {"constrained": False},
+            "There is no multiplier and no level, and codes are as large as they like.",
+        ),
+        "noise": (
+            {"noise": 0.2},
+            "Codes are noisy, directions are right, and the error stays at the noise.",
+        ),
+        "bent embedding": (
+            {"bend": 0.7},
+            "A shift depends on where it starts: no linear code fits, and the error stays above zero.",
+        ),
+        "too few latents": ({"n_latents": 4}, "The matrix has fewer rows than columns."),
+        "more concepts than dimensions": (
+            {"d_model": 4},
+            "Directions cannot be independent: concepts share latents, codes are mixed.",
+        ),
+    }
+
+    game = [name for name in places if name not in ("0 only with 1", "0 and 1 always together")]
+    """Conditions that leave a trace in every world, so that one can be guessed."""
+
+    def __init__(self, game_seed: int | None = None, **settings: Any) -> None:
         self._draw_from = random.Random(game_seed)
         self.hidden: str | None = None
         """Name of the condition that the game hides; None when no game is on."""
@@ -96,46 +316,42 @@ class ShiftLab(Lab):
         self._told: tuple[ShiftSettings, str] | None = None
         """Settings of the last game, and what they should have shown."""
         self.start_at = replace(ShiftSettings(), **settings)
-        controls = _controls(self.start_at)
-        self._buttons = places(CONDITIONS, self.break_condition)
-        self._guess = choice("I think:", GAME, "What do you think was broken?", "340px")
+        made, self._buttons = controls(self.start_at), places(self.places, self.go_to)
+        self._guess = choice("I think:", None, self.game, "What do you think was broken?", "340px")
         self._answer = button("That is it", "Check the guess", self._check_guess)
         self._verdict = widgets.Label("")
         hide = button("Hide a condition", "Break a condition without saying which", self.hide)
         rows = [
-            row(*controls.values()),
+            row(*made.values()),
             heading("Break one condition (all else as at the start):"),
             row(*self._buttons),
             heading("Game: the lab breaks something, or nothing. Read the figure and guess."),
             row(hide, self._guess, self._answer, self._verdict),
         ]
-        super().__init__(controls, rows)
+        super().__init__(made, rows)
         with self._hush():
             self.adapt("", None)
             self._quietly(**vars(self.start_at))
 
+    def nothing(self) -> ShiftOutcome:
+        """Return an outcome without a score."""
+        s, unknown = self.start_at, torch.full((N_RUNS,), torch.nan)
+        scores = torch.full((N_RUNS, s.n_concepts), torch.nan)
+        none = Matching(scores, torch.full_like(scores, -1).long(), torch.zeros_like(scores))
+        history = History()
+        history.append(0, *torch.zeros(5, N_RUNS))
+        matrix = torch.zeros(s.n_latents, s.n_concepts)
+        latents = list(range(s.n_latents))
+        return ShiftOutcome(
+            Recovery(none, none, unknown, unknown), history, matrix, latents, 0.0, 1.0
+        )
+
     def settings(self) -> ShiftSettings:
         """Return the settings: those of the controls or, in a game, the hidden ones."""
         if self.hidden is not None:
-            return replace(self._game_start, **CONDITIONS[self.hidden][0])
-        return ShiftSettings(**values(self.controls))
-
-    def compute(self, settings: ShiftSettings, report: Report) -> ShiftOutcome:
-        """Train and score."""
-        return run(settings, report)
-
-    def blank(self) -> go.Figure:
-        """Return the empty figure."""
-        k, nothing = self.start_at.n_concepts, np.zeros((1, N_RUNS))
-        scores = np.full((N_RUNS, k), np.nan)
-        traces = (nothing, nothing, nothing)
-        return shift_lab(
-            np.zeros((k, k)), range(k), (scores, scores), 0.0, [0], traces, nothing[:, 0], best=0
-        )
-
-    def figure(self, result: ShiftOutcome) -> go.Figure:
-        """Draw the outcome."""
-        return result.figure()
+            return replace(self._game_start, **self.places[self.hidden][0])
+        settings: ShiftSettings = super().settings()
+        return settings
 
     def words(self, settings: ShiftSettings, result: ShiftOutcome) -> str:
         """Say what came back and, outside a game, whether supports are diverse."""
@@ -143,10 +359,6 @@ class ShiftLab(Lab):
             return result.words() + "\nOne condition may be broken. Which?"
         hint = "\n" + self._told[1] if self._told and self._told[0] == settings else ""
         return f"{result.words()}\n{diversity(settings)}{hint}"
-
-    def code(self, settings: ShiftSettings) -> str:
-        """Return the view as a code cell."""
-        return code(settings)
 
     def export(self) -> Export:
         """Return settings and code.
@@ -158,30 +370,29 @@ class ShiftLab(Lab):
             raise ValueError("A game is on: guess first, then the settings are shown.")
         return super().export()
 
-    def break_condition(self, name: str) -> None:
-        """Go back to the start and break one condition, a key of `CONDITIONS`."""
-        if name not in CONDITIONS:
-            raise ValueError(f"`name` must be one of {list(CONDITIONS)}; got {name!r}.")
-        self.hidden = None
-        self._enable()
-        self.set(**vars(replace(self.start_at, **CONDITIONS[name][0])))
+    def go_to(self, place: str) -> None:
+        """End a game, go back to the start and break one condition, a key of `places`."""
+        if place in self.places:
+            self.hidden = None
+            self._enable()
+        super().go_to(place)
 
     def hide(self) -> None:
         """Begin a game: break a random condition, or none, in a random world."""
-        self.hidden = self._draw_from.choice(GAME)
+        self.hidden = self._draw_from.choice(self.game)
         self._game_start = replace(ShiftSettings(), seed=self._draw_from.randrange(1000))
         self._verdict.value = "The settings are hidden."
         self._enable()
         self.start()
 
     def guess(self, name: str) -> bool:
-        """Guess what was broken, a member of `GAME`; ends the game and shows its settings.
+        """Guess what was broken, a member of `game`; ends the game and shows its settings.
 
         Raises:
             ValueError: if no game is on, or there is no such condition.
         """
-        if name not in GAME:
-            raise ValueError(f"`name` must be one of {GAME}; got {name!r}.")
+        if name not in self.game:
+            raise ValueError(f"`name` must be one of {self.game}; got {name!r}.")
         if self.hidden is None:
             raise ValueError("There is nothing to guess: first hide a condition.")
         truth, right = self.hidden, name == self.hidden
@@ -190,7 +401,7 @@ class ShiftLab(Lab):
         self._verdict.value = f"{'Right' if right else 'No'}: {truth}. {count}"
         with self._lock:
             shown, self.hidden = self.settings(), None
-            self._told = shown, CONDITIONS[truth][1]
+            self._told = shown, self.places[truth][1]
             self._enable()
             self._quietly(**vars(shown))
             if self.result is not None:
@@ -218,21 +429,3 @@ class ShiftLab(Lab):
         if name == "n_concepts" and latents.value == old:
             latents.value = concepts.value
         self._enable()
-
-
-def _controls(at: ShiftSettings) -> dict[str, Any]:
-    """Return the controls, by the names of `ShiftSettings`."""
-    return {
-        "n_concepts": whole("concepts", at.n_concepts, 4, 12, "Concepts of the world", 2),
-        "d_model": whole("dimensions", at.d_model, 4, 48, "Dimensions of the space"),
-        "n_latents": whole("latents", at.n_latents, 1, 24, "Length of the code"),
-        "design": choice("which shift", list(DESIGNS), "Which concepts shift together", at=at.design),
-        "most": whole("at once, at most", at.most, 1, 11, "Concepts that shift in one pair"),
-        "together": real("co-shift prob.", at.together, 0.05, 0.95, 0.05, "Share of pairs in which both partners shift"),
-        "magnitudes": choice("how far", list(MAGNITUDES), "Law of the magnitudes", at=at.magnitudes),
-        "noise": real("noise", at.noise, 0.0, 0.5, 0.05, "Standard deviation per dimension"),
-        "bend": real("bend", at.bend, 0.0, 1.0, 0.1, "Share of a tanh in the embedding"),
-        "level": real("level (1: true)", at.level, 0.1, 3.0, 0.1, "Sparsity level, in units of the true solution's"),
-        "constrained": switch("enforce the level", at.constrained, "Without it nothing asks for sparse codes"),
-        "seed": whole("seed", at.seed, 0, 999, "Draws world, pairs and starts"),
-    }  # fmt: skip

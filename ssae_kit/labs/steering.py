@@ -1,27 +1,169 @@
 """The Steering lab: turn concepts of a Llama's text and see what else turns."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
-import numpy as np
 import plotly.graph_objects as go
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from ssae_kit.labs.base import Export, Lab, Report
-from ssae_kit.labs.parts import WIDE, choice, heading, real, row, switch, values, whole
-from ssae_kit.labs.steering_run import (
-    METHODS,
-    SteeringOutcome,
-    SteeringSettings,
-    Subject,
-    bundled,
-    code,
-    run,
+from ssae_kit import llama as kit_llama
+from ssae_kit import plots, steering
+from ssae_kit.labs.base import Lab, Progress, quiet
+from ssae_kit.labs.parts import (
+    WIDE,
+    choice,
+    controls,
+    heading,
+    hinted,
+    line,
+    real,
+    row,
+    setting,
+    switch,
+    values,
+    whole,
 )
+from ssae_kit.labs.subjects import METHODS, Subject, bundled
 from ssae_kit.labs.texts import side_by_side
-from ssae_kit.plots.steering_lab import steering_lab
+from ssae_kit.steering import Expressed
 
+N_TEXTS, TEMPERATURE = 8, 0.5
+STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 SHOWN = 3
 """Continuations shown side by side."""
+
+
+@dataclass(frozen=True)
+class SteeringSettings:
+    """Everything the Steering lab can vary."""
+
+    prompt: str
+    """Text to continue."""
+    concepts: tuple[str, ...]
+    """Concepts to turn to their other value, all at once."""
+    method: str = setting(
+        METHODS[0], choice, "direction from", METHODS, "Where directions come from"
+    )
+    layer: int = 3
+    """0 is the embedding, l the output of block l."""
+    strength: float = setting(2.0, real, "strength", 0.0, 4.0, 0.25, "Typical shifts to add")
+    everywhere: bool = setting(
+        False, switch, "at every token", "Not only once, at the prompt's last"
+    )
+    seed: int = setting(0, whole, "seed", 0, 999, "Draws the continuations, alike at all strengths")
+
+
+@dataclass(frozen=True)
+class SteeringOutcome:
+    """What was written at several strengths, and what it says."""
+
+    texts: dict[float, list[str]]
+    """Per strength, one continuation per sample; equal places share their random numbers."""
+    said: dict[float, Expressed]
+    """Per strength, what they say about each concept."""
+    rates: dict[float, tuple[float, float, float]]
+    """Per strength: effect, side effect, share of ill-formed sentences; NaN where nothing is said."""
+    concepts: tuple[str, ...]
+    """All concepts."""
+    labels: tuple[str, ...]
+    """Each concept with the name of its value 1."""
+    steered: tuple[bool, ...]
+    """Which of them were to change."""
+    strength: float
+    """The strength chosen."""
+
+    @classmethod
+    def measure(
+        cls,
+        texts: dict[float, list[str]],
+        subject: Subject,
+        settings: SteeringSettings,
+    ) -> "SteeringOutcome":
+        """Read and score continuations."""
+        names = subject.pairs.concepts
+        values = torch.tensor([list(subject.values_of(settings.prompt))] * N_TEXTS)
+        steered = torch.tensor([[name in settings.concepts for name in names]] * N_TEXTS)
+        said, rates = {}, {}
+        for strength, written in sorted(texts.items()):
+            said[strength] = steering.read_concepts(
+                written, subject.read, names, n_sentences=subject.n_sentences
+            )
+            score = steering.score_steering(said[strength], values, steered)
+            parts = (score.target, score.elsewhere, score.ill_formed)
+            effect, side, ill = (float(part.nanmean()) for part in parts)
+            rates[strength] = (effect, side, ill)
+        labels = tuple(f"{name}: {subject.values[name][1]}" for name in names)
+        flags = tuple(steered[0].tolist())
+        return cls(dict(texts), said, rates, names, labels, flags, settings.strength)
+
+    def figure(self) -> go.Figure:
+        """Draw what the texts say without and with steering, and rates against the strength."""
+        fig = plots.figure(
+            panels=["what the texts say", "effect and side effects"], width=820, height=420,
+            grid={"shared_yaxes": False, "horizontal_spacing": 0.12},
+            legend=plots.LEGEND_ABOVE | {"y": 1.1}, margin={"l": 20, "r": 20, "t": 80, "b": 50},
+        )  # fmt: skip
+        names = [f"<b>{n}</b>" if s else n for n, s in zip(self.labels, self.steered, strict=True)]
+        said = {name: self.said[at].share.nanmean(0).numpy()
+                for name, at in (("unsteered", 0.0), ("steered", self.strength))}  # fmt: skip
+        plots.bars(fig, names, said, flat=True, at=(1, 1))
+        fig.update_xaxes(title="share of its words (unitless)", range=[0, 1.05], row=1, col=1)
+        effects = zip(*self.rates.values(), strict=True)
+        curves = dict(zip(("effect", "side effect", "ill-formed"), effects, strict=True))
+        plots.curves(fig, list(self.rates), curves, at=(1, 2))
+        plots.reference(fig, "", x=self.strength, at=(1, 2))
+        fig.update_xaxes(title="strength (typical shifts; dashed: chosen)", row=1, col=2)
+        return fig.update_yaxes(title="share", range=[-0.03, 1.06], row=1, col=2)
+
+    def words(self) -> str:
+        """Say what changed at the chosen strength."""
+        effect, side, ill = self.rates[self.strength]
+        idle = self.rates[0.0]
+        turned = [n for n, s in zip(self.concepts, self.steered, strict=True) if s]
+        return (
+            f"Steering {' and '.join(turned) or 'nothing'} at strength {self.strength:g}, over "
+            f"{N_TEXTS} continuations: {_percent(effect)} of the words about it say the other value "
+            f"({_percent(idle[0])} unsteered). Of the words about other concepts, "
+            f"{_percent(side)} changed ({_percent(idle[1])} unsteered); "
+            f"{_percent(ill)} of the sentences are ill-formed ({_percent(idle[2])} unsteered)."
+        )
+
+
+def write(
+    subject: Subject, settings: SteeringSettings, vectors: Float[Tensor, "ways d_model"]
+) -> list[list[str]]:
+    """Continue the prompt `N_TEXTS` times under each vector, always with the same random numbers."""
+    at = "all" if settings.everywhere else "last"
+    push = kit_llama.Intervention(settings.layer, vectors.repeat_interleave(N_TEXTS, 0), at)  # type: ignore[arg-type]
+    written = kit_llama.generate(
+        subject.llama, [settings.prompt] * len(push.vectors), max_new_tokens=subject.n_tokens,
+        generator=_seeded(settings.seed), intervention=push, temperature=TEMPERATURE,
+        n_ways=len(vectors),
+    )  # fmt: skip
+    return [written[start : start + N_TEXTS] for start in range(0, len(written), N_TEXTS)]
+
+
+def run(subject: Subject, settings: SteeringSettings, report: Progress = quiet) -> SteeringOutcome:
+    """Find the directions, write unsteered and steered, then at the other strengths."""
+    texts: dict[float, list[str]] = {}
+    report(0.0, None)
+    values = torch.tensor([list(subject.values_of(settings.prompt))])
+    subject.shifts(settings.layer)
+    report(0.2, None)
+    directions = subject.directions(settings.method, settings.layer)
+    report(0.4, None)
+    steered = torch.tensor([[name in settings.concepts for name in subject.pairs.concepts]])
+    push = steering.steering_vectors(directions, values, steered, 1.0)
+    asked = {0.0, settings.strength}
+    for strengths in filter(None, (sorted(asked), sorted(set(STRENGTHS) - asked))):
+        written = write(subject, settings, torch.cat([strength * push for strength in strengths]))
+        texts.update(zip(strengths, written, strict=True))
+        report(0.7, lambda: SteeringOutcome.measure(texts, subject, settings))
+    return SteeringOutcome.measure(texts, subject, settings)
 
 
 class SteeringLab(Lab):
@@ -40,27 +182,46 @@ class SteeringLab(Lab):
         "without and with steering, and effect and side effects against the strength."
     )
 
+    Settings = SteeringSettings
+    run = staticmethod(run)
+
     def __init__(self, subject: Subject | None = None, **settings: Any) -> None:
         self.subject = subject or bundled()
         names, n_layers = self.subject.pairs.concepts, self.subject.llama.n_layers
         at = {"prompt": self.subject.prompts[0], "concepts": (names[0],), "layer": n_layers // 2}
         self.start_at = SteeringSettings(**{**at, **settings})
-        controls = _controls(self.subject, self.start_at)
-        self._own = widgets.Text(
-            description="or your own", placeholder="a text the model could go on from", style=WIDE,
-            continuous_update=False, layout={"width": "790px"}, tooltip="Replaces the prompt above",
-        )  # fmt: skip
-        self._own.observe(lambda _: self.start(), "value")
         self.texts = widgets.HTML()
         """Continuations side by side, changed words marked."""
-        others = [c for n, c in controls.items() if n not in ("prompt", "concepts")]
+        made = controls(self.start_at, **self._own_controls(self.start_at))
+        hint = "Replaces the prompt above"
+        self._own = line("or your own", "", "a text the model could go on from", hint, "790px")
+        self._own.observe(lambda _: self.start(), "value")
+        others = [c for n, c in made.items() if n not in ("prompt", "concepts")]
         rows = [
-            controls["prompt"],
+            made["prompt"],
             self._own,
             heading("Concepts to turn, and how (Ctrl or Shift picks several):"),
-            row(controls["concepts"], widgets.VBox(others[:3]), widgets.VBox(others[3:])),
+            row(made["concepts"], widgets.VBox(others[:3]), widgets.VBox(others[3:])),
         ]
-        super().__init__(controls, rows, [self.texts])
+        super().__init__(made, rows, [self.texts])
+
+    def _own_controls(self, at: SteeringSettings) -> dict[str, Any]:
+        """Return the controls that depend on the subject."""
+        names, hint = self.subject.pairs.concepts, "Text that the model goes on from"
+        several = widgets.SelectMultiple(
+            options=names, value=at.concepts, description="concepts", rows=len(names), style=WIDE,
+            layout={"width": "254px"},
+        )  # fmt: skip
+        return {
+            "prompt": choice("prompt", at.prompt, self.subject.prompts, hint, "790px"),
+            "concepts": hinted(several, "Turned to their other value, all at once"),
+            "layer": whole("layer", at.layer, 1, self.subject.llama.n_layers, "Output of this block"),
+        }  # fmt: skip
+
+    @property
+    def given(self) -> Mapping[str, tuple[Any, str]]:
+        """What is steered."""
+        return {"subject": (self.subject, self.subject.source)}
 
     def settings(self) -> SteeringSettings:
         """Return what the controls say; a prompt of one's own comes first."""
@@ -68,17 +229,14 @@ class SteeringLab(Lab):
         own = self._own.value.strip()
         return SteeringSettings(**{**said, "prompt": own or said["prompt"]})
 
-    def compute(self, settings: SteeringSettings, report: Report) -> SteeringOutcome:
-        """Write and read."""
-        return run(self.subject, settings, report)
-
-    def blank(self) -> go.Figure:
-        """Return the empty figure."""
+    def nothing(self) -> SteeringOutcome:
+        """Return an outcome without a text."""
         names = self.subject.pairs.concepts
-        nothing = np.zeros(len(names))
-        labels = [f"{name}: {self.subject.values[name][1]}" for name in names]
-        flags = [False] * len(names)
-        return steering_lab(labels, nothing, nothing, flags, [0.0], np.zeros((1, 3)), 0.0)
+        labels = tuple(f"{name}: {self.subject.values[name][1]}" for name in names)
+        nothing = torch.zeros(1, len(names))
+        silent = Expressed(nothing, nothing, nothing, torch.zeros(1))
+        rates, flags = {0.0: (0.0, 0.0, 0.0)}, (False,) * len(names)
+        return SteeringOutcome({}, {0.0: silent}, rates, names, labels, flags, 0.0)
 
     def figure(self, result: SteeringOutcome) -> go.Figure:
         """Draw the outcome; the texts are shown beside it."""
@@ -87,37 +245,10 @@ class SteeringLab(Lab):
         self.texts.value = side_by_side(head, before[:SHOWN], after[:SHOWN])
         return result.figure()
 
-    def words(self, settings: SteeringSettings, result: SteeringOutcome) -> str:
-        """Say what changed, and what else did."""
-        return result.words()
 
-    def code(self, settings: SteeringSettings) -> str:
-        """Return the view as a code cell."""
-        return code(self.subject, settings)
-
-    def export(self) -> Export:
-        """Return settings and code, concepts as a list."""
-        made = super().export()
-        concepts = list(made.settings["concepts"])
-        return Export({**made.settings, "concepts": concepts}, made.code)
+def _percent(share: float) -> str:
+    return "none" if share != share else f"{share:.0%}"
 
 
-def _controls(subject: Subject, at: SteeringSettings) -> dict[str, Any]:
-    """Return the controls, by the names of `SteeringSettings`."""
-    names = subject.pairs.concepts
-    concepts = widgets.SelectMultiple(
-        options=names, value=at.concepts, description="concepts", rows=len(names), style=WIDE,
-        tooltip="Turned to their other value, all at once", layout={"width": "254px"},
-    )  # fmt: skip
-    hint = "Text that the model goes on from"
-    return {
-        "prompt": choice("prompt", subject.prompts, hint, "790px", at.prompt),
-        "concepts": concepts,
-        "method": choice("direction from", METHODS, "Where the directions come from", at=at.method),
-        "layer": whole("layer", at.layer, 1, subject.llama.n_layers, "Output of this block"),
-        "strength": real("strength", at.strength, 0.0, 4.0, 0.25, "Typical shifts to add"),
-        "everywhere": switch(
-            "at every token", at.everywhere, "Not only once, at the prompt's last"
-        ),
-        "seed": whole("seed", at.seed, 0, 999, "Draws the continuations"),
-    }
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

@@ -1,42 +1,141 @@
 """The Superposition lab: watch features find their places while a toy model trains."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
 
-from ssae_kit.labs.base import Lab, Report
-from ssae_kit.labs.parts import choice, heading, places, real, row, switch, values, whole
-from ssae_kit.labs.superposition_run import (
-    EVERY,
-    N_RUNS,
-    SuperpositionOutcome,
-    SuperpositionSettings,
-    code,
-    run,
-)
-from ssae_kit.plots.superposition_lab import superposition_lab
-from ssae_kit.synthetic.features import Relation
+from ssae_kit import plots, superposition
+from ssae_kit.labs.base import Lab, Progress, quiet
+from ssae_kit.labs.parts import choice, controls, heading, places, real, row, setting, switch, whole
+from ssae_kit.synthetic.features import Relation, sample_features
 
-PLACES: dict[str, tuple[dict[str, Any], str]] = {
-    "pentagon": ({}, "Five sparse features of equal importance in two dimensions"),
-    "dense": ({"sparsity": 0.0}, "No sparsity: only as many features as dimensions are stored"),
-    "antipodal pairs": ({"n_features": 4}, "Four features share two axes, two by two"),
-    "the important first": ({"decay": 0.6, "sparsity": 0.6}, "Less important features are dropped"),
-    "together": (
-        {"n_features": 4, "relation": "together"},
-        "Features that are active together avoid each other's direction",
-    ),
-    "apart": (
-        {"n_features": 4, "relation": "apart"},
-        "Features that never meet can share an axis at no cost",
-    ),
-    "linear": ({"relu_output": False}, "Without a ReLU nothing is stored in superposition"),
-    "three dimensions": ({"n_features": 6, "d_hidden": 3}, "Six features in three dimensions"),
-}
-"""What the buttons do: changes of the default settings, and what to see."""
+N_RUNS, BATCH = 6, 256
+STEPS, EVERY = 800, 20
+"""Updates, and updates between two frames."""
+
+
+@dataclass(frozen=True)
+class SuperpositionSettings:
+    """Everything the Superposition lab can vary."""
+
+    n_features: int = setting(5, whole, "features", 2, 12, "To store, most important first")
+    d_hidden: int = setting(2, whole, "dimensions", 2, 3, "Dimensions of the narrow layer")
+    sparsity: float = setting(
+        0.9, real, "sparsity", 0.0, 0.99, 0.01, "Probability that a feature is zero"
+    )
+    decay: float = setting(1.0, real, "importance decay", 0.5, 1.0, 0.05, "Share of the one before")
+    relation: Relation = setting(
+        "independent",
+        choice,
+        "neighbours are",
+        get_args(Relation),
+        "How 0 and 1, 2 and 3, ... go together",
+    )
+    relu_output: bool = setting(
+        True, switch, "ReLU on the output", "Without it the model is linear"
+    )
+    seed: int = setting(0, whole, "seed", 0, 999, "Draws starts and batches")
+
+
+@dataclass(frozen=True)
+class SuperpositionOutcome:
+    """Runs of one toy model over their training."""
+
+    frames: Float[Tensor, "frames run features d_hidden"]
+    """Directions before training and after every `EVERY` updates."""
+    losses: Float[Tensor, "records run"]
+    """Loss, averaged over every `EVERY` updates."""
+
+    @classmethod
+    def measure(cls, frames: list[Tensor], losses: Tensor) -> "SuperpositionOutcome":
+        """Gather frames, and the loss of every batch so far, `[updates, run]`."""
+        whole = losses[: len(losses) // EVERY * EVERY]
+        return cls(torch.stack(frames), whole.view(-1, EVERY, losses.shape[1]).mean(1))
+
+    @property
+    def best(self) -> int:
+        """Run of lowest loss at the end."""
+        return int(self.losses[-1].argmin())
+
+    def figure(self, frame: int = -1, turn: float = 0.0) -> go.Figure:
+        """Draw the best run at one frame, by default the last; `turn` in degrees."""
+        frame = range(len(self.frames))[frame]
+        directions = self.frames[frame, self.best]
+        k, d = directions.shape
+        names, losses = [str(i) for i in range(k)], self.losses.numpy()
+        titles = [f"feature directions in {d} dimensions", "overlap of features (inner products)",
+                  "dimensionality of each feature", "loss of all runs"]  # fmt: skip
+        grid = {"shared_yaxes": False, "vertical_spacing": 0.19, "row_heights": [0.6, 0.4]}
+        fig = plots.figure(
+            panels=titles, columns=2, grid=grid, width=820, height=600, showlegend=False,
+            margin={"l": 60, "r": 20, "t": 40, "b": 50},
+        )  # fmt: skip
+        _directions(fig, flat(directions.numpy(), turn))
+        bar = {"len": 0.56, "y": 1, "yanchor": "top", "thickness": 8, "tickvals": [-1, 0, 1]}
+        plots.heat(
+            fig, (directions @ directions.T).numpy(), names, names, limits=(-1.2, 1.2),
+            digits=1 if k <= 8 else None, scale=bar, at=(1, 2),
+        )  # fmt: skip
+        fig.update_xaxes(title="feature", row=1, col=2).update_yaxes(title="feature", row=1, col=2)
+        share = superposition.dimensionality(directions[None])[0].numpy()
+        plots.bars(fig, names, {"dimensionality": share}, text=".2f", at=(2, 1))
+        fig.update_xaxes(title="feature, most important first", type="category", row=2, col=1)
+        fig.update_yaxes(title="unitless", range=[0, 1.15], tickvals=[0, 0.5, 1], row=2, col=1)
+        updates = EVERY * np.arange(1.0, len(losses) + 1)
+        plots.runs(fig, updates, losses, self.best, at=(2, 2))
+        plots.reference(fig, "", x=frame * EVERY, at=(2, 2))
+        fig.update_xaxes(title="updates (dashed: moment shown)", row=2, col=2)
+        return fig.update_yaxes(title="loss", rangemode="tozero", row=2, col=2)
+
+    def words(self, frame: int = -1) -> str:
+        """Say what is stored at one frame, and how."""
+        frame = range(len(self.frames))[frame]
+        directions = self.frames[frame, self.best][None]
+        stored = superposition.represented(directions)[0]
+        share = superposition.dimensionality(directions)[0][stored]
+        crowd = int((superposition.interference(directions)[0][stored] > 0.05).sum())
+        k, d = directions.shape[1:]
+        missing = ", ".join(map(str, (~stored).nonzero().flatten().tolist()))
+        between = f"{share.min():.2f} to {share.max():.2f}" if len(share) else "none"
+        return (
+            f"After {frame * EVERY} updates, the best of {self.frames.shape[1]} runs stores "
+            f"{len(share)} of {k} features in {d} dimensions"
+            + (f" (not {missing})" if missing else "")
+            + f"; {crowd} of them overlap with others. Dimensionality of the stored: {between}, "
+            f"together {share.sum():.2f}. Loss: {self.losses[-1, self.best]:.4f}."
+        )
+
+
+def run(settings: SuperpositionSettings, report: Progress = quiet) -> SuperpositionOutcome:
+    """Train `N_RUNS` toy models and keep a frame every `EVERY` updates."""
+    s = settings
+    model = superposition.ToyModel(
+        N_RUNS, s.n_features, s.d_hidden, importance=s.decay ** torch.arange(s.n_features),
+        relu_output=s.relu_output, generator=torch.Generator().manual_seed(s.seed),
+    )  # fmt: skip
+    density = torch.full((N_RUNS, s.n_features), 1 - s.sparsity)
+    frames = [model.directions.clone()]
+
+    def on_step(step: int, losses: Tensor) -> None:
+        if step % EVERY == 0:
+            frames.append(model.directions.clone())
+            report(step / STEPS, lambda: SuperpositionOutcome.measure(frames, losses))
+
+    losses = superposition.train(
+        model,
+        lambda g: sample_features(density, BATCH, relation=s.relation, generator=g),
+        steps=STEPS,
+        generator=torch.Generator().manual_seed(s.seed + 1_000_000),
+        on_step=on_step,
+    )
+    return SuperpositionOutcome.measure(frames, losses)
 
 
 class SuperpositionLab(Lab):
@@ -55,10 +154,33 @@ class SuperpositionLab(Lab):
         "move its controls. The picture shows five sparse features in two dimensions at the end of "
         "training: a pentagon."
     )
+    Settings = SuperpositionSettings
+    run = staticmethod(run)
+    places = {
+        "pentagon": ({}, "Five sparse features of equal importance in two dimensions"),
+        "dense": ({"sparsity": 0.0}, "No sparsity: only as many features as dimensions are stored"),
+        "antipodal pairs": ({"n_features": 4}, "Four features share two axes, two by two"),
+        "the important first": (
+            {"decay": 0.6, "sparsity": 0.6},
+            "Less important features are dropped",
+        ),
+        "together": (
+            {"n_features": 4, "relation": "together"},
+            "Features that are active together avoid each other's direction",
+        ),
+        "apart": (
+            {"n_features": 4, "relation": "apart"},
+            "Features that never meet can share an axis at no cost",
+        ),
+        "linear": (
+            {"relu_output": False},
+            "Without a ReLU the layer keeps a plane, as PCA does: features share it, and none is read back",
+        ),
+        "three dimensions": ({"n_features": 6, "d_hidden": 3}, "Six features in three dimensions"),
+    }
 
     def __init__(self, **settings: Any) -> None:
         self.start_at = replace(SuperpositionSettings(), **settings)
-        controls = _controls(self.start_at)
         self.moment = whole("replay: updates", 0, 0, EVERY, "Moment of the training", EVERY)
         self.turn = whole("turn (degrees)", 30, 0, 360, "Turns three dimensions", 10)
         self.moment.continuous_update = self.turn.continuous_update = True
@@ -66,32 +188,24 @@ class SuperpositionLab(Lab):
             min=0, max=EVERY, step=EVERY, interval=150, description="Replay the training"
         )
         self._linked = widgets.jslink((self._play, "value"), (self.moment, "value"))
-        self._buttons = places(PLACES, self.go_to)
+        made, self._buttons = controls(self.start_at), places(self.places, self.go_to)
         rows = [
-            row(*controls.values()),
+            row(*made.values()),
             heading("Places to visit (all else as at the start):"),
             row(*self._buttons),
             heading("Replay the training, once it is done; turn three dimensions:"),
             row(self._play, self.moment, self.turn),
         ]
-        super().__init__(controls, rows)
-        self.turn.disabled = self.start_at.d_hidden != 3
+        super().__init__(made, rows)
+        self.adapt("", None)
         for slider in (self.moment, self.turn):
             slider.observe(self._redraw, "value")
 
-    def settings(self) -> SuperpositionSettings:
-        """Return what the controls say."""
-        return SuperpositionSettings(**values(self.controls))
-
-    def compute(self, settings: SuperpositionSettings, report: Report) -> SuperpositionOutcome:
-        """Train."""
-        return run(settings, report)
-
-    def blank(self) -> go.Figure:
-        """Return the empty figure."""
-        k = self.start_at.n_features
-        nothing = np.zeros((2, k)), np.zeros(k), np.full((1, N_RUNS), np.nan)
-        return superposition_lab(*nothing, EVERY, step=0, best=0)
+    def nothing(self) -> SuperpositionOutcome:
+        """Return one frame of features at the origin."""
+        s = self.start_at
+        frames = torch.zeros(1, N_RUNS, s.n_features, s.d_hidden)
+        return SuperpositionOutcome(frames, torch.full((1, N_RUNS), torch.nan))
 
     def figure(self, result: SuperpositionOutcome) -> go.Figure:
         """Draw the last frame; the scrubber follows."""
@@ -101,14 +215,6 @@ class SuperpositionLab(Lab):
             self.moment.value = last
         return result.figure(turn=float(self.turn.value))
 
-    def words(self, settings: SuperpositionSettings, result: SuperpositionOutcome) -> str:
-        """Say what is stored, and how."""
-        return result.words()
-
-    def code(self, settings: SuperpositionSettings) -> str:
-        """Return the view as a code cell."""
-        return code(settings)
-
     def adapt(self, name: str, old: Any) -> None:
         """Only three dimensions can be turned."""
         self.turn.disabled = self.controls["d_hidden"].value != 3
@@ -117,10 +223,6 @@ class SuperpositionLab(Lab):
         """Stop the computation and take the lab off every page. It cannot be used afterwards."""
         self._linked.close()
         super().close()
-
-    def go_to(self, place: str) -> None:
-        """Go back to the start, and from there to a key of `PLACES`."""
-        self.set(**vars(replace(self.start_at, **PLACES[place][0])))
 
     def _redraw(self, _: Any) -> None:
         """Show another moment, or another side, of what has been computed."""
@@ -132,14 +234,28 @@ class SuperpositionLab(Lab):
             self.words_shown.text = self.result.words(frame)
 
 
-def _controls(at: SuperpositionSettings) -> dict[str, Any]:
-    """Return the controls, by the names of `SuperpositionSettings`."""
-    return {
-        "n_features": whole("features", at.n_features, 2, 12, "Features to store"),
-        "d_hidden": whole("dimensions", at.d_hidden, 2, 3, "Dimensions of the narrow layer"),
-        "sparsity": real("sparsity", at.sparsity, 0.0, 0.99, 0.01, "Probability that a feature is zero"),
-        "decay": real("importance decay", at.decay, 0.5, 1.0, 0.05, "Importance as a share of the one before"),
-        "relation": choice("neighbours are", get_args(Relation), "How 0 and 1, 2 and 3, ... go together", at=at.relation),
-        "relu_output": switch("ReLU on the output", at.relu_output, "Without it the model is linear"),
-        "seed": whole("seed", at.seed, 0, 999, "Draws starts and batches"),
-    }  # fmt: skip
+def flat(directions: Float[ndarray, "features axes"], turn: float) -> Float[ndarray, "features 2"]:
+    """Return the directions as seen from the front; three dimensions are turned, then tilted."""
+    if directions.shape[1] == 2:
+        return directions
+    around, tilt = np.radians(turn), np.radians(25)
+    x, y, z = directions.T
+    right = x * np.cos(around) + y * np.sin(around)
+    away = y * np.cos(around) - x * np.sin(around)
+    return np.stack([right, z * np.cos(tilt) + away * np.sin(tilt)], axis=1)
+
+
+def _directions(fig: go.Figure, tips: Float[ndarray, "features 2"]) -> None:
+    """Draw the directions with their numbers, and the circle of length 1."""
+    plots.rays(fig, {"directions": tips}, at=(1, 1))
+    fig.add_scatter(
+        x=tips[:, 0], y=tips[:, 1], mode="text", textposition="top right", row=1, col=1,
+        text=[f"<b>{i}</b>" for i in range(len(tips))],
+    )  # fmt: skip
+    around, grey = np.linspace(0, 2 * np.pi, 80), {"color": "#999999", "width": 1, "dash": "dot"}
+    fig.add_scatter(
+        x=np.cos(around), y=np.sin(around), mode="lines", hoverinfo="skip", line=grey, row=1, col=1
+    )
+    box = {"range": [-1.4, 1.4], "tickvals": [-1, 0, 1], "row": 1, "col": 1}
+    fig.update_xaxes(title="length 1 is the dotted circle (unitless)", **box)
+    fig.update_yaxes(scaleanchor="x", constrain="domain", **box)

@@ -2,7 +2,7 @@
 
 import difflib
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def side_by_side(head: Sequence[str], before: list[str], after: list[str]) -> str:
@@ -11,7 +11,7 @@ def side_by_side(head: Sequence[str], before: list[str], after: list[str]) -> st
     return table(head, [_marked(a.split(), b.split()) for a, b in pairs])
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], first: str = "auto") -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], first: str = "auto") -> str:
     """Return an HTML table; cells hold HTML already. `first` is the first column's CSS width."""
     names = "".join(f"<th scope='col'>{name}</th>" for name in head)
     names = names.replace("<th", f"<th style='width: {first}'", 1)

@@ -1,8 +1,33 @@
-"""Arrays in, plotly figures out; `show` displays one with its alt text.
+"""Arrays in, plotly figures out; `show` displays one with its alt text, `table` shows rows.
 
-Each topic's figures are in a module of its own, named after what they show.
+`figure` begins a figure; marks such as `curves` and `heat` draw into it.
 """
 
+from ssae_kit.plots.areas import arrangements, bars, cloud, heat, histogram, rays
+from ssae_kit.plots.axes import LEGEND_ABOVE, LEGEND_BELOW, figure, log_axis, reference
+from ssae_kit.plots.marks import curves, elbow, points, runs, scores
+from ssae_kit.plots.phases import phase_maps
 from ssae_kit.plots.show import show
+from ssae_kit.plots.table import table
 
-__all__ = ["show"]
+__all__ = [
+    "LEGEND_ABOVE",
+    "LEGEND_BELOW",
+    "arrangements",
+    "bars",
+    "cloud",
+    "curves",
+    "elbow",
+    "figure",
+    "heat",
+    "histogram",
+    "log_axis",
+    "phase_maps",
+    "points",
+    "rays",
+    "reference",
+    "runs",
+    "scores",
+    "show",
+    "table",
+]

@@ -9,14 +9,15 @@ import functools
 import json
 import os
 
-import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
-from numpy import ndarray
 
 BLACK, BLUE, VERMILLION = "#000000", "#0072B2", "#D55E00"
 GREEN, PURPLE = "#009E73", "#CC79A7"
+GREY, ORANGE, SKY = "#999999", "#E69F00", "#56B4E9"
 COLOURS = (BLACK, BLUE, VERMILLION, GREEN, PURPLE)
+LINES = (BLUE, VERMILLION, GREEN, PURPLE, BLACK, ORANGE, SKY)
+"""Colours of series, in order; the last two are too pale to stand without a dash or an outline."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 MARKERS = ("circle", "square", "triangle-up", "diamond", "x")
 DIVERGING = ((0.0, BLUE), (0.5, "#FFFFFF"), (1.0, VERMILLION))
@@ -56,31 +57,6 @@ def register_template() -> None:
     )
     layout.yaxis.title.standoff = 14  # pixels; by itself the title touches wide tick labels
     pio.templates[TEMPLATE] = go.layout.Template(layout=layout)
-
-
-def band(
-    fig: go.Figure,
-    x: ndarray,
-    low: ndarray,
-    high: ndarray,
-    colour: str,
-    *,
-    opacity: float = 0.15,
-) -> None:
-    """Shade between two lines, in place, without a legend entry.
-
-    Args:
-        fig: Drawn into.
-        x: Places along the lines, `[points]`.
-        low: Lower line, same length.
-        high: Upper line, same length.
-        colour: Of the shade.
-        opacity: Of the shade, 0 to 1.
-    """
-    fig.add_scatter(
-        x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself", mode="lines",
-        fillcolor=colour, opacity=opacity, line={"width": 0}, hoverinfo="skip", showlegend=False,
-    )  # fmt: skip
 
 
 def show(fig: go.Figure, alt: str = "") -> None:

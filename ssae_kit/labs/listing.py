@@ -1,0 +1,110 @@
+"""The code that a lab shows: the source of the functions that ran, with what they name."""
+
+import ast
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from types import FunctionType, ModuleType
+from typing import Any
+
+WIDTH = 100
+"""Longest line that is shown whole."""
+
+
+def listing(run: Callable[..., Any], settings: Any, made: Mapping[str, str]) -> str:
+    """Return a code cell that computes and shows what a lab does, from the source of what ran.
+
+    Args:
+        run: The lab's computation; functions and numbers of its module that it uses come with it.
+        settings: With what it ran.
+        made: Name → code that makes it, for whatever `run` takes before the settings.
+    """
+    found = _Listing()
+    found.add(run)
+    found.need(type(settings).__name__, type(settings))
+    given = [f"{name} = {code}" if code else f"# `{name}` is yours." for name, code in made.items()]
+    rooms = "labs, plots" if any("labs." in line for line in given) else "plots"
+    found.imports.add(("ssae_kit", rooms))
+    call = f"outcome = {run.__name__}({', '.join([*made, 'settings'])})"
+    last = [f"settings = {_broken(repr(settings))}", call]
+    last.append("plots.show(outcome.figure(), outcome.words())")
+    head = [*found.heads(), "", *sorted(found.constants)]
+    return "\n".join([*head, *found.sources, "\n", *given, *last]) + "\n"
+
+
+class _Listing:
+    """Imports, constants and sources that a function needs, gathered from what it names."""
+
+    def __init__(self) -> None:
+        self.imports: set[tuple[str, str]] = set()
+        """Modules and what is imported from each; "" for a module itself."""
+        self.constants: set[str] = set()
+        self.sources: list[str] = []
+        self._seen: set[Any] = set()
+
+    def add(self, function: Callable[..., Any]) -> None:
+        """Add a function's source after that of all it uses of its own module."""
+        function = inspect.unwrap(function)
+        if function in self._seen:
+            return
+        self._seen.add(function)
+        source = inspect.getsource(function)
+        names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+        used = {node.id for node in names} - {
+            node.id for node in names if isinstance(node.ctx, ast.Store)
+        }
+        known = function.__globals__
+        for name in sorted(used & set(known)):
+            value = known[name]
+            if isinstance(value, FunctionType) and value.__module__ == function.__module__:
+                self.add(value)
+            else:
+                self.need(name, value, function.__module__)
+        self.sources.append(f"\n\n{source.rstrip()}")
+
+    def need(self, name: str, value: Any, home: str = "builtins") -> None:
+        """Add an import of a name, or the line that sets it where it is a plain constant."""
+        if isinstance(value, ModuleType):
+            package, _, last = value.__name__.rpartition(".")
+            shown = last if name == last else f"{last} as {name}"
+            self.imports.add((package, shown) if package else (shown, ""))
+        elif isinstance(value, bool | int | float | str | tuple):
+            if home != "builtins":
+                self.constants.add(f"{name} = {value!r}")
+        elif is_dataclass(value) and not isinstance(value, type):
+            self.need(type(value).__name__, type(value))
+            self.constants.add(f"{name} = {_broken(repr(value))}")
+        else:
+            public = _home(name, value, home)
+            if public != "builtins":
+                self.imports.add((public, name))
+
+    def heads(self) -> list[str]:
+        """Return the lines with the imports."""
+        lines = [f"import {module}" for module, name in sorted(self.imports) if not name]
+        for module in sorted({module for module, name in self.imports if name}):
+            names = sorted(name for of, name in self.imports if of == module and name)
+            lines.append(f"from {module} import {', '.join(names)}")
+        return lines
+
+
+def _home(name: str, value: Any, used_in: str) -> str:
+    """Return the shortest module that has a value under its name."""
+    parts = getattr(value, "__module__", used_in).split(".")
+    for n in range(1, len(parts) + 1):
+        module = ".".join(parts[:n])
+        if getattr(sys.modules.get(module), name, None) is value:
+            return module
+    return used_in
+
+
+def _broken(code: str) -> str:
+    """Break a long call's arguments onto lines of their own."""
+    if len(code) < WIDTH - 20:
+        return code
+    tree = ast.parse(code, mode="eval").body
+    assert isinstance(tree, ast.Call)
+    parts = [ast.get_source_segment(code, k.value) for k in tree.keywords]
+    lines = [f"    {k.arg}={part}," for k, part in zip(tree.keywords, parts, strict=True)]
+    return "\n".join([f"{ast.unparse(tree.func)}(", *lines, ")"])

@@ -1,0 +1,200 @@
+"""What the labs of a Llama work on: a model with its pairs, and a dictionary of its states."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ssae_kit import llama as kit_llama
+from ssae_kit import methods, steering, world
+from ssae_kit.autoencoders import Autoencoder, TopKSAE
+from ssae_kit.labs.base import Progress, quiet
+from ssae_kit.llama import Llama, TokenStates
+from ssae_kit.pairs import ConceptPairs
+from ssae_kit.training import History, Penalty, TrainingConfig, fit
+
+METHODS = ("SSAE latent", "difference of means", "random")
+TRAINING = TrainingConfig(steps=300, batch_size=64)
+N_STORIES, N_LATENTS, STEPS, BATCH = 400, 256, 200, 128
+N_FOUND = 8
+"""Latents that a search gives, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A Llama, and what the lab must know to steer it and to read what it writes."""
+
+    llama: Llama
+    """Any Llama that the kit has loaded."""
+    pairs: ConceptPairs
+    """Pairs to find the directions from, with known shifts."""
+    prompts: tuple[str, ...]
+    """Texts to continue."""
+    values_of: Callable[[str], Sequence[int]]
+    """Concept values (0 or 1) of a prompt; a ValueError says why it has none."""
+    read: Callable[[str], Any]
+    """Parser of continuations; see `steering.read_concepts`."""
+    values: Mapping[str, Sequence[str]]
+    """Names of each concept's values, value 0 first."""
+    n_sentences: int = 2
+    """Sentences of a continuation that are read."""
+    n_tokens: int = 42
+    """Longest continuation, in tokens."""
+    source: str = ""
+    """Code that makes this subject; empty if it was made elsewhere."""
+    _kept: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)
+    """Shifts of all layers; directions by method and layer."""
+
+    def shifts(self, layer: int) -> Float[Tensor, "pairs d_model"]:
+        """Return the shifts of the pairs at a layer; those of all come from one pass, and are kept."""
+        if "shifts" not in self._kept:
+            layers = range(self.llama.n_layers + 1)
+            self._kept["shifts"] = steering.shift_vectors(self.llama, self.pairs, layers)
+        return self._kept["shifts"][layer]
+
+    def directions(self, method: str, layer: int) -> Float[Tensor, "concepts d_model"]:
+        """Return one direction per concept, from value 0 to value 1; kept once computed."""
+        if (method, layer) not in self._kept:
+            self._kept[method, layer] = _directions(self, method, layer)
+        return self._kept[method, layer]
+
+
+def _directions(subject: Subject, method: str, layer: int) -> Tensor:
+    """Return directions: the SSAE's at a level chosen without labels, means, or random ones."""
+    shifts = subject.shifts(layer)
+    changes = torch.tensor(subject.pairs.changes, dtype=torch.float32)
+    means = methods.difference_of_means(shifts, changes).directions
+    if method == "difference of means":
+        return means
+    if method == "random":
+        return methods.random_directions(means, generator=_seeded(0))
+    found = methods.ssae(shifts, 2 * changes.shape[1], seed=1, n_restarts=1, config=TRAINING)
+    return found.named(shifts, changes)[0]
+
+
+def bundled(model: Llama | None = None) -> Subject:
+    """Return the bundled Llama, or another one that was trained on our world, as a subject."""
+
+    def values_of(text: str) -> Sequence[int]:
+        return world.parse(text).sentences[0].state.binary()
+
+    return Subject(
+        model or kit_llama.load(), world.concept_pairs(400, _seeded(0)),
+        world.prompts(12, _seeded(1))[0], values_of, world.read, world.VALUES,
+        source="labs.bundled(model)  # `model` is yours." if model else "labs.bundled()",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class TokenDictionary:
+    """A sparse autoencoder of every token's state, and what it makes of some texts."""
+
+    llama: Llama
+    """Any Llama that the kit has loaded."""
+    layer: int
+    """0 is the embedding, l the output of block l."""
+    autoencoder: Autoencoder
+    """A single run, with codes of 0 or more."""
+    texts: tuple[str, ...]
+    """Texts to find examples in; the first are prompts as well."""
+    tokens: TokenStates
+    """Their tokens."""
+    codes: Float[Tensor, "tokens latents"]
+    """Codes of these tokens."""
+    source: str = ""
+    """Code that makes this dictionary; empty if it was made elsewhere."""
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, llama: Llama, layer: int, autoencoder: Autoencoder, texts: Sequence[str]
+    ) -> "TokenDictionary":
+        """Read texts with an autoencoder of one run.
+
+        Raises:
+            ValueError: if the autoencoder holds more than one run, or gives codes below 0.
+        """
+        autoencoder.require_one_run()
+        tokens = kit_llama.token_states(llama, texts, layer)
+        return cls(llama, layer, autoencoder, tuple(texts), tokens, _codes(autoencoder, tokens))
+
+    @property
+    def clearest(self) -> int:
+        """The latent with the largest code, of those that fire on 1% to 20% of the tokens."""
+        rate = (self.codes > 0).float().mean(0)
+        return int((self.codes.amax(0) * (rate > 0.01) * (rate < 0.2)).argmax())
+
+    def words(self, ids: Tensor) -> list[str]:
+        """Return tokens as they are read."""
+        return [self.llama.tokenizer.decode([i]).strip() for i in ids.tolist()]
+
+    @torch.no_grad()
+    def search(self, text: str) -> list[tuple[int, float, str]]:
+        """Return the latents that a text makes fire most beyond their mean, strongest first.
+
+        Returns:
+            Latent, its largest code in the text, and the token it has it at.
+
+        Raises:
+            ValueError: if the model knows no word of the text.
+        """
+        tokens = kit_llama.token_states(self.llama, [text], self.layer)
+        unknown = self.llama.tokenizer.unk_token_id
+        if all(i == unknown for i in tokens.ids.tolist()):
+            raise ValueError(f"the model knows no word of {text!r}. Try one that its texts use.")
+        codes = self.autoencoder.encode(tokens.states)[0]
+        n_found = min(N_FOUND, codes.shape[1])
+        latents = (codes.amax(0) - self.codes.mean(0)).topk(n_found).indices
+        largest, place = codes[:, latents].max(0)
+        rows = zip(latents.tolist(), largest.tolist(), self.words(tokens.ids[place]), strict=True)
+        return [row for row in rows if row[1] > 0]
+
+
+def stories() -> tuple[str, ...]:
+    """Return the texts that `token_dictionary` reads."""
+    return world.prompts(N_STORIES, torch.Generator().manual_seed(0))[0]
+
+
+def token_dictionary(model: Llama | None = None, report: Progress = quiet) -> TokenDictionary:
+    """Train a TopK autoencoder on every token's state in the middle of a Llama; takes seconds.
+
+    Args:
+        model: One that was trained on our world; by default the bundled Llama.
+        report: Told how far it is.
+    """
+    source = f"labs.token_dictionary({'model' if model else ''})"
+    source += "  # `model` is yours." if model else ""
+    model = model or kit_llama.load()
+    report(0.1, None)
+    layer, texts = model.n_layers // 2, stories()
+    tokens = kit_llama.token_states(model, texts, layer)
+    sae = TopKSAE(
+        1, model.d_model, N_LATENTS, generator=torch.Generator().manual_seed(1), k=8, revival=0.3,
+        dead_after=50,
+    )  # fmt: skip
+
+    def on_record(history: History) -> None:
+        report(0.3 + 0.6 * history.step[-1] / STEPS, None)
+
+    config = TrainingConfig(steps=STEPS, batch_size=BATCH, learning_rate=5e-3, record_every=5)
+    generator = torch.Generator().manual_seed(2)
+    fit(sae, tokens.states, Penalty(), config, generator=generator, on_record=on_record)
+    return TokenDictionary(model, layer, sae, texts, tokens, _codes(sae, tokens), source)
+
+
+@torch.no_grad()
+def _codes(autoencoder: Autoencoder, tokens: TokenStates) -> Tensor:
+    codes = autoencoder.encode(tokens.states)[0]
+    if (codes < 0).any():
+        raise ValueError(
+            f"codes of 0 or more are required; got {float(codes.min()):.3g}. Take a sparse "
+            "autoencoder: a shift autoencoder's codes have signs."
+        )
+    return codes
+
+
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
