@@ -18,8 +18,6 @@ def numbers(value: Any) -> Any:
     """Return a tensor, array, number, or nested list of these as one NumPy array of floats."""
     if hasattr(value, "detach"):  # a tensor; this module must load without torch
         value = value.detach().cpu().double().numpy()
-    if isinstance(value, list | tuple) and any(hasattr(entry, "detach") for entry in value):
-        value = [numbers(entry) for entry in value]
     return np.asarray(value, dtype=float)
 
 
