@@ -63,8 +63,8 @@ class Llama:
 def load(
     name: str | Path = BUNDLED,
     *,
-    device: str | None = None,
-    dtype: torch.dtype | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
     device_map: str | dict[str, Any] | None = None,
     revision: str | None = None,
 ) -> Llama:
@@ -76,7 +76,7 @@ def load(
         name: The bundled model (`"llama_tiny"`), a folder, or a hub name such as
             `"meta-llama/Llama-3.1-8B"`.
         device: Where to put it; by default a CUDA GPU if there is one, else the CPU.
-        dtype: Type to load it in; by default float32 for the bundled model, else the stored one
+        dtype: Type to load it in, such as torch.bfloat16 or "bfloat16"; by default float32 for the bundled model, else the stored one
             (bfloat16 for Llama-3.1).
         device_map: Instead of `device`, spread the model over devices: "auto", or a dictionary as
             in transformers. Needs the extra `large`.
@@ -93,9 +93,14 @@ def load(
         PermissionError: if the model is gated and this account has no access.
         ConnectionError: if a hub name cannot be reached.
         ValueError: if the folder holds another architecture, or weights that are corrupt,
-            incomplete or of other shapes; or if both `device` and `device_map` are given.
+            incomplete, not finite or of other shapes; a tokenizer that is damaged or appends a token
+            behind every text; a device or type that torch does not have here; or both `device` and
+            `device_map`.
     """
-    name = str(name)
+    name, dtype = (
+        str(Path(name).expanduser() if str(name).startswith("~") else name),
+        _dtype(dtype, name),
+    )
     source, place, is_bundled = _source(name), _place(device, device_map), _is_bundled(name)
     dtype = torch.float32 if dtype is None and is_bundled else dtype
     try:
@@ -104,14 +109,59 @@ def load(
         check_memory(name, config, dtype, place)
         with _bars_hidden(is_bundled):
             model = _weights(source, name, revision, dtype, device_map)
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, padding_side="left")
         model = model if device_map else model.to(place)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise _explained(error, name) from error
+    tokenizer = _tokenizer(source, name, revision)
     check_fit(tokenizer, config.vocab_size, name)
+    _check_finite(model, name)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return Llama(name, model.eval().requires_grad_(False), tokenizer)
+
+
+def _dtype(dtype: torch.dtype | str | None, name: str | Path) -> torch.dtype | None:
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return dtype
+    found = getattr(torch, str(dtype).removeprefix("torch."), None)
+    if not isinstance(found, torch.dtype):
+        raise ValueError(
+            f"`dtype` must be a type of torch, such as torch.bfloat16, to load {name} in; got {dtype!r}."
+        )
+    return found
+
+
+def _tokenizer(source: str, name: str, revision: str | None) -> Any:
+    """Read the tokenizer; refuse one that puts anything behind a text, where states are read."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, padding_side="left")
+    except Exception as error:  # the Rust library raises bare ones
+        if isinstance(error, OSError) and not Path(source).is_dir():
+            raise _explained(error, name) from error
+        raise ValueError(
+            f"the tokenizer files of {name} are damaged or missing ({str(error)[:200]}). Copy "
+            "tokenizer.json and tokenizer_config.json again, as whole files, beside the weights."
+        ) from error
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    behind = tokenizer("a")["input_ids"]
+    if bare and behind[-1] != bare[-1]:
+        raise ValueError(
+            f"the tokenizer of {name} must end with the text; it appends "
+            f"{tokenizer.convert_ids_to_tokens(behind[-1])!r}, whose state would be read and steered "
+            "in place of the last word's. Set `add_eos_token` to false in tokenizer_config.json, or "
+            "take that token out of tokenizer.json's post_processor."
+        )
+    return tokenizer
+
+
+def _check_finite(model: Any, name: str) -> None:
+    for weight, values in model.named_parameters():
+        # A sum is finite only if all of it is, and costs no memory.
+        if not values.is_meta and not torch.isfinite(values.detach().sum(dtype=torch.float32)):
+            raise ValueError(
+                f"the weights of {name} must be finite; {weight} holds NaN or infinity. Copy or "
+                "download the checkpoint again, or load it in another `dtype`."
+            )
 
 
 def check_fit(tokenizer: Any, n_rows: int, name: str) -> None:
@@ -170,10 +220,10 @@ def _bars_hidden(are_hidden: bool) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _place(device: str | None, device_map: str | dict[str, Any] | None) -> str:
+def _place(device: str | torch.device | None, device_map: str | dict[str, Any] | None) -> str:
     """Return the device to load to, "auto" for all of them together."""
     if device_map is None:
-        return device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device is not None:
         raise ValueError(
             f"give `device` or `device_map`, not both; got {device!r} and {device_map!r}."
@@ -184,6 +234,20 @@ def _place(device: str | None, device_map: str | dict[str, Any] | None) -> str:
             "Install the extra: pip install -e '.[large]'"
         )
     return "auto"
+
+
+def _usable(device: str | torch.device) -> str:
+    try:
+        torch.empty(1, device=torch.device(device)).cpu()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # each backend raises its own
+        first_line = str(error).partition("\n")[0]
+        raise ValueError(
+            f"`device` must be one that this torch {torch.__version__} can use, such as 'cpu'; got "
+            f"{str(device)!r} ({first_line:.150}). Leave it out, or install torch for that device."
+        ) from error
+    return str(device)
 
 
 def _is_bundled(name: str) -> bool:
