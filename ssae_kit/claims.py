@@ -37,7 +37,7 @@ class _Claim:
         fails = other is None or (math.isfinite(other) and not self.meets(other))
         passed = self.meets(value) and fails
         control = "" if other is None else f"{self.control}: {other:.3g}"
-        record = {
+        record: dict[str, object] = {
             "id": self.id,
             "claim": self.claim,
             "metric": self.metric,
@@ -84,8 +84,9 @@ class Register:
                     "a claim must read `key | claim | metric | >= 0.9 | control` with a key of "
                     f"its own; got {line.strip()!r}."
                 )
-            claim = _Claim(f"{notebook}.{key}", *parts[1:3], bound[1], float(bound[2]), parts[4])
-            self._claims[key] = claim
+            self._claims[key] = _Claim(
+                f"{notebook}.{key}", parts[1], parts[2], bound[1], float(bound[2]), parts[4]
+            )
         if not self._claims:
             raise ValueError("`table` must hold at least one claim; it holds none.")
 

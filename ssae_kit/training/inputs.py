@@ -17,11 +17,11 @@ REAL = (torch.float32, torch.float16, torch.bfloat16)
 """Types taken as they are: divided by the scale they become float32."""
 
 
-def as_inputs(inputs: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
+def as_inputs(given: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
     """Inputs as a tensor that this autoencoder takes; integers and float64 become float32.
 
     Args:
-        inputs: What was brought.
+        given: What was brought.
         autoencoder: What it is for.
         least: Size of a batch.
 
@@ -30,8 +30,8 @@ def as_inputs(inputs: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
         ValueError: if their shape is another one, there are none, or one is not finite.
     """
     require_kind("autoencoder", autoencoder, Autoencoder)
-    if isinstance(inputs, np.ndarray) and inputs.dtype.kind in "fiu":
-        inputs = torch.as_tensor(inputs)
+    is_array = isinstance(given, np.ndarray) and given.dtype.kind in "fiu"
+    inputs = torch.as_tensor(given) if is_array else given
     if not isinstance(inputs, Tensor) or inputs.is_complex() or inputs.dtype == torch.bool:
         kind = getattr(inputs, "dtype", type(inputs).__name__)
         raise TypeError(
@@ -53,7 +53,8 @@ def as_inputs(inputs: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
             f"`batch_size` must not exceed the {inputs.shape[-2]} training inputs; got {least}. "
             "Lower it or bring more data."
         )
-    inputs = inputs.detach() if inputs.dtype in REAL else inputs.detach().float()
+    inputs = inputs.detach()
+    inputs = inputs if inputs.dtype in REAL else inputs.float()
     wrong = ~torch.isfinite(_lengths(inputs))
     if wrong.any():
         row = wrong.nonzero()[0].tolist()

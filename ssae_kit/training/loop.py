@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ssae_kit.autoencoders import Autoencoder, LossTerms
+from ssae_kit.autoencoders import Autoencoder, LossTerms, SparseAutoencoder
 from ssae_kit.storage import digest, load_tensors, save_tensors
 from ssae_kit.training.inputs import as_inputs, check, huge
 from ssae_kit.training.lagrangian import Problem, constrained
@@ -178,8 +178,10 @@ class _Loop:
     def resample(self) -> None:
         """Start dead latents anew, when it is time to."""
         every, n_steps = self.config.resample_every, self.config.steps
-        if every and self.done % every == 0 and self.done <= self.config.resample_until * n_steps:
+        is_time = every and self.done % every == 0
+        if is_time and self.done <= self.config.resample_until * n_steps:
             inputs = self.batch(8 * self.config.batch_size)
+            assert isinstance(self.autoencoder, SparseAutoencoder)  # `check` has seen to it
             revive_dead_(self.autoencoder, inputs, self.primal, generator=self.generator)
 
     def record(self, terms: LossTerms) -> None:

@@ -18,7 +18,7 @@ a function of batch size and generator that returns a batch, and draws from noth
 generator."""
 
 
-def _require(settings: Any, what: str, holds: Callable[[float], bool], *names: str) -> None:
+def _require(settings: Any, what: str, holds: Callable[[Any], bool], *names: str) -> None:
     """Raise a ValueError unless each of the settings is one number for which `holds` is true."""
     for name in names:
         value = getattr(settings, name)
