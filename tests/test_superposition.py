@@ -37,10 +37,10 @@ def seeded(seed: int) -> torch.Generator:
 
 def polygon(n: int) -> torch.Tensor:
     angle = 2 * math.pi * torch.arange(n) / n
-    return torch.stack([angle.cos(), angle.sin()])[None]
+    return torch.stack([angle.cos(), angle.sin()], -1)[None]
 
 
-TETRAHEDRON = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1.0]]).T[None] / 3**0.5
+TETRAHEDRON = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1.0]])[None] / 3**0.5
 
 
 def square_antiprism() -> torch.Tensor:
@@ -48,11 +48,11 @@ def square_antiprism() -> torch.Tensor:
     height, radius = (1 / 3) ** 0.5, (2 / 3) ** 0.5
     angle = torch.arange(8) * math.pi / 4
     z = height * torch.tensor([1.0, -1.0]).repeat(4)
-    return torch.stack([radius * angle.cos(), radius * angle.sin(), z])[None]
+    return torch.stack([radius * angle.cos(), radius * angle.sin(), z], -1)[None]
 
 
 REGULAR = {
-    "digon": torch.tensor([[[1.0, -1.0]]]),
+    "digon": torch.tensor([[[1.0], [-1.0]]]),
     "triangle": polygon(3),
     "pentagon": polygon(5),
     "tetrahedron": TETRAHEDRON,
@@ -80,18 +80,18 @@ def test_a_feature_that_is_not_stored_has_no_dimension():
 
 
 def test_interference_never_falls_below_nothing():
-    alone = torch.randn(200, 30, 1, generator=seeded(3))
+    alone = torch.randn(200, 1, 30, generator=seeded(3))
     assert interference(alone).min() == 0
 
 
 def test_interference_of_an_antipodal_pair_is_the_other_ones_squared_length():
-    directions = torch.tensor([[[2.0, -3.0], [0.0, 0.0]]])
+    directions = torch.tensor([[[2.0, 0.0], [-3.0, 0.0]]])
     assert_close(interference(directions), torch.tensor([[9.0, 4.0]]))
 
 
 def test_rotating_the_layer_changes_no_measure_but_the_alignment_with_neurons():
-    directions = torch.randn(3, 4, 7, generator=seeded(0))
-    turned = random_rotation(3, 4, generator=seeded(1)) @ directions
+    directions = torch.randn(3, 7, 4, generator=seeded(0))
+    turned = directions @ random_rotation(3, 4, generator=seeded(1))
     assert_close(dimensionality(turned), dimensionality(directions))
     assert_close(interference(turned), interference(directions))
     assert (represented(turned) == represented(directions)).all()
@@ -99,7 +99,7 @@ def test_rotating_the_layer_changes_no_measure_but_the_alignment_with_neurons():
 
 
 def test_alignment_is_one_on_a_neuron_and_one_over_d_between_them():
-    directions = torch.tensor([[[3.0, 1.0], [0.0, 1.0]]])
+    directions = torch.tensor([[[3.0, 0.0], [1.0, 1.0]]])
     assert_close(neuron_alignment(directions), torch.tensor([[1.0, 0.5]]))
 
 
@@ -145,13 +145,13 @@ def test_the_boundary_is_where_two_candidates_lose_the_same():
 
 def test_classify_knows_every_candidate():
     two = torch.tensor([[[1.0, 0.1]], [[0.1, 1.0]], [[1.0, -1.0]], [[0.9, 0.9]], [[0.0, 0.0]]])
-    assert classify(two).tolist() == [0, 1, 2, -1, -1]
+    assert classify(two.mT).tolist() == [0, 1, 2, -1, -1]
     three = torch.zeros(4, 2, 3)
     three[0, :, :2] = torch.eye(2)
     three[1, 0, 0] = three[1, 1, 2] = 1
     three[2, 0, 0], three[2, 1, 1], three[2, 0, 2] = 1, 1, -1
     three[3, 0, 0], three[3, 0, 1], three[3, 1, 2] = 1, -1, 1
-    assert classify(three).tolist() == [0, 1, 2, 3]
+    assert classify(three.mT).tolist() == [0, 1, 2, 3]
 
 
 def test_the_model_is_the_formula():
@@ -244,10 +244,10 @@ def test_runs_trained_together_end_where_they_end_alone():
 def test_fista_ends_where_scikit_learns_lasso_does():
     dictionary = random_dictionary(1, 10, 25, generator=seeded(0))
     x = exactly_active(torch.tensor([3]), 4, 25, generator=seeded(1))
-    hidden = x @ dictionary.mT
+    hidden = x @ dictionary
     codes = fista(dictionary, hidden, penalty=0.05, n_steps=3000)
     lasso = Lasso(alpha=0.05 / 10, fit_intercept=False, tol=1e-10, max_iter=100_000)
-    peer = lasso.fit(dictionary[0].double(), hidden[0].double().T).coef_
+    peer = lasso.fit(dictionary[0].T.double(), hidden[0].double().T).coef_
     # Both minimise the same convex function; 1e-3 is what single precision leaves.
     assert_close(codes[0], torch.tensor(peer).float(), atol=1e-3, rtol=0)
 
@@ -257,7 +257,7 @@ def test_sparse_samples_are_read_back_and_dense_ones_are_not():
     dictionary = random_dictionary(3, 24, 60, generator=seeded(0))
     x = exactly_active(n_active, 20, 60, generator=seeded(1))
     assert ((x > 0).sum(-1) == n_active[:, None]).all()
-    found = recovered(fista(dictionary, x @ dictionary.mT, 0.005, 500), x)
+    found = recovered(fista(dictionary, x @ dictionary, 0.005, 500), x)
     assert found[0] == 1
     assert found[1] > 0.9
     assert found[2] == 0
@@ -293,7 +293,7 @@ BAD = {
         lambda: exactly_active(torch.tensor([9]), 2, 8, generator=seeded(0)),
         r"0\.\.8 .* got \[9\]",
     ),
-    "penalty": (lambda: fista(torch.ones(1, 2, 3), torch.ones(1, 1, 2), -1.0), "at least 0"),
+    "penalty": (lambda: fista(torch.ones(1, 3, 2), torch.ones(1, 1, 2), -1.0), "at least 0"),
 }
 
 
@@ -306,7 +306,8 @@ def test_bad_input_is_refused_with_a_reason(case):
 
 def test_training_that_diverges_names_the_runs():
     model = ToyModel(2, 2, 1, generator=seeded(0))
-    bad = torch.ones(2, 4, 2)
-    bad[1, 0, 0] = math.nan
+    model.weight.data[1] = math.nan
     with pytest.raises(FloatingPointError, match=r"run\(s\) \[1\]"):
-        train(model, lambda g: bad, steps=3, generator=seeded(1))
+        train(model, lambda g: torch.ones(2, 4, 2), steps=3, generator=seeded(1))
+    with pytest.raises(ValueError, match="`inputs` must be finite"):
+        model.loss(torch.full((4, 2), math.nan))

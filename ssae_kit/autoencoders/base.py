@@ -131,11 +131,13 @@ class Autoencoder(nn.Module):
         inputs = self._checked("inputs", inputs, self.d_model)
         return (inputs / self.scale[:, None, None]).expand(self.n_runs, -1, -1)
 
-    def _checked(self, name: str, values: Any, width: int) -> Tensor:
+    def _checked(self, name: str, given: Any, width: int) -> Tensor:
         """Return values of the weights' dtype; training comes by here, so what is right is quick."""
         weights = self.decoder
-        if not isinstance(values, Tensor) or values.dtype != weights.dtype:
-            values = checks.tensors(**{name: (values, "*run batch d")})[0].to(weights.dtype)
+        if isinstance(given, Tensor) and given.dtype == weights.dtype:
+            values = given
+        else:
+            values = checks.tensors(**{name: (given, "*run batch d")})[0].to(weights.dtype)
         runs = values.shape[:-2]
         if values.dim() < 2 or values.shape[-1] != width or runs not in ((), (1,), (self.n_runs,)):
             raise ValueError(

@@ -71,7 +71,7 @@ class Foreign:
                     "does neither. Train it so."
                 )
             lengths = torch.ones_like(lengths)  # rescaled by rounding errors, codes would rank anew
-        loaded = self._empty()
+        loaded: SparseAutoencoder = self._empty()
         loaded.encoder[0] = (t["W_enc"] * lengths).T
         shift = loaded.encoder[0] @ t["b_dec"] * (0.0 if self.centred else 1.0)
         if isinstance(loaded, GatedSAE):
@@ -138,7 +138,8 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file, or say that it is damaged."""
     try:
-        return load_file(path)
+        weights: dict[str, Tensor] = load_file(path)
+        return weights
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{path.parent} does not hold a complete autoencoder ({path.name}: {error}). "

@@ -72,7 +72,8 @@ def load_published(folder: str | Path) -> SparseAutoencoder:
 def _dictionary_learning(folder: Path) -> SparseAutoencoder:
     require_files(folder, "config.json", "ae.pt")
     trainer = read_config(folder / "config.json").get("trainer")
-    name = trainer.get("dict_class") if isinstance(trainer, dict) else None
+    trainer = trainer if isinstance(trainer, dict) else {}
+    name = trainer.get("dict_class")
     if name not in CLASSES:
         raise ValueError(
             f"{folder}/config.json must name one of {', '.join(CLASSES)} as trainer's `dict_class`; "

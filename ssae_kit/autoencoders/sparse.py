@@ -130,7 +130,8 @@ class SparseAutoencoder(Autoencoder):
         """Norm of new encoder rows `[run]`: a share of the mean of those that stay, if any do."""
         stay = ~chosen | chosen.all(-1, keepdim=True)
         norms = self.encoder.norm(dim=-1) * stay
-        return (self.new_share * norms.sum(-1) / stay.sum(-1)).clamp_min(1e-3)
+        share: Tensor = self.new_share * norms.sum(-1) / stay.sum(-1)
+        return share.clamp_min(1e-3)
 
 
 class ReluSAE(SparseAutoencoder):

@@ -84,7 +84,7 @@ class SuperpositionOutcome:
             digits=1 if k <= 8 else None, scale=bar, at=(1, 2),
         )  # fmt: skip
         fig.update_xaxes(title="feature", row=1, col=2).update_yaxes(title="feature", row=1, col=2)
-        share = superposition.dimensionality(directions.mT[None])[0].numpy()
+        share = superposition.dimensionality(directions[None])[0].numpy()
         plots.bars(fig, names, {"dimensionality": share}, text=".2f", at=(2, 1))
         fig.update_xaxes(title="feature, most important first", type="category", row=2, col=1)
         fig.update_yaxes(title="unitless", range=[0, 1.15], tickvals=[0, 0.5, 1], row=2, col=1)
@@ -97,11 +97,11 @@ class SuperpositionOutcome:
     def words(self, frame: int = -1) -> str:
         """Say what is stored at one frame, and how."""
         frame = range(len(self.frames))[frame]
-        directions = self.frames[frame, self.best].mT[None]
+        directions = self.frames[frame, self.best][None]
         stored = superposition.represented(directions)[0]
         share = superposition.dimensionality(directions)[0][stored]
         crowd = int((superposition.interference(directions)[0][stored] > 0.05).sum())
-        d, k = directions.shape[1:]
+        k, d = directions.shape[1:]
         missing = ", ".join(map(str, (~stored).nonzero().flatten().tolist()))
         between = f"{share.min():.2f} to {share.max():.2f}" if len(share) else "none"
         return (
@@ -121,11 +121,11 @@ def run(settings: SuperpositionSettings, report: Progress = quiet) -> Superposit
         relu_output=s.relu_output, generator=torch.Generator().manual_seed(s.seed),
     )  # fmt: skip
     density = torch.full((N_RUNS, s.n_features), 1 - s.sparsity)
-    frames = [model.directions.mT.clone()]
+    frames = [model.directions.clone()]
 
     def on_step(step: int, losses: Tensor) -> None:
         if step % EVERY == 0:
-            frames.append(model.directions.mT.clone())
+            frames.append(model.directions.clone())
             report(step / STEPS, lambda: SuperpositionOutcome.measure(frames, losses))
 
     losses = superposition.train(

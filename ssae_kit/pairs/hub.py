@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ssae_kit import checks
 from ssae_kit.pairs.core import ConceptPairs
 
 
@@ -92,6 +93,7 @@ def bios_pairs(
     Raises:
         ValueError: if a row is not of the schema, or there are no biographies of men or of women.
     """
+    checks.require_generator(generator)
     texts: dict[int, list[str]] = {0: [], 1: []}
     for i, row in enumerate(rows):
         gender = _cell(row, i, "gender")

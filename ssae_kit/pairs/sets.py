@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.pairs.core import ConceptPairs
 from ssae_kit.pairs.files import load_pairs
 
@@ -104,6 +105,7 @@ def category_pairs(
 
     Source: Joshi et al. 2025 (arXiv 2502.12179), data set CAT.
     """
+    checks.require_generator(generator)
     if n_pairs < 1 or not 1 <= max_changed <= len(categories):
         raise ValueError(
             f"`n_pairs` must be at least 1 and `max_changed` lie in 1..{len(categories)} (the "

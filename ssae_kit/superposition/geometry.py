@@ -1,4 +1,4 @@
-"""How a layer arranges its features: measures of a weight matrix whose columns are directions.
+"""How a layer arranges its features: measures of its directions, one row per feature.
 
 None of them changes when the layer is rotated, except `neuron_alignment`, which asks about the
 axes themselves.
@@ -7,6 +7,8 @@ axes themselves.
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from ssae_kit import checks
 
 POLYTOPES = {
     "tetrahedron": 3 / 4,
@@ -21,12 +23,13 @@ REPRESENTED = 0.5
 """Length from which a direction counts as stored. Stored features come out near 1."""
 
 
-def represented(directions: Float[Tensor, "run d k"]) -> Bool[Tensor, "run k"]:
+def represented(directions: Float[Tensor, "run k d"]) -> Bool[Tensor, "run k"]:
     """Whether each feature is stored: its direction is longer than `REPRESENTED`."""
-    return torch.gt(directions.norm(dim=1), REPRESENTED)
+    (directions,) = _checked(directions)
+    return torch.gt(directions.norm(dim=-1), REPRESENTED)
 
 
-def interference(directions: Float[Tensor, "run d k"]) -> Float[Tensor, "run k"]:
+def interference(directions: Float[Tensor, "run k d"]) -> Float[Tensor, "run k"]:
     """Overlap of all other features with a feature's own direction; 0 is none.
 
     Returns:
@@ -35,19 +38,21 @@ def interference(directions: Float[Tensor, "run d k"]) -> Float[Tensor, "run k"]
 
     Source: Elhage et al. 2022, section "Demonstrating superposition".
     """
-    return (_overlap(directions) - directions.square().sum(1)).clamp_min(0)
+    (directions,) = _checked(directions)
+    return (_overlap(directions) - directions.square().sum(-1)).clamp_min(0)
 
 
-def dimensionality(directions: Float[Tensor, "run d k"]) -> Float[Tensor, "run k"]:
+def dimensionality(directions: Float[Tensor, "run k d"]) -> Float[Tensor, "run k"]:
     """Share of a dimension that each feature has to itself, 0 to 1.
 
     D_i = |W_i|² / sum over j of (unit W_i · W_j)². One for a feature that is alone on its axis,
-    1/2 for each of an antipodal pair, 0 for a feature that is not stored. Where the columns are a
+    1/2 for each of an antipodal pair, 0 for a feature that is not stored. Where the directions are a
     tight arrangement the sum over features is the number of dimensions.
 
     Source: Elhage et al. 2022, section "Feature dimensionality".
     """
-    squared = directions.square().sum(1)
+    (directions,) = _checked(directions)
+    squared = directions.square().sum(-1)
     return squared / _overlap(directions).clamp_min(1e-12)
 
 
@@ -64,17 +69,19 @@ def share_near(
             "needs at least one value and one fraction; got "
             f"{values.numel()} and {len(fractions)}. Is any feature represented?"
         )
-    distance = (values.reshape(-1, 1) - torch.tensor(fractions)).abs().min(-1).values
+    (values,) = checks.tensors(values=(values, "*any"))
+    distance = (values.reshape(-1, 1) - values.new_tensor(fractions)).abs().min(-1).values
     return float((distance <= tolerance).float().mean())
 
 
-def neuron_alignment(directions: Float[Tensor, "run d k"]) -> Float[Tensor, "run k"]:
+def neuron_alignment(directions: Float[Tensor, "run k d"]) -> Float[Tensor, "run k"]:
     """Share of a feature's squared length that lies on its largest neuron; 1 is one neuron alone.
 
     Between 1/d and 1; 0 for a feature of length 0. Changes when the layer is rotated.
     """
+    (directions,) = _checked(directions)
     squared = directions.square()
-    return squared.max(1).values / squared.sum(1).clamp_min(1e-12)
+    return squared.max(-1).values / squared.sum(-1).clamp_min(1e-12)
 
 
 def random_rotation(
@@ -85,16 +92,20 @@ def random_rotation(
     Raises:
         ValueError: if a number is below 1.
     """
-    if n_runs < 1 or size < 1:
-        raise ValueError(f"`n_runs` and `size` must be at least 1; got {n_runs} and {size}.")
+    n_runs, size = checks.whole("n_runs", n_runs), checks.whole("size", size)
+    checks.require_generator(generator)
     factors = torch.linalg.qr(torch.randn(n_runs, size, size, generator=generator))
     signs = factors.R.diagonal(dim1=1, dim2=2).sign()
     rotation: Tensor = factors.Q * signs[:, None]  # without the signs QR is not uniform
     return rotation
 
 
+def _checked(directions: Tensor) -> list[Tensor]:
+    return checks.tensors(directions=(directions, "run features d"))
+
+
 def _overlap(directions: Tensor) -> Tensor:
     """Sum over all j, i among them, of (unit direction i · direction j) squared."""
-    gram = directions.mT @ directions
+    gram = directions @ directions.mT  # [run, k, k]
     squared = gram.diagonal(dim1=1, dim2=2)
     return gram.square().sum(-1) / squared.clamp_min(1e-12)

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ssae_kit import checks
+
 Draw = Callable[[torch.Generator], Tensor | tuple[Tensor, Tensor]]
 """Returns a batch of inputs, or inputs and weights: the arguments of `ToyModel.loss`."""
 
@@ -59,8 +61,8 @@ class ToyModel(nn.Module):
         super().__init__()
         sizes = {"n_runs": n_runs, "n_features": n_features, "d_hidden": d_hidden}
         for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"`{name}` must be at least 1; got {size}.")
+            checks.whole(name, size)
+        checks.require_generator(generator)
         self.relu_output, self.relu_hidden = relu_output, relu_hidden
         spread = (2 / (n_features + d_hidden)) ** 0.5
         start = torch.randn(n_runs, d_hidden, n_features, generator=generator)
@@ -74,9 +76,9 @@ class ToyModel(nn.Module):
         return self.weight.shape[0]
 
     @property
-    def directions(self) -> Float[Tensor, "run d_hidden features"]:
-        """The weights: column i is the direction of feature i."""
-        return self.weight.detach()
+    def directions(self) -> Float[Tensor, "run features d_hidden"]:
+        """Direction of each feature, one row per feature: the columns of W."""
+        return self.weight.detach().mT
 
     def forward(self, inputs: Float[Tensor, "*run batch features"]) -> Float[Tensor, "run batch k"]:
         """Return the features as read back; inputs without a run axis serve every run."""
@@ -106,13 +108,14 @@ class ToyModel(nn.Module):
             At least 0, in squared units of the features; 0 is perfect.
 
         Raises:
-            ValueError: if the inputs have another number of features.
+            ValueError: if the inputs have another number of features, or are not finite.
         """
-        if inputs.shape[-1] != self.weight.shape[-1]:
+        if inputs.dim() < 2 or inputs.shape[-1] != self.weight.shape[-1]:
             raise ValueError(
                 f"inputs must have {self.weight.shape[-1]} features, as the model does; got "
                 f"shape {list(inputs.shape)}."
             )
+        checks.require_finite("inputs", inputs)
         error = (self(inputs) - inputs).square()
         mean = error.mean(1) if weights is None else (error.mT * weights[:, None]).sum(-1)
         return torch.einsum("rk,rk->r", mean, self.importance)
@@ -148,10 +151,12 @@ def train(
         ValueError: if `steps` is below 1.
         FloatingPointError: if a run's loss is not finite at the end; names the runs.
     """
-    if steps < 1:
-        raise ValueError(f"`steps` must be at least 1; got {steps}.")
+    steps = checks.whole("steps", steps)
+    checks.require_generator(generator)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
-    losses = torch.empty(steps, model.n_runs)  # one block: many small ones would split the heap
+    losses = model.weight.new_empty(
+        steps, model.n_runs
+    )  # one block: many small ones would split the heap
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * min(1.0, 2 * (1 - step / steps))

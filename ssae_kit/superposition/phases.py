@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.superposition.geometry import represented
 
 PHASES = {
@@ -71,7 +72,7 @@ def boundary_density(importance: Float[Tensor, " any"]) -> Float[Tensor, " any"]
     return 4 * smaller / (3 * smaller + 2 * (1 + importance))
 
 
-def classify(directions: Float[Tensor, "run d k"]) -> Int[Tensor, " run"]:
+def classify(directions: Float[Tensor, "run k d"]) -> Int[Tensor, " run"]:
     """Which candidate each run resembles: an index into `PHASES`, or -1 for none.
 
     Stored features are those longer than `REPRESENTED`; the pair, if all are stored, is the two
@@ -80,11 +81,12 @@ def classify(directions: Float[Tensor, "run d k"]) -> Int[Tensor, " run"]:
     Raises:
         ValueError: if there are neither 2 nor 3 features.
     """
-    n_features = directions.shape[2]
+    (directions,) = checks.tensors(directions=(directions, "run features d"))
+    n_features = directions.shape[1]
     _check(n_features)
     stored = represented(directions)
     n_stored, extra = stored.sum(-1), stored[:, -1]
-    gram = directions.mT @ directions
+    gram = directions @ directions.mT  # [run, k, k]
     opposed = gram.flatten(1).min(-1).values < 0
     with_extra = gram[:, -1].min(-1).values <= gram.flatten(1).min(-1).values
     phase = torch.full_like(n_stored, -1)

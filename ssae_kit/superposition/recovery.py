@@ -4,13 +4,22 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
+
 
 def random_dictionary(
     n_runs: int, d_hidden: int, n_features: int, *, generator: torch.Generator
-) -> Float[Tensor, "run d_hidden features"]:
-    """Draw unit directions, uniformly: column i is the direction of feature i."""
-    directions = torch.randn(n_runs, d_hidden, n_features, generator=generator)
-    return torch.nn.functional.normalize(directions, dim=1)
+) -> Float[Tensor, "run features d_hidden"]:
+    """Draw unit directions, uniformly, one row per feature.
+
+    Raises:
+        ValueError: if a size is below 1.
+    """
+    for name, size in {"n_runs": n_runs, "d_hidden": d_hidden, "n_features": n_features}.items():
+        checks.whole(name, size)
+    checks.require_generator(generator)
+    directions = torch.randn(n_runs, d_hidden, n_features, generator=generator).mT
+    return torch.nn.functional.normalize(directions, dim=-1)
 
 
 def exactly_active(
@@ -23,6 +32,7 @@ def exactly_active(
     Raises:
         ValueError: if a run asks for fewer than 0 or more than `n_features`.
     """
+    checks.require_generator(generator)
     if (n_active < 0).any() or (n_active > n_features).any():
         raise ValueError(
             f"`n_active` must lie in 0..{n_features} (the number of features); got "
@@ -36,19 +46,19 @@ def exactly_active(
 
 @torch.no_grad()
 def fista(
-    dictionary: Float[Tensor, "run d_hidden features"],
+    dictionary: Float[Tensor, "run features d_hidden"],
     hidden: Float[Tensor, "run samples d_hidden"],
     penalty: float = 0.01,
     n_steps: int = 300,
 ) -> Float[Tensor, "run samples features"]:
     """Find the sparse code whose decoding is closest: least squares plus an L1 penalty.
 
-    Minimises |h - D a|²/2 + penalty · |a|₁ over a, by gradient steps that shrink the code
+    Minimises |h - a D|²/2 + penalty · |a|₁ over a, by gradient steps that shrink the code
     towards zero, each taken from a point extrapolated along the last move (that is what makes it
     fast). It knows the dictionary; a sparse autoencoder has to learn one.
 
     Args:
-        dictionary: Column i is the direction of feature i.
+        dictionary: Directions, one row per feature.
         hidden: What is to be explained.
         penalty: At least 0, in the units of `hidden`; larger is sparser and more shrunken.
         n_steps: Iterations, at least 1.
@@ -57,7 +67,8 @@ def fista(
         Codes, signed, in the units of `hidden` for unit directions.
 
     Raises:
-        ValueError: if `penalty` or `n_steps` is out of range.
+        ValueError: if `penalty` or `n_steps` is out of range, an axis is missing or a value is not
+            finite.
 
     Source: Beck & Teboulle 2009, A fast iterative shrinkage-thresholding algorithm.
     """
@@ -65,12 +76,15 @@ def fista(
         raise ValueError(
             f"`penalty` must be at least 0 and `n_steps` at least 1; got {penalty} and {n_steps}."
         )
+    dictionary, hidden = checks.tensors(
+        dictionary=(dictionary, "run features d_hidden"), hidden=(hidden, "run samples d_hidden")
+    )
     step = 1 / torch.linalg.matrix_norm(dictionary, ord=2).square()[:, None, None]
-    code = point = hidden.new_zeros(*hidden.shape[:2], dictionary.shape[-1])
+    code = point = hidden.new_zeros(*hidden.shape[:2], dictionary.shape[1])
     momentum = 1.0
     for _ in range(n_steps):
-        error = point @ dictionary.mT - hidden
-        moved = point - step * (error @ dictionary)
+        error = point @ dictionary - hidden
+        moved = point - step * (error @ dictionary.mT)
         shrunk = moved.sign() * (moved.abs() - step * penalty).clamp_min(0)
         following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
         point = shrunk + (momentum - 1) / following * (shrunk - code)
@@ -87,5 +101,7 @@ def recovered(
 
     A sample without any active feature counts as read back if its code is all zero.
     """
+    axes = "run samples features"
+    codes, features = checks.tensors(codes=(codes, axes), features=(features, axes))
     error, length = (codes - features).norm(dim=-1), features.norm(dim=-1)
     return torch.le(error, tolerance * length).float().mean(-1)

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ssae_kit import checks
+
 
 def tilt_boundary(group: int, correlation: float) -> float:
     """Joint share above which tilting the directions towards each other lowers L1.
@@ -83,6 +85,9 @@ def mean_l1(
     Returns:
         At least 0, in the units of the concept shifts; less is sparser.
     """
+    changes, basis = checks.tensors(
+        changes=(changes, "samples concepts"), basis=(basis, "*bases concepts concepts")
+    )
     codes = changes @ torch.linalg.inv(basis)
     norm: Tensor = codes.abs().sum(-1).mean(-1)
     return norm

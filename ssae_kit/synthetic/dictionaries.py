@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
+
 
 @dataclass(frozen=True)
 class FeatureWorld:
@@ -62,6 +64,7 @@ class FeatureWorld:
         Raises:
             ValueError: if `n_active` is out of range.
         """
+        checks.require_generator(generator)
         if not 0 < n_active <= n_features:
             raise ValueError(
                 f"`n_active` must be above 0 and at most the {n_features} features; got {n_active}."
@@ -99,6 +102,7 @@ class FeatureWorld:
         Raises:
             ValueError: if a number is out of range.
         """
+        checks.require_generator(generator)
         n_features = n_parents * (1 + n_children)
         directions = torch.randn(n_features, d_model, generator=generator)
         parent = torch.arange(n_parents).repeat_interleave(n_children)
@@ -115,7 +119,8 @@ class FeatureWorld:
         self, n_samples: int, *, generator: torch.Generator
     ) -> Float[Tensor, "samples features"]:
         """Draw feature values: 0 where silent, else uniform between `weakest` and 1."""
-        n_features = len(self.density)
+        checks.require_generator(generator)
+        n_samples, n_features = checks.whole("n_samples", n_samples), len(self.density)
         active = torch.rand(n_samples, n_features, generator=generator) < self.density
         for child in (self.parent >= 0).nonzero().flatten().tolist():
             active[:, child] &= active[:, int(self.parent[child])]
@@ -126,7 +131,11 @@ class FeatureWorld:
         self, features: Float[Tensor, "samples features"]
     ) -> Float[Tensor, "samples d_model"]:
         """Add up the directions of the active features: what a layer would hold."""
-        return features @ self.directions
+        axes = "features d_model"
+        features, directions = checks.tensors(
+            features=(features, "samples features"), directions=(self.directions, axes)
+        )
+        return features @ directions
 
 
 def gaussian_like(
@@ -138,6 +147,8 @@ def gaussian_like(
         inputs: What to imitate.
         generator: Source of the samples.
     """
+    (inputs,) = checks.tensors(inputs=(inputs, "samples d_model"))
+    checks.require_generator(generator)
     mean = inputs.mean(0)
     _, sizes, axes = torch.linalg.svd(inputs - mean, full_matrices=False)
     noise = torch.randn(len(inputs), len(sizes), generator=generator)

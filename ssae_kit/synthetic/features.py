@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ssae_kit import checks
+
 Relation = Literal["independent", "together", "apart"]
 
 
@@ -42,8 +44,8 @@ def sample_features(
             features that never meet; if the groups do not fit; if `n_samples` is below 1.
     """
     _check_density(density)
-    if n_samples < 1:
-        raise ValueError(f"`n_samples` must be at least 1; got {n_samples}.")
+    n_samples = checks.whole("n_samples", n_samples)
+    checks.require_generator(generator)
     n_runs, n_features = density.shape
     limits = density[:, None]
     shape = (n_runs, n_samples, n_features)
@@ -83,6 +85,7 @@ def pattern_features(
     Raises:
         ValueError: if a number is out of range.
     """
+    checks.require_generator(generator)
     patterns = _patterns(n_features)
     active = patterns.repeat_interleave(_draws(patterns, n_draws), 0)
     return active * torch.rand(active.shape, generator=generator)

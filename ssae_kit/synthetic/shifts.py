@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.synthetic.supports import SupportDesign
 
 
@@ -42,6 +43,7 @@ class Magnitudes:
         self, n_samples: int, n_concepts: int, *, generator: torch.Generator
     ) -> Float[Tensor, "samples concepts"]:
         """Draw a magnitude for every concept of every pair."""
+        checks.require_generator(generator)
         size = (n_samples, n_concepts)
         if self.values:
             drawn = torch.randint(len(self.values), size, generator=generator)
@@ -83,6 +85,7 @@ class Mixing:
         Raises:
             ValueError: if `lengths` holds another number of them, or there are too few dimensions.
         """
+        checks.require_generator(generator)
         if self.lengths and len(self.lengths) != n_concepts:
             raise ValueError(
                 f"`lengths` must hold one length per concept ({n_concepts}); "
@@ -188,6 +191,7 @@ def sample_shifts(
         ValueError: if the directions have another shape or are not finite, `n_samples` is below
             1, or the mixing does not fit the sizes.
     """
+    checks.require_generator(generator)
     shape = (problem.design.n_concepts, problem.d_model)
     if directions is None:
         directions = problem.mixing.sample(*shape, generator=generator)

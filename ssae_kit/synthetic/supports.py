@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
+
 
 @dataclass(frozen=True)
 class SupportDesign:
@@ -66,8 +68,8 @@ class SupportDesign:
         self, n_samples: int, *, generator: torch.Generator
     ) -> Bool[Tensor, "samples concepts"]:
         """Draw supports: which concepts shift in each of `n_samples` pairs."""
-        if n_samples < 1:
-            raise ValueError(f"`n_samples` must be at least 1; got {n_samples}.")
+        n_samples = checks.whole("n_samples", n_samples)
+        checks.require_generator(generator)
         n_units = self.units.shape[0]
         n_drawn = torch.randint(self.least, self.most + 1, (n_samples, 1), generator=generator)
         # The largest of log(weight) + Gumbel noise are a weighted draw without replacement.
