@@ -80,6 +80,9 @@ def points(
     for i, (name, ends) in enumerate(series.items()):
         (x, *wide), (y, *high) = (summary(values, spread) for values in ends)
         style = look(i)
+        outline = {"width": 0.5 if size > 6 else 0, "color": BLACK}
+        if "open" in style["symbol"]:  # nothing but an outline
+            outline = {"width": 2, "color": style["color"]}
         fig.add_scatter(
             x=x,
             y=y,
@@ -92,7 +95,7 @@ def points(
                 "symbol": style["symbol"],
                 "size": size,
                 "opacity": 0.8,
-                "line": {"width": 0.5 if size > 6 else 0, "color": BLACK},
+                "line": outline,
             },
             **entry(fig, name, at),
         )
