@@ -59,13 +59,9 @@ def test_the_figure_shows_the_kits_own_numbers(lab):
     np.testing.assert_allclose(np.stack([tips.x, tips.y], 1), directions)
     overlap = directions @ directions.T  # a float32 product: sums may run in another order
     np.testing.assert_allclose(np.asarray(heat.z), overlap, rtol=1e-4, atol=1e-6)
-<<<<<<< HEAD
-    np.testing.assert_allclose(bars.y, superposition.dimensionality(directions[None])[0], rtol=1e-5)
-=======
     np.testing.assert_allclose(
         bars.y, superposition.dimensionality(directions[None])[0], rtol=1e-5, atol=1e-6
     )
->>>>>>> w/labs
 
 
 def test_the_replay_goes_back_to_the_start(lab):
