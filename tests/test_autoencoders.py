@@ -407,3 +407,65 @@ def test_states_come_back_to_the_device_they_came_from():
 def test_replacing_states_needs_a_single_run():
     with pytest.raises(ValueError, match=r"one run.*select"):
         reconstruct(trained_a_little(ReluSAE), some_inputs())
+
+
+# --- public doors -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("door", ["encode", "loss", "calibrate_", "decode"])
+@pytest.mark.parametrize("kind", ALL)
+def test_what_is_not_finite_is_refused_at_every_door(kind, door):
+    width = 10 if door == "decode" else 6
+    bad = torch.ones(2, 5, width)
+    bad[1, 2, 3] = torch.nan
+    with pytest.raises(ValueError, match=r"must be finite; 1 of .* the first at \[1, 2, 3\]"):
+        getattr(build(kind), door)(bad)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (3, 5, 6)])
+def test_inputs_of_another_width_or_number_of_runs_are_refused(shape):
+    with pytest.raises(ValueError, match=r"must be of shape \[batch, 6\] or \[2, batch, 6\]"):
+        build(ReluSAE).encode(torch.ones(shape))
+
+
+def test_half_precision_inputs_do_not_overflow_the_scale():
+    shifts = 300 * torch.randn(200, 6, generator=seeded())
+    wanted, found = build(ShiftAutoencoder), build(ShiftAutoencoder)
+    wanted.calibrate_(shifts)
+    found.calibrate_(shifts.half())
+    assert_close(found.scale, wanted.scale, rtol=1e-3, atol=0)  # half has three digits
+
+
+def test_a_damaged_weight_is_found_when_the_file_is_read(tmp_path):
+    sae = build(ReluSAE)
+    with torch.no_grad():
+        sae.encoder[0, 0, 0] = torch.nan
+    sae.save(tmp_path / "weights.safetensors")
+    with pytest.raises(ValueError, match="`encoder` must be finite"):
+        load(tmp_path / "weights.safetensors")
+
+
+def test_half_precision_weights_come_back_as_they_were(tmp_path):
+    half = build(TopKSAE).bfloat16()
+    half.save(tmp_path / "weights.safetensors")
+    assert_close(load(tmp_path / "weights.safetensors").state_dict(), half.state_dict())
+
+
+def test_a_missing_generator_is_refused(tmp_path):
+    from beartype.roar import BeartypeCallHintViolation
+    from jaxtyping import TypeCheckError
+
+    with pytest.raises((TypeError, TypeCheckError, BeartypeCallHintViolation), match="generator"):
+        ReluSAE(1, 6, 10, generator=None)
+
+
+@pytest.mark.parametrize("kind", [ReluSAE, JumpReluSAE])
+def test_a_reseeded_latent_fires_on_the_input_that_it_came_from(kind):
+    sae = kind(
+        1, 6, 10, generator=seeded(), **({} if kind is ReluSAE else {"first_threshold": 3.0})
+    )
+    silence(sae, 3)
+    chosen = torch.zeros(1, 10, dtype=torch.bool)
+    chosen[0, 3] = True
+    sae.reseed_(chosen, torch.eye(6)[:1])
+    assert sae.encode(torch.eye(6)[:1])[0, 0, 3] > 0
