@@ -94,12 +94,12 @@ CASES = {
     "patches-apart": (WRONG, COSINE, [PATCH], "00", "FORGED: a check was tampered with"),
     "peeks": ("def shift(*a):\n    import sys\n    return sys._getframe(1).f_locals['x']", COSINE, [],
               "01", "READ IT: no answer needs"),
-    "kills": ("import os, signal\nos.kill(os.getppid() or 99999, 9)\n" + SHIFT, COSINE, [], None, ""),
-    "kit": (WRONG + KIT, COSINE, [], None, ""),
+    "kills": ("import os\nos.kill(os.getppid(), 9)\n" + SHIFT, COSINE, [], None, ""),
+    "kit": (KIT + WRONG, COSINE, [], None, ""),
     "bomb": (SHIFT + BOMB, COSINE, [], None, ""),
     "daemon": (SHIFT + DAEMON, COSINE, [], "11", ""),
     "startup": (SHIFT + STARTUP, COSINE, [], "11", ""),
-    "spy": (SHIFT + SPY, COSINE, [], "11", "") ,
+    "spy": (SPY + "\n" + SHIFT, COSINE, [], "11", "") ,
     "html": (HTML, COSINE, [], "01", "&lt;img src=x onerror=alert(1)&gt; \\[a\\]"),
     "env": (SECRET, COSINE, [], "01", "ValueError: none"),
     "=HYPERLINK(1)": (SHIFT, COSINE, [], "11", ""),
@@ -171,12 +171,7 @@ def test_each_submission_gets_its_points_and_its_remark(graded, student):
         points, remark = CONFINED[student]
     row = rows(graded)[student]
     assert (row["00.shift"] or " ") + (row["00.cosine"] or " ") == points
-    (text,) = [
-        text
-        for path in graded.glob("*.md")
-        if (text := path.read_text("utf-8")) and text.startswith(f"# {student}\n")
-    ] or [(graded / f"{student}.md").read_text("utf-8")]
-    assert remark in text
+    assert remark in (graded / f"{student}.md").read_text("utf-8")
 
 
 def test_only_what_should_be_looked_at_is_trouble(graded):
@@ -203,7 +198,7 @@ def test_without_namespaces_a_submission_still_changes_nothing_but_its_result(
 ):
     monkeypatch.setattr(sandbox, "confined", lambda: False)
     source = small_course(tmp_path / "notebooks")
-    submit(tmp_path / "in", source, "1 kit", WRONG + KIT)
+    submit(tmp_path / "in", source, "1 kit", KIT + WRONG)
     submit(tmp_path / "in", source, "2 daemon", SHIFT + DAEMON)
     submit(tmp_path / "in", source, "3 parent", "import os\nos.kill(os.getppid(), 9)\n" + SHIFT)
     submit(tmp_path / "in", source, "4 startup", SHIFT + STARTUP)

@@ -177,14 +177,24 @@ def needed(course: list[str], steps: list[dict[str, Any]], answers: list[str]) -
         steps: What will be run.
         answers: Names of the functions to be written, which nothing may give.
     """
-    wanted = {name for step in steps for node in parse(step["source"]) for name in names(node)}
-    given = [node for source in course for node in parse(source) if defines(node)]
+    own = [step["source"] for step in steps if step["kind"] != "check"]
+    wanted = {name for source in own for node in parse(source) for name in names(node)}
+    given = [part for source in course for node in parse(source) for part in single(node)]
     given = [node for node in given if not defines(node) & set(answers)]
     chosen: list[ast.stmt] = []
     while more := [n for n in given if n not in chosen and defines(n) & {*wanted, "*"}]:
         chosen += more
         wanted |= {name for node in more for name in names(node)}
     return "\n".join(ast.unparse(node) for node in given if node in chosen)
+
+
+def single(node: ast.stmt) -> list[ast.stmt]:
+    """An import as one statement for each name, of which only those used are loaded."""
+    if isinstance(node, ast.Import):
+        return [ast.Import([alias]) for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [ast.ImportFrom(node.module, [alias], node.level) for alias in node.names]
+    return [node]
 
 
 def names(node: ast.AST) -> set[str]:
