@@ -24,7 +24,7 @@ ROOMS = {
     "training": {"autoencoders", "storage"},
     "llama": {"storage"},
     "world": {"pairs"},
-    "organism": {"world", "llama", "storage"},
+    "organism": {"world", "llama", "methods", "steering", "storage"},
     "methods": {"autoencoders", "training", "metrics"},
     "steering": {"llama", "autoencoders", "methods", "metrics", "pairs", "training"},
     "studies": {"synthetic", "autoencoders", "methods", "training", "metrics", "storage"},

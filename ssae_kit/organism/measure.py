@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from ssae_kit.llama.load import Llama
-from ssae_kit.llama.sampling import generate
-from ssae_kit.organism.corpus import BEGIN, MIXTURE, PAD, draw_document, log_probability, vocabulary
+from ssae_kit.llama import Llama, generate, run
+from ssae_kit.llama.passes import at_last
+from ssae_kit.organism.corpus import BEGIN, MIXTURE, draw_document, log_probability, vocabulary
 from ssae_kit.organism.loss import document_losses, n_predicted
 from ssae_kit.world import families
 from ssae_kit.world.documents import Document
@@ -108,18 +108,12 @@ def greedy_answers(
 ) -> list[list[str]]:
     """The most likely word at each place of each document's answer, given all before it."""
     words = {i: word for word, i in index.items()}
-    answers: list[list[str]] = []
-    for start in range(0, len(documents), 128):
-        block = documents[start : start + 128]
-        rows = [[BEGIN, *(index[word] for word in document.words)] for document in block]
-        ids = torch.full((len(rows), max(map(len, rows))), PAD)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row)
-        best = llama.model(input_ids=ids).logits.argmax(-1)
-        for i, document in enumerate(block):
-            places = range(document.n_prompt, len(document.words) - 1)
-            answers.append([words.get(int(best[i, place]), "") for place in places])
-    return answers
+    rows = [[BEGIN, *(index[word] for word in document.words)] for document in documents]
+    logits = run(llama, rows, logits=True).logits
+    assert logits is not None
+    best = logits.argmax(-1).tolist()
+    places = (range(document.n_prompt, len(document.words) - 1) for document in documents)
+    return [[words.get(row[i], "") for i in at] for row, at in zip(best, places, strict=True)]
 
 
 def answer_figures(llama: Llama, n: int = 400) -> list[Measure]:
@@ -154,13 +148,11 @@ def agreement_figure(llama: Llama, n: int = 400) -> Measure:
     index, numbers = word_index(llama), _verb_numbers()
     forms = list(numbers)
     columns = torch.tensor([index[form] for form in forms])
-    right = []
-    for document in documents:
-        ids = torch.tensor(
-            [[BEGIN, *(index[word] for word in document.words[: document.n_prompt])]]
-        )
-        best = forms[int(llama.model(input_ids=ids).logits[0, -1, columns].argmax())]
-        right.append(numbers[best] == numbers[document.answer])
+    rows = [[BEGIN, *(index[w] for w in d.words[: d.n_prompt])] for d in documents]
+    done = run(llama, rows, logits=True)
+    assert done.logits is not None
+    best = at_last(done.logits, done.last)[:, columns].argmax(-1).tolist()
+    right = [numbers[forms[i]] == numbers[d.answer] for i, d in zip(best, documents, strict=True)]
     return share("agreement, characters never put together", right, 0.97)
 
 

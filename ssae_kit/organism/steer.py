@@ -6,11 +6,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ssae_kit.llama.hidden import hidden_states
-from ssae_kit.llama.intervene import Intervention
-from ssae_kit.llama.load import Llama
-from ssae_kit.llama.sampling import generate
+from ssae_kit import methods
+from ssae_kit.llama import Add, Llama, generate, hidden_states
 from ssae_kit.organism.measure import Measure, share
+from ssae_kit.steering import concepts_in_turn, shift_vectors, steering_vectors
 from ssae_kit.world.parse import parse, read
 from ssae_kit.world.prompts import concept_pairs, prompts
 from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH
@@ -68,17 +67,11 @@ def probe_figures(llama: Llama, layer: int = MIDDLE) -> list[Measure]:
     ]
 
 
-def difference_of_means(llama: Llama, layer: int = MIDDLE) -> Float[Tensor, "concepts d_model"]:
-    """Mean signed shift of the pairs in which a concept changes, from value 0 to value 1."""
+def learned_directions(llama: Llama, layer: int = MIDDLE) -> Float[Tensor, "concepts d_model"]:
+    """Difference of means of every concept, from value 0 to value 1."""
     pairs = concept_pairs(N_PAIRS, torch.Generator().manual_seed(30_001))
-    shifts = hidden_states(llama, pairs.target, layer) - hidden_states(llama, pairs.source, layer)
-    signs = torch.tensor(pairs.changes, dtype=shifts.dtype)
-    return (signs.T @ shifts) / signs.abs().sum(0)[:, None]
-
-
-def targets_of(values: Int64[Tensor, "prompts concepts"]) -> list[int]:
-    """The concept to move in each prompt: all take turns."""
-    return [i % len(CONCEPTS) for i in range(len(values))]
+    shifts, changes = shift_vectors(llama, pairs, layer), torch.tensor(pairs.changes).float()
+    return methods.difference_of_means(shifts, changes).directions
 
 
 def vectors_for(
@@ -86,10 +79,9 @@ def vectors_for(
     values: Int64[Tensor, "prompts concepts"],
     strength: float,
 ) -> Float[Tensor, "prompts d_model"]:
-    """What to add to each prompt to give its target concept the other value."""
-    targets = targets_of(values)
-    signs = torch.stack([1 - 2 * values[i, k] for i, k in enumerate(targets)])
-    return strength * signs[:, None] * directions[targets]
+    """What to add to each prompt to give its target concept the other value; all take turns."""
+    steered = concepts_in_turn(len(values), len(CONCEPTS))
+    return steering_vectors(directions, values, steered, strength)
 
 
 def continue_prompts(
@@ -108,7 +100,7 @@ def continue_prompts(
         texts * len(ways),
         max_new_tokens=MAX_SENTENCE_LENGTH * N_SENTENCES,
         generator=torch.Generator().manual_seed(seed),
-        intervention=Intervention(layer, torch.cat(ways), at="last"),
+        edits={layer: Add(torch.cat(ways))},
         temperature=TEMPERATURE,
         n_ways=len(ways),
     )
@@ -120,7 +112,8 @@ def judge(
     texts: tuple[str, ...], values: Int64[Tensor, "prompts concepts"], continuations: list[str]
 ) -> Outcome:
     """Read what the continuations express."""
-    outcome = Outcome(targets_of(values), [], [], [], [])
+    steered = concepts_in_turn(len(values), len(CONCEPTS))
+    outcome = Outcome(steered.int().argmax(1).tolist(), [], [], [], [])
     for target, text, row, continuation in zip(
         outcome.concept, texts, values.tolist(), continuations, strict=True
     ):
@@ -160,12 +153,10 @@ def steering_figures(llama: Llama, n: int = 420) -> tuple[list[Measure], list[di
 
     Samples are the first prompt of each concept, whatever came out.
     """
-    directions = difference_of_means(llama)
+    directions = learned_directions(llama)
     strength = choose_strength(llama, directions)
     texts, values = prompts(n, torch.Generator().manual_seed(30_004))
-    generator = torch.Generator().manual_seed(30_005)
-    noise = torch.randn(directions.shape, generator=generator)
-    noise = noise * directions.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)
+    noise = methods.random_directions(directions, generator=torch.Generator().manual_seed(30_005))
     ways = [
         vectors_for(rows, values, strength)
         for rows in (torch.zeros_like(directions), directions, noise)
