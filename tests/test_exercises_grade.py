@@ -60,7 +60,7 @@ _folder = os.path.expanduser("~/.ipython/profile_default/startup")
 os.makedirs(_folder)
 open(_folder + "/00.py", "w").write("x = 1")
 open(os.path.expanduser("~/.profile"), "w").write("x")"""
-SPY = "\nimport glob\nraise ValueError(sorted(glob.glob('{}/**', recursive=True)))"
+SPY = "\nimport glob\nraise ValueError(glob.glob('{}/*'))"
 HTML = "\nraise ValueError('<img src=x onerror=alert(1)> [a](javascript:b) | c')"
 SECRET = "\nimport os\nraise ValueError(os.environ.get('A_SECRET', 'none'))"
 DIFF = "def shift(source, target):\n    return [diff(s, t) for s, t in zip(source, target)]"
@@ -204,7 +204,7 @@ def test_without_namespaces_a_submission_still_changes_nothing_but_its_result(
     submit(tmp_path / "in", source, "4 startup", SHIFT + STARTUP)
     kit, daemon, _, startup = grade(tmp_path / "in", source, tmp_path / "out", jobs=2)
     assert (kit.score, daemon.score, startup.score) == (0, 2, 2)
-    assert "FORGED: the kit on disk was changed; no points" in kit.trouble or os.geteuid()
+    assert kit.trouble == ["FORGED: the kit on disk was changed; no points"] or os.geteuid()
     test_nothing_that_a_submission_started_runs_on(None)
 
 
