@@ -13,6 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+_INSTALLED = Path(__file__).with_name("_data")
+DATA = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).resolve().parents[1] / "data"
+"""What comes with the course: models, pairs, results. A wheel brings it; a clone has it beside the
+package."""
+
 
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Any) -> None:
     """Write tensors and metadata to one file, atomically.

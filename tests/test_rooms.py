@@ -15,7 +15,7 @@ ROOMS = {
     "synthetic": set(),
     "superposition": set(),
     "metrics": set(),
-    "pairs": set(),
+    "pairs": {"storage"},
     "plots": set(),
     "claims": set(),
     "exercises": {"plots"},

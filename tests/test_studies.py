@@ -27,9 +27,10 @@ def test_the_truth_as_autoencoder_scores_one_and_costs_its_own_level():
         model.encoder.copy_(torch.linalg.pinv(train.directions).T[None])
     model.calibrate_(train.shifts)
     found = score(model, test)
-    assert_close(found.worst, torch.ones(1, 3))
+    # The encoder is a pseudo-inverse in float32: its codes are exact to some 1e-5.
+    assert_close(found.worst, torch.ones(1, 3), atol=1e-4, rtol=0)
     assert_close(found.error, torch.zeros(1), atol=1e-9, rtol=0)
-    assert_close(score(model, train).sparsity[0], train.true_level())
+    assert_close(score(model, train).sparsity[0], train.true_level(), atol=0, rtol=1e-4)
 
 
 def test_stacked_worlds_are_scored_each_against_its_own_truth():

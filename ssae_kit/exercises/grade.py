@@ -37,7 +37,8 @@ class Limits:
     seconds: int = 180
     """Wall-clock time of the whole submission, start of the kernel included."""
     memory_gib: float = 6.0
-    """Address space of the kernel. Enforced on Linux only."""
+    """Memory of the kernel's own, without libraries, of which CUDA's fill 4 GiB of addresses.
+    Enforced on Linux only."""
 
 
 def grade(folder: Path, notebooks: Path, out: Path, limits: Limits | None = None) -> list[Grade]:
@@ -197,7 +198,7 @@ def execute(path: Path, ran: Path, folder: Path, limits: Limits) -> None:
         import resource
 
         size = int(limits.memory_gib * 2**30)
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
     os.environ["OMP_NUM_THREADS"] = "1"
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # the report says it better
     with contextlib.suppress(Exception):  # read again from the notebook that was run

@@ -19,7 +19,7 @@ from ssae_kit.labs.latents_run import (
     stories,
     token_dictionary,
 )
-from ssae_kit.labs.parts import WIDE, choice, heading, real, row, values, whole
+from ssae_kit.labs.parts import WIDE, choice, heading, hinted, real, row, values, whole
 from ssae_kit.labs.texts import side_by_side, table
 from ssae_kit.plots.latents_lab import latents_lab
 
@@ -126,8 +126,9 @@ def _controls(at: LatentSettings, prompts: list[str], n_latents: int) -> dict[st
     """Return the controls, by the names of `LatentSettings`."""
     words = widgets.Text(
         description="search", value=at.search, placeholder="words, then Enter", style=WIDE,
-        continuous_update=False, layout={"width": "254px"}, tooltip="Finds latents that they make fire",
+        continuous_update=False, layout={"width": "254px"},
     )  # fmt: skip
+    hinted(words, "Finds latents that they make fire")
     return {
         "latent": whole("latent", at.latent, 0, n_latents - 1, "Which latent is shown"),
         "search": words,

@@ -92,6 +92,12 @@ class Words(anywidget.AnyWidget):  # type: ignore[misc]
 WIDE = {"description_width": "106px"}
 
 
+def hinted(control: Any, hint: str) -> Any:
+    """Give a control its hint, in place, under the name that ipywidgets 7 or 8 has for it."""
+    setattr(control, "tooltip" if control.has_trait("tooltip") else "description_tooltip", hint)
+    return control
+
+
 def whole(label: str, value: int, low: int, high: int, hint: str, step: int = 1) -> Any:
     """Return a slider of whole numbers that reports once the hand lets go.
 
@@ -99,10 +105,11 @@ def whole(label: str, value: int, low: int, high: int, hint: str, step: int = 1)
         ValueError: if the value lies outside `low` to `high`; ipywidgets would move it there.
     """
     _check_range(label, value, low, high)
-    return widgets.IntSlider(
-        value=value, min=low, max=high, step=step, description=label, tooltip=hint,
+    made = widgets.IntSlider(
+        value=value, min=low, max=high, step=step, description=label,
         continuous_update=False, style=WIDE, layout={"width": "254px"},
     )  # fmt: skip
+    return hinted(made, hint)
 
 
 def real(label: str, value: float, low: float, high: float, step: float, hint: str) -> Any:
@@ -112,10 +119,11 @@ def real(label: str, value: float, low: float, high: float, step: float, hint: s
         ValueError: if the value lies outside `low` to `high`; ipywidgets would move it there.
     """
     _check_range(label, value, low, high)
-    return widgets.FloatSlider(
-        value=value, min=low, max=high, step=step, description=label, tooltip=hint,
+    made = widgets.FloatSlider(
+        value=value, min=low, max=high, step=step, description=label,
         continuous_update=False, style=WIDE, layout={"width": "254px"}, readout_format=".2f",
     )  # fmt: skip
+    return hinted(made, hint)
 
 
 def _check_range(label: str, value: float, low: float, high: float) -> None:
@@ -127,23 +135,24 @@ def choice(
     label: str, options: Sequence[str], hint: str, width: str = "254px", at: str | None = None
 ) -> Any:
     """Return a drop-down list; unless `at` says otherwise, the first option is chosen."""
-    return widgets.Dropdown(
+    made = widgets.Dropdown(
         options=list(options), value=options[0] if at is None else at, description=label,
-        tooltip=hint, style=WIDE, layout={"width": width},
+        style=WIDE, layout={"width": width},
     )  # fmt: skip
+    return hinted(made, hint)
 
 
 def switch(label: str, value: bool, hint: str) -> Any:
     """Return a box to tick."""
-    return widgets.Checkbox(
-        value=value, description=label, indent=True, style=WIDE, layout={"width": "254px"},
-        tooltip=hint,
-    )  # fmt: skip
+    made = widgets.Checkbox(
+        value=value, description=label, indent=True, style=WIDE, layout={"width": "254px"}
+    )
+    return hinted(made, hint)
 
 
 def button(label: str, hint: str, action: Callable[[], None]) -> Any:
     """Return a button; its hint is shown by the mouse and read by screen readers."""
-    made = widgets.Button(description=label, tooltip=hint)
+    made = hinted(widgets.Button(description=label), hint)
     made.on_click(lambda _: action())
     return made
 

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ssae_kit.labs.base import Export, Lab, Report
-from ssae_kit.labs.parts import WIDE, choice, heading, real, row, switch, values, whole
+from ssae_kit.labs.parts import WIDE, choice, heading, hinted, real, row, switch, values, whole
 from ssae_kit.labs.steering_run import (
     METHODS,
     SteeringOutcome,
@@ -48,8 +48,9 @@ class SteeringLab(Lab):
         controls = _controls(self.subject, self.start_at)
         self._own = widgets.Text(
             description="or your own", placeholder="a text the model could go on from", style=WIDE,
-            continuous_update=False, layout={"width": "790px"}, tooltip="Replaces the prompt above",
+            continuous_update=False, layout={"width": "790px"},
         )  # fmt: skip
+        hinted(self._own, "Replaces the prompt above")
         self._own.observe(lambda _: self.start(), "value")
         self.texts = widgets.HTML()
         """Continuations side by side, changed words marked."""
@@ -107,8 +108,9 @@ def _controls(subject: Subject, at: SteeringSettings) -> dict[str, Any]:
     names = subject.pairs.concepts
     concepts = widgets.SelectMultiple(
         options=names, value=at.concepts, description="concepts", rows=len(names), style=WIDE,
-        tooltip="Turned to their other value, all at once", layout={"width": "254px"},
+        layout={"width": "254px"},
     )  # fmt: skip
+    hinted(concepts, "Turned to their other value, all at once")
     hint = "Text that the model goes on from"
     return {
         "prompt": choice("prompt", subject.prompts, hint, "790px", at.prompt),

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from ssae_kit.llama.memory import check_memory
+from ssae_kit.storage import DATA
 
 BUNDLED = "llama_tiny"
 """Name of the model that comes with the course; `llama_tiny/seed1` names one seed of it."""
@@ -24,8 +25,6 @@ DEFAULT_SEED = "seed2"
 Part = Literal["block", "mlp"]
 """Whose output is meant: the whole block's (the residual stream after it), or what the MLP inside
 it adds to the residual stream."""
-
-DATA = Path(__file__).resolve().parents[2] / "data"
 
 
 @dataclass(frozen=True)
@@ -216,9 +215,8 @@ def _source(name: str) -> str:
         folder = DATA / BUNDLED / (seed or DEFAULT_SEED)
         if not folder.is_dir():
             raise FileNotFoundError(
-                f"the bundled model is expected at data/{BUNDLED}/{folder.name} beside the "
-                "package. Install the kit from its repository with `pip install -e .`, or make "
-                "the model with `python -m ssae_kit.world train`."
+                f"the bundled model is expected at {folder}. Install the kit again from its "
+                "repository, or make the model with `python -m ssae_kit.world train`."
             )
         return str(folder)
     if Path(name).is_dir():
