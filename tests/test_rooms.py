@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "ssae_kit"
 # Room -> the rooms it may import. A room is a module or a folder directly in the package.
 ROOMS = {
     "storage": set(),
+    "upstream": set(),
     "synthetic": set(),
     "superposition": set(),
     "metrics": set(),
@@ -19,9 +20,9 @@ ROOMS = {
     "plots": set(),
     "claims": set(),
     "exercises": {"plots"},
-    "nbtest": set(),
+    "nbtest": {"upstream"},
     "autoencoders": {"storage"},
-    "training": {"autoencoders", "storage"},
+    "training": {"autoencoders", "storage", "upstream"},
     "llama": {"storage"},
     "world": {"pairs", "llama", "storage"},
     "steering": {"llama", "autoencoders", "metrics", "pairs"},

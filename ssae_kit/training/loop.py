@@ -25,6 +25,11 @@ from ssae_kit.training.settings import (
     TrainingConfig,
     check,
 )
+from ssae_kit.upstream import require
+
+require("cooper-optim", cooper, "ConstrainedMinimizationProblem", "Constraint", "CMPState")
+require("cooper-optim", cooper, "ConstraintState", "ConstraintType", "formulations", "multipliers")
+require("cooper-optim", cooper.optim, "SimultaneousOptimizer")
 
 
 def fit(
