@@ -4,10 +4,11 @@ from ssae_kit.llama.cache import CachedStates, Provenance, cache_hidden_states
 from ssae_kit.llama.create import untrained
 from ssae_kit.llama.hidden import hidden_states
 from ssae_kit.llama.intervene import Intervention, edit, intervene
-from ssae_kit.llama.load import BUNDLED, DATA, Llama, load
+from ssae_kit.llama.load import BUNDLED, Llama, load
 from ssae_kit.llama.memory import estimate_memory
 from ssae_kit.llama.sampling import generate
 from ssae_kit.llama.tokens import TokenStates, direct_logits, text_losses, token_states
+from ssae_kit.storage import DATA
 
 __all__ = [
     "BUNDLED",
