@@ -21,6 +21,11 @@ from torch import Tensor
 CHUNK = 1 << 24
 """Bytes hashed at a time, so that a mapped file is never held as a whole."""
 
+_INSTALLED = Path(__file__).with_name("_data")
+DATA = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).resolve().parents[1] / "data"
+"""What comes with the course: models, pairs, results. A wheel brings it; a clone has it beside the
+package."""
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:

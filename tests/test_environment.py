@@ -8,11 +8,13 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT = tomllib.loads(PYPROJECT)["project"]
 CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
+LOCK = "-c .ci/constraints.txt"
 
 
 def requirements():
@@ -40,10 +42,21 @@ def test_conda_only_delegates_to_pyproject():
     assert environment["name"] == PROJECT["name"]
     assert names == ["python", "pip"]
     assert set(pip) == {"pip"}
-    assert set(pip["pip"]) - {CPU_INDEX} == {"-e .[test]"}
+    assert set(pip["pip"]) - {CPU_INDEX} == {LOCK, "-e .[test]"}
 
 
 def test_conda_takes_a_python_that_the_project_allows():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     version = environment["dependencies"][0].removeprefix("python=")
     assert SpecifierSet(PROJECT["requires-python"]).contains(f"{version}.0")
+
+
+def test_the_lock_lies_within_the_bounds_and_names_no_build_of_one_machine():
+    lines = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    locked = [Requirement(line) for line in lines if not line.startswith("#")]
+    versions = {canonicalize_name(one.name): str(one.specifier)[2:] for one in locked}
+    assert not [name for name, version in versions.items() if "+" in version or "nvidia" in name]
+    tested = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
+    for one in map(Requirement, tested):
+        if one.name != PROJECT["name"]:
+            assert one.specifier.contains(versions[canonicalize_name(one.name)]), one

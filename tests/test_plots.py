@@ -3,10 +3,12 @@
 import base64
 import shutil
 
+import nbformat
 import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
+from nbconvert import HTMLExporter
 
 from ssae_kit import plots
 from ssae_kit.plots import predictions
@@ -25,11 +27,24 @@ def test_a_figure_is_live_and_its_description_is_a_visible_caption(monkeypatch, 
     fig = figure()
     show(fig, ALT)
     picture, caption = displayed
-    assert set(picture) == {PLOTLY_MIME, "text/plain"}
+    assert set(picture) == {PLOTLY_MIME, "text/html", "text/plain"}
     assert picture["text/plain"] == ALT
     assert picture[PLOTLY_MIME]["layout"]["meta"]["alt"] == ALT
     assert caption["text/markdown"] == f"*Figure: {ALT}*"
     assert fig.layout.meta == {"alt": ALT}
+
+
+def test_an_exported_notebook_keeps_its_figure_and_plotly_is_not_taken_by_require_js(
+    monkeypatch, displayed
+):
+    monkeypatch.delenv("SSAE_STATIC", raising=False)
+    show(figure(), ALT)
+    outputs = [nbformat.v4.new_output("display_data", data) for data in displayed]
+    cell = nbformat.v4.new_code_cell("show(fig)", outputs=outputs)
+    page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    body = page[page.index("<body") :]
+    order = ["window.define = undefined", "cdn.plot.ly/plotly-", "Plotly.newPlot", f"Figure: {ALT}"]
+    assert sorted(order, key=body.index) == order
 
 
 def test_a_description_that_the_figure_carries_is_used_and_other_notes_stay(displayed):

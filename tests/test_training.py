@@ -1,9 +1,7 @@
 """The training loop: what it reaches, what it resumes, what it refuses."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
-import cooper
 import numpy as np
 import pytest
 import torch
@@ -29,7 +27,7 @@ from ssae_kit.training import (
     huge,
     revive_dead_,
 )
-from ssae_kit.training.lagrangian import Problem, constrained, require_cooper
+from ssae_kit.training.lagrangian import Problem, constrained
 
 SHORT = TrainingConfig(steps=40, batch_size=32, checkpoint_every=10, record_every=5)
 FEATURES = torch.linalg.qr(torch.randn(12, 12, generator=torch.Generator().manual_seed(7)))[0]
@@ -517,9 +515,3 @@ def test_the_multiplier_follows_its_formula():
         expected = (expected + rate * (sparsity * factor / level - 1)).clamp_min(0)
         assert_close(problem.multiplier.weight.detach(), expected)
     assert expected.tolist() != [0, 0, 0]
-
-
-def test_a_cooper_without_what_is_used_says_what_to_install():
-    less = SimpleNamespace(**{n: getattr(cooper, n) for n in dir(cooper) if n != "CMPState"})
-    with pytest.raises(ImportError, match=r"cooper must have `CMPState`; version .*pip install"):
-        require_cooper(less)

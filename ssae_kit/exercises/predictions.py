@@ -194,15 +194,15 @@ class Predictions:
 
     def _ask(self, name: str, one: Prediction) -> None:
         import ipywidgets
-        from IPython.display import display
+
+        from ssae_kit.plots.show import show_widget
 
         self.asked[name] = one
         hint = f"Set a range that you are {SURE:.0%} sure of." if one.unit else "Set the order."
         hint = f"Draw the curve ({one.unit})." if one.places else hint
         label = ipywidgets.Label(f"{one.question} {hint}")
         widgets = [ipywidgets.HBox(one.widgets)] if one.places else one.widgets
-        view = ipywidgets.VBox([label, *widgets])._repr_mimebundle_()
-        display({**view, "text/plain": f"Prediction: {one.question}"}, raw=True)
+        show_widget(ipywidgets.VBox([label, *widgets]), f"Prediction: {one.question}")
 
 
 def _outcome(one: Prediction, value: Any) -> Any:

@@ -57,7 +57,7 @@ def limit(job: dict[str, Any]) -> None:
     sizes = {resource.RLIMIT_CPU: job["limits"]["seconds"], resource.RLIMIT_FSIZE: 64 * 2**20}
     sizes[resource.RLIMIT_CORE] = 0
     if sys.platform == "linux":
-        sizes[resource.RLIMIT_AS] = int(job["limits"]["memory_gib"] * 2**30)
+        sizes[resource.RLIMIT_DATA] = int(job["limits"]["memory_gib"] * 2**30)
         Path("/proc/self/oom_score_adj").write_text("1000")  # rather this one than the grader
     if job["confined"]:  # else the user's other processes would count
         sizes[resource.RLIMIT_NPROC] = 256

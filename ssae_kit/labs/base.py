@@ -20,7 +20,7 @@ import plotly.graph_objects as go
 from ssae_kit.labs.figure import LiveFigure
 from ssae_kit.labs.listing import listing
 from ssae_kit.labs.parts import Words, assign, button, close_all, heading, row, values
-from ssae_kit.plots.show import STATIC, show
+from ssae_kit.plots.show import STATIC, show, show_widget
 
 REDRAW_EVERY = 0.3
 """Seconds between two drawings while a computation runs; more where drawing is slow."""
@@ -231,8 +231,6 @@ class Lab(ABC):
 
     def _ipython_display_(self) -> None:
         """Show the live lab; in a static reading its picture and a sentence."""
-        from IPython.display import display
-
         if os.environ.get(STATIC) == "1":
             self.start()
             self.wait()
@@ -240,8 +238,7 @@ class Lab(ABC):
                 raise RuntimeError(self.error)
             show(go.Figure(self.fig), self.sentence)
             return
-        bundle = dict(self.view._repr_mimebundle_())
-        display({**bundle, "text/plain": self.sentence}, raw=True)
+        show_widget(self.view, self.sentence)
 
     def adapt(self, name: str, old: Any) -> None:  # noqa: B027  (a choice, not a duty)
         """Adapt other controls after `name` left its `old` value; by default nothing."""

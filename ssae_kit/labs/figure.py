@@ -5,6 +5,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from ssae_kit.upstream import require
+
+require("plotly", go.FigureWidget, "open", "_js2py_traceDeltas", "_last_trace_edit_id")
+require("plotly", go.FigureWidget, "_widget_data", "_widget_layout")
+require("plotly", go.Figure(), "_data", "_layout_obj")
+
 
 class LiveFigure(go.FigureWidget):  # type: ignore[misc]
     """A FigureWidget whose first message to the browser already holds its data.

@@ -8,13 +8,14 @@ from ssae_kit.llama.create import untrained
 from ssae_kit.llama.edits import Add, Apply, Clamp, Edit, ProjectOut, Swap
 from ssae_kit.llama.hidden import hidden_states
 from ssae_kit.llama.intervene import Intervention, edit, intervene
-from ssae_kit.llama.load import BUNDLED, DATA, Llama, load
+from ssae_kit.llama.load import BUNDLED, Llama, load
 from ssae_kit.llama.memory import estimate_memory
 from ssae_kit.llama.passes import Pass, run
 from ssae_kit.llama.predict import next_token_log_probs
 from ssae_kit.llama.sampling import generate
 from ssae_kit.llama.sites import Site
 from ssae_kit.llama.tokens import TokenStates, direct_logits, text_losses, token_states
+from ssae_kit.storage import DATA
 
 __all__ = [
     "BUNDLED",

@@ -14,14 +14,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from ssae_kit.llama.memory import check_memory
+from ssae_kit.storage import DATA
 
 BUNDLED = "llama_tiny"
 """Name of the model that comes with the course; `llama_tiny/seed1` names one seed of it."""
 
 DEFAULT_SEED = "seed2"
 """The seed that `llama_tiny` alone stands for."""
-
-DATA = Path(__file__).resolve().parents[2] / "data"
 
 
 @dataclass(frozen=True)
@@ -261,9 +260,8 @@ def _source(name: str) -> str:
         folder = DATA / BUNDLED / (seed or DEFAULT_SEED)
         if not folder.is_dir():
             raise FileNotFoundError(
-                f"the bundled model is expected at data/{BUNDLED}/{folder.name} beside the "
-                "package. Install the kit from its repository with `pip install -e .`, or make "
-                "the model with `python -m ssae_kit.organism train`."
+                f"the bundled model is expected at {folder}. Install the kit again from its "
+                "repository, or make the model with `python -m ssae_kit.organism train`."
             )
         return str(folder)
     if Path(name).is_dir():

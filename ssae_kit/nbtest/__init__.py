@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from nbval.plugin import IPyNbFile
+from nbval import plugin as nbval
 
 from ssae_kit.nbtest.notebook import Cell, Notebook, parameters
 
@@ -51,7 +51,7 @@ def pytest_collect_file(
     """Replace nbval's notebook by ours, which papermill executes."""
     nodes = yield
     return [
-        Notebook.from_parent(parent, path=file_path) if type(node) is IPyNbFile else node
+        Notebook.from_parent(parent, path=file_path) if type(node) is nbval.IPyNbFile else node
         for node in nodes
     ]
 

@@ -12,11 +12,21 @@ import papermill
 import pytest
 import yaml
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from nbclient.client import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbclient.output_widget import OutputWidget
-from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError, coalesce_streams, nocolors
+from nbval import plugin as nbval
+from papermill.engines import NBClientEngine
 
 from ssae_kit.nbtest.outputs import absolute_path, committable, write_outputs
+from ssae_kit.upstream import require
+
+require("nbval", nbval, "IPyNbCell", "IPyNbFile", "NbCellError", "coalesce_streams", "nocolors")
+require("nbval", nbval.IPyNbFile, "setup_sanitize_files", "get_sanitize_files")
+require("nbval", nbval.IPyNbCell, "compare_outputs", "raise_cell_error")
+require("nbclient", OutputWidget, "sync_state")
+require("nbclient", NotebookClient, "skip_cells_with_tag")  # papermill hands it on, known or not
+require("papermill", NBClientEngine, "execute_managed_notebook")
 
 #: Figures and claims hold raw floats, which differ between processors: never compared.
 NEVER_COMPARED = (
@@ -41,7 +51,7 @@ def parameters(config: pytest.Config) -> dict[str, Any]:
     return found
 
 
-class Notebook(IPyNbFile):
+class Notebook(nbval.IPyNbFile):
     """A notebook: collected by nbval, executed once by papermill before its first cell is judged."""
 
     def collect(self) -> Iterator["Cell"]:
@@ -170,7 +180,7 @@ def _surroundings(*, figures_as_png: bool) -> Iterator[None]:
         yield
 
 
-class Cell(IPyNbCell):
+class Cell(nbval.IPyNbCell):
     """One code cell, judged from the notebook's one run."""
 
     def setup(self) -> None:
@@ -194,8 +204,9 @@ class Cell(IPyNbCell):
 
     def _compare(self, fresh: list[Any]) -> None:
         if not self.config.get_terminal_writer().hasmarkup:
-            self.colors = nocolors
-        if not self.compare_outputs(coalesce_streams(fresh), coalesce_streams(self.cell.outputs)):
+            self.colors = nbval.nocolors
+        fresh, committed = map(nbval.coalesce_streams, (fresh, self.cell.outputs))
+        if not self.compare_outputs(fresh, committed):
             self.raise_cell_error(
                 "stale output: what is committed differs from a fresh run. "
                 "If the fresh one is right, write it: pytest --nb-write",
@@ -205,7 +216,7 @@ class Cell(IPyNbCell):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Say what went wrong, in which cell of which notebook, and where to look."""
         error, notebook = excinfo.value, self.parent
-        if not isinstance(error, NbCellError):
+        if not isinstance(error, nbval.NbCellError):
             return pytest.Item.repr_failure(self, excinfo)
         place = shown(notebook.path, self.config.rootpath)
         opened = notebook.out if notebook.out.exists() else notebook.path  # never started

@@ -10,8 +10,9 @@ import torch
 
 from ssae_kit.organism.card import make_card, measure, write_text
 from ssae_kit.organism.train import Progress, Recipe, train
+from ssae_kit.storage import DATA
 
-DATA = Path(__file__).resolve().parents[2] / "data" / "llama_tiny"
+MODELS = DATA / "llama_tiny"
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--no-mask", action="store_true", help="the control without gist mask")
     training.set_defaults(run=_train)
     card = commands.add_parser("card", help="measure the shipped seeds and write the card")
-    card.add_argument("--data", type=Path, default=DATA, help="folder of the seeds and the card")
+    card.add_argument("--data", type=Path, default=MODELS, help="folder of the seeds and the card")
     card.set_defaults(run=_card)
     measuring = commands.add_parser("measure", help="measure one checkpoint, for the controls")
     measuring.add_argument("folder", type=Path)
@@ -50,7 +51,7 @@ def _train(options: argparse.Namespace) -> None:
     recipe = Recipe(seed=options.seed, n_steps=options.steps)
     if options.no_mask:
         recipe = replace(recipe, masked_share=0.0, closed_share=0.0)
-    folder = options.out or DATA / f"seed{options.seed}"
+    folder = options.out or MODELS / f"seed{options.seed}"
     print(f"training {recipe.n_steps} steps into {folder}", flush=True)
     train(recipe, folder, _print_report)
 

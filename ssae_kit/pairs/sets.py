@@ -5,7 +5,6 @@ NAME(n, m): n concepts vary somewhere in the set, at most m of them in one pair.
 
 from collections.abc import Mapping
 from itertools import combinations
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,8 +12,9 @@ from torch import Tensor
 from ssae_kit import checks
 from ssae_kit.pairs.core import ConceptPairs
 from ssae_kit.pairs.files import load_pairs
+from ssae_kit.storage import DATA
 
-FOLDER = Path(__file__).resolve().parents[2] / "data" / "pairs"
+FOLDER = DATA / "pairs"
 
 DATASETS = {
     "LANG": "(1,1) English words and their French translations",

@@ -8,6 +8,7 @@ import base64
 import functools
 import json
 import os
+from typing import Any
 
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -26,6 +27,7 @@ TEMPLATE = "ssae"
 """Name of the registered template; every plot function passes it explicitly."""
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 STATIC = "SSAE_STATIC"
 """Environment variable; 1 makes `show` write PNG, which a page without JavaScript can draw."""
 
@@ -62,9 +64,10 @@ def register_template() -> None:
 def show(fig: go.Figure, alt: str = "") -> None:
     """Display a figure with its description as a visible caption below it.
 
-    In JupyterLab the figure is live. With the environment variable `SSAE_STATIC` set to 1 (as
-    ``pytest --nb-write`` does) it is a PNG instead; never both, since JupyterLab would then show
-    only the PNG.
+    The figure is live: JupyterLab and VS Code draw it themselves; Colab, nbviewer and a notebook
+    exported as HTML draw it with plotly.js, which they fetch. With the environment variable
+    `SSAE_STATIC` set to 1 (as ``pytest --nb-write`` does) it is a PNG instead; never both, since
+    JupyterLab would then show only the PNG.
 
     Args:
         fig: The figure. Its ``layout.meta["alt"]`` is set in place.
@@ -97,9 +100,34 @@ def _display(fig: go.Figure, alt: str) -> None:
     if os.environ.get(STATIC) == "1":
         picture = {"image/png": base64.b64encode(png(fig)).decode()}
     else:
-        picture = {PLOTLY_MIME: json.loads(fig.to_json())}
+        picture = {PLOTLY_MIME: json.loads(fig.to_json()), "text/html": page_part(fig)}
     display({**picture, "text/plain": alt}, raw=True)
     display({"text/markdown": f"*Figure: {alt}*", "text/plain": f"Figure: {alt}"}, raw=True)
+
+
+def show_widget(view: Any, text: str) -> None:
+    """Display a live widget, and a text where no widget can live.
+
+    The message is Jupyter's own, which ipywidgets 7 and 8 understand; their methods differ.
+    """
+    from IPython.display import display
+
+    model = {"version_major": 2, "version_minor": 0, "model_id": view.model_id}
+    display({WIDGET_MIME: model, "text/plain": text}, raw=True)
+
+
+def page_part(fig: go.Figure) -> str:
+    """Return a figure as HTML for a page that fetches plotly.js.
+
+    A page that has require.js, as exported notebooks do, would hand plotly.js over to it, and the
+    figure would look for it in vain: `define` is hidden meanwhile.
+    """
+    hide, give_back = (
+        f"<script>window.{to} = window.{of}; window.{of} = undefined;</script>"
+        for to, of in (("hiddenDefine", "define"), ("define", "hiddenDefine"))
+    )
+    drawn = pio.to_html(fig, include_plotlyjs="cdn", full_html=False, validate=False)
+    return f"{hide}{drawn}{give_back}"
 
 
 def png(fig: go.Figure) -> bytes:

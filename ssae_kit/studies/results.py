@@ -9,9 +9,9 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from ssae_kit.storage import load_tensors
+from ssae_kit.storage import DATA, load_tensors
 
-RESULTS = Path(__file__).resolve().parents[2] / "data" / "results"
+RESULTS = DATA / "results"
 """The results that come with the course."""
 
 

@@ -1,6 +1,5 @@
 """Minimise the error subject to a sparsity constraint, by cooper: one multiplier per run."""
 
-from importlib.metadata import version
 from typing import Any
 
 import cooper
@@ -8,34 +7,11 @@ import torch
 from torch import Tensor
 
 from ssae_kit.autoencoders import LossTerms
+from ssae_kit.upstream import require
 
-USED = (
-    "ConstrainedMinimizationProblem",
-    "multipliers.DenseMultiplier",
-    "Constraint",
-    "ConstraintType.INEQUALITY",
-    "formulations.Lagrangian",
-    "ConstraintState",
-    "CMPState",
-    "optim.SimultaneousOptimizer",
-)
-"""What of cooper is used here."""
-
-
-def require_cooper(library: Any = cooper) -> None:
-    """Raise an ImportError that says what to do if cooper lacks what is used here."""
-    for name in USED:
-        found = library
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if found is None:
-            raise ImportError(
-                f"cooper must have `{name}`; version {version('cooper-optim')} has not. Install "
-                "one that this kit was tested with: `pip install 'cooper-optim>=1.0.1,<2'`."
-            )
-
-
-require_cooper()
+require("cooper-optim", cooper, "ConstrainedMinimizationProblem", "Constraint", "CMPState")
+require("cooper-optim", cooper, "ConstraintState", "ConstraintType", "formulations", "multipliers")
+require("cooper-optim", cooper.optim, "SimultaneousOptimizer")
 
 
 class Problem(cooper.ConstrainedMinimizationProblem):  # type: ignore[misc]

@@ -7,10 +7,11 @@ words of the others in an order that training never shows.
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-TABLES = Path(__file__).resolve().parents[2] / "data" / "world"
+from ssae_kit.storage import DATA
+
+TABLES = DATA / "world"
 """The world's tables."""
 
 Forms = dict[str, tuple[str, ...]]
