@@ -32,7 +32,7 @@ class ShiftAutoencoder(Autoencoder):
     Raises:
         ValueError: if a size is below 1.
 
-    Source: Joshi et al. 2025 (arXiv 2502.12179), section 3.
+    Source: Joshi et al. 2025 (arXiv 2502.12179), read in abstract and code, not in full.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ def ssae(
     Raises:
         ValueError: if there are fewer pairs than latents, or a setting is out of range.
 
-    Source: Joshi et al. 2025 (arXiv 2502.12179), section 3.
+    Source: Joshi et al. 2025 (arXiv 2502.12179), read in abstract and code, not in full.
     """
     shifts = as_floats("shifts", shifts)
     sweep = training.choose_level(

@@ -83,7 +83,8 @@ class Constraint:
     Raises:
         ValueError: if a setting is out of its range.
 
-    Source: Joshi et al. 2025 (arXiv 2502.12179), section 3; Gallego-Posada et al. 2025 (cooper).
+    Source: Joshi et al. 2025 (arXiv 2502.12179), read in abstract and code, not in full; the update
+    is that of Gallego-Posada et al. 2025 (cooper).
     """
 
     level: float | Tensor
