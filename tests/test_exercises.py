@@ -134,7 +134,7 @@ RIGHT = {  # right answers in another style
     "02.encode": lambda x, w, b, c: np.maximum(((x - c) @ w.T + b).numpy(), 0),
     "02.dead": lambda c: [not (column > 0).any() for column in c.T],
     "02.unit": lambda w: np.stack([(column / column.norm()).numpy() for column in w.T], 1),
-    "03.rotate": lambda c, w, r: [(c @ r).tolist(), (w @ r).numpy()],
+    "03.rotate": lambda c, w, r: [(c @ r).tolist(), (r.T @ w).numpy()],
     "04.terms": lambda x, e, b, d, c: torch.stack(
         [((x @ e.T + b) @ d.T + c - x).square().sum(1).mean(), (x @ e.T + b).abs().mean()]
     ),

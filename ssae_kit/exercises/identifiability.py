@@ -25,7 +25,7 @@ def unexplained(x: Tensor, decoded: Tensor) -> Tensor:
 
 def rotated(codes: Tensor, directions: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
     """Another solution with the same reconstruction."""
-    return codes @ rotation, directions @ rotation
+    return codes @ rotation, rotation.T @ directions
 
 
 def correlations(codes: Tensor, concepts: Tensor) -> Tensor:
@@ -86,20 +86,23 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     }, "error over variance, both summed."),
     "rotate": Exercise(1, rotated, [
         (torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]]), QUARTER),
-        (normal(3, 30, 3), normal(4, 5, 3), ROTATION),
+        (normal(3, 30, 3), normal(4, 3, 5), ROTATION),
     ], {
         "this is the solution you were given. Rotate it.": lambda c, w, r: (c, w),
         "you rotated the codes only.": lambda c, w, r: (c @ r, w),
         "you rotated the codes only, and by Rᵀ.": lambda c, w, r: (c @ r.T, w),
-        "you rotated the directions only.": lambda c, w, r: (c, w @ r),
-        "codes and directions turn in opposite ways: one of the two needs the transpose. Rows of "
-        "`codes` are codes, so Rᵀr for every row r is `codes @ R`.":
-            lambda c, w, r: (c @ r.T, w @ r),
-        "both turn by Rᵀ. That is a solution as well, but the directions must be W R.":
-            lambda c, w, r: (c @ r.T, w @ r.T),
+        "you rotated the directions only.": lambda c, w, r: (c, r.T @ w),
+        "codes and directions turn in opposite ways: one of the two needs the transpose. Codes "
+        "stand left of the directions, so R and Rᵀ must meet between them: (r R)(Rᵀ W).":
+            lambda c, w, r: (c @ r, r @ w),
+        "codes and directions turned round: the codes must be r R, the directions Rᵀ W. What you "
+        "have is a solution as well, the one for the rotation Rᵀ.":
+            lambda c, w, r: (c @ r.T, r @ w),
+        "directions are rows, one per latent: R mixes the rows, so it must stand on their left, "
+        "as Rᵀ W.": lambda c, w, r: (c @ r, w @ r),
     },
-        "the reconstruction `codes @ directions.T` must stay, and the directions must be W R.",
-        "two things, codes [samples, latents] and directions [d_model, latents]"),
+        "the reconstruction `codes @ directions` must stay, and the codes must be r R.",
+        "two things, codes [samples, latents] and directions [latents, d_model]"),
     "floor": Exercise(1, above_floor, [(0.84, 0.79), (0.84, 0.6), (0.3, 0.4), (0.95, 0.2)], {
         "this is the distance from the floor, but a perfect score must come out as 1.":
             lambda s, f: s - f,
