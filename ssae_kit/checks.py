@@ -2,6 +2,7 @@
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -80,6 +81,29 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None, what: 
     if number < least or (most is not None and number > most):
         raise ValueError(f"`{name}` must {bounds}{what}; got {number}.")
     return number
+
+
+def require(name: str, value: Any, what: str, holds: Callable[[Any], Any]) -> None:
+    """Raise a ValueError unless this is one number for which `holds` is true; `what` says which."""
+    try:
+        if isinstance(value, str) or not holds(value):
+            raise ValueError
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise ValueError(f"`{name}` must be {what}; got {value!r}.") from None
+
+
+def require_kind(name: str, value: Any, kind: Any, example: str = "") -> None:
+    """Raise a TypeError, in words, unless a value is of the kind required."""
+    if not isinstance(value, kind):
+        example = example or f"{getattr(kind, '__name__', kind)}(...)"
+        raise TypeError(
+            f"`{name}` must be such as `{example}`; got {type(value).__name__} {value!r:.60}."
+        )
+
+
+def seeded(seed: Any) -> torch.Generator:
+    """Return the random stream of a seed, a whole number at least 0."""
+    return torch.Generator().manual_seed(whole("seed", seed, 0, 2**63 - 1))
 
 
 def _real(name: str, values: Any) -> Tensor:

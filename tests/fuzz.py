@@ -12,6 +12,7 @@ mistake.
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import io
 import json
@@ -38,6 +39,11 @@ ROOMS = (
     "pairs",
     "storage",
     "claims",
+    "methods",
+    "studies",
+    "world",
+    "llama",
+    "steering",
 )
 WELL, MISSING = "well", "has no right call in the table"
 SECONDS = 5.0
@@ -50,6 +56,7 @@ EXCEPTIONS = {
     "storage.replacing": "a context manager; its tests stand in test_storage.py",
     "autoencoders.Autoencoder": "abstract; its kinds are called",
     "autoencoders.SparseAutoencoder": "abstract; its kinds are called",
+    "llama.Edit": "abstract; its kinds are called",
 }
 """Callables without a right call, with the reason."""
 
@@ -108,7 +115,7 @@ def valid(room, folder):
     bios = lambda: [bio | {"profession": n % 2 * 10 + 11, "gender": n // 2 % 2} for n in range(8)]
     model = lambda: sup.ToyModel(2, 5, 3, generator=seeded(1))
     draw = lambda g: torch.rand(2, 16, 5, generator=g)
-    return calls | {
+    return calls | learned(room, made) | spoken(room, folder) | {
         "autoencoders.clamp": {
             "autoencoder": relu().select(0), "states": normal(7, 6), "latent": 1, "value": 2.0
         },
@@ -248,6 +255,183 @@ def valid(room, folder):
             claims.Register("06", "a | b | c | >= 1 | d").settle, {"a": (1.0, 0.0)}
         ),
     }  # fmt: skip
+
+
+def learned(room, made):
+    """Right calls of the rooms that fit and score, where the truth is known."""
+    m, t, a, s = room["methods"], room["training"], room["autoencoders"], room["studies"]
+    config = lambda: t.TrainingConfig(steps=3, batch_size=8, record_every=1)
+    data = made()
+    changes = data.changes.sign()
+    pairs = {"shifts": data.shifts, "changes": changes}
+    states = {"states": data.sources, "values": (data.sources[:, :2] > 0).long()}
+    kinds = ("difference_of_means", "regression", "least_squares_probe")
+    found = m.difference_of_means(**pairs)
+    one = a.ShiftAutoencoder(1, 6, 4, generator=seeded(1))
+    drawn = s.worlds(room["synthetic"].ShiftProblem(room["synthetic"].supports.sizes(3, 2), 5),
+                     (0,), n_samples=20, n_test=12)  # fmt: skip
+    return {
+        **{f"methods.{name}": dict(pairs) for name in kinds},
+        "methods.as_pairs": {"inputs": data.shifts, "labels": changes},
+        "methods.probe": dict(states),
+        "methods.class_means": dict(states),
+        "methods.value_means": {
+            "states": data.sources, "values": torch.arange(40) % 3, "n_values": 3
+        },
+        "methods.explained": pairs | {"directions": data.directions},
+        "methods.score": pairs | {"found": found, "directions": data.directions},
+        "methods.Found.codes": (found.codes, {"shifts": data.shifts}),
+        "methods.Found.from_sources": (found.from_sources, {"sources": data.sources}),
+        "methods.Found.named": (found.named, dict(pairs)),
+        "methods.known": {"directions": data.directions},
+        "methods.of_autoencoder": {"autoencoder": one},
+        "methods.random_directions": {"directions": data.directions, "generator": seeded()},
+        "methods.rescaled": {"directions": data.directions, "reference": data.directions + 1},
+        "methods.require_two_values": {"values": torch.tensor([0, 1])},
+        "methods.shuffled": {"changes": changes, "seed": 0},
+        **{
+            f"methods.{name}": {"shifts": data.shifts, "n_latents": 3}
+            for name in ("pca", "fast_ica", "singular_vectors", "dictionary_learning")
+        },
+        "methods.sae": {
+            "states": data.sources, "n_latents": 4, "weight": 0.1, "seed": 1, "config": config()
+        },
+        "methods.ssae": {
+            "shifts": data.shifts, "n_latents": 4, "seed": 1, "n_restarts": 2, "config": config()
+        },
+        "methods.ssae_seeds": {
+            "shifts": data.shifts, "n_latents": 4, "n_seeds": 2, "level": 0.3, "seed": 1,
+            "n_restarts": 2, "config": config(),
+        },
+        "studies.worlds": {
+            "problem": room["synthetic"].ShiftProblem(room["synthetic"].supports.sizes(3, 2), 5),
+            "seeds": (0, 1), "n_samples": 20, "n_test": 12,
+        },
+        "studies.best_of": {
+            "drawn": drawn, "seed": 0, "n_restarts": 2, "level": 0.9, "n_latents": 3,
+            "config": config(),
+        },
+        "studies.recover": {
+            "data": data, "seed": 0, "level": 0.3, "n_latents": 4, "n_runs": 2, "config": config(),
+        },
+        "studies.score": {"autoencoder": one, "data": data},
+        "studies.load_study": {"name": "method"},
+        "studies.sweep": {"study": _study, "conditions": [{"x": 1.0}]},
+    }  # fmt: skip
+
+
+def _study(x):
+    return {"twice": torch.tensor([2.0 * x])}
+
+
+def entered(opened):
+    """Enter a `with` block and read something inside."""
+
+    def call(llama, *arguments, **named):
+        with opened(llama, *arguments, **named):
+            llama.model(torch.tensor([[0, 9, 10]]))
+
+    return call
+
+
+def spoken(room, folder):
+    """Right calls of the rooms that read and write text."""
+    w, ll, st, a = room["world"], room["llama"], room["steering"], room["autoencoders"]
+    model = loaded()
+    texts, values = w.prompts(2, seeded(1), 1)
+    texts = list(texts)
+    pairs = w.concept_pairs(20, seeded(2), concepts=("tense", "size", "number"), n_sentences=1)
+    vectors = normal(2, model.d_model)
+    push = lambda: ll.Intervention(3, vectors, at="all")
+    states = normal(12, 6)
+    two = (normal(12, 2, seed=4) > 0).long()
+    one = a.ReluSAE(1, 6, 8, generator=seeded(1))
+    story = w.sample_story(seeded(3), n_sentences=2)
+    read = {"texts": [story.text], "read": w.read, "concepts": ("tense",), "n_sentences": 2}
+    eye = torch.eye(model.d_model)[:2]
+    clamp = st.clamp_of(one, states, two)
+    llama = {"llama": model, "texts": texts}
+    return {
+        "world.State": {"tense": 1, "colour": 2},
+        "world.concept_pairs": {
+            "n_pairs": 2, "generator": seeded(), "max_changed": 2, "concepts": ("tense", "size"),
+            "n_sentences": 1, "co_change": None,
+        },
+        "world.counterfactual": {"text": story.text, "concept": "tense", "value": 1},
+        "world.log_probability_of_story": {"story": story},
+        "world.parse": {"text": story.text},
+        "world.prompts": {"n": 2, "generator": seeded(), "n_sentences": 1},
+        "world.read": {"text": story.text},
+        "world.sample_story": {
+            "generator": seeded(), "n_sentences": 2, "state": w.State(), "character": 3,
+            "switch": 0.1,
+        },
+        "world.value_index": {"concept": "tense", "value": 1},
+        "world.word_values": {"word": "queen"},
+        "llama.Add": {"vectors": vectors, "at": "all"},
+        "llama.Apply": {"function": torch.relu},
+        "llama.Clamp": {"values": normal(1, 2), "subspace": eye},
+        "llama.Intervention": {"layer": 3, "vectors": vectors, "at": "last"},
+        "llama.ProjectOut": {"directions": vectors},
+        "llama.Swap": {"sources": vectors, "subspace": eye},
+        "llama.cache_hidden_states": llama | {"layers": [1], "folder": folder / "states"},
+        "llama.direct_logits": {"llama": model, "directions": vectors},
+        "llama.edit": (entered(ll.edit), {"llama": model, "layer": 2, "change": torch.relu}),
+        "llama.estimate_memory": {"config": model.model.config},
+        "llama.generate": {
+            "llama": model, "prompts": texts, "max_new_tokens": 2, "generator": seeded(),
+            "intervention": push(), "temperature": 0.7, "n_ways": 1, "batch_size": 4,
+        },
+        "llama.hidden_states": llama | {"layer": 2, "part": "mlp", "tokens_per_batch": 64},
+        "llama.intervene": (
+            entered(ll.intervene), {"llama": model, "intervention": push().rows(0, 1)}
+        ),
+        "llama.load": {"name": "llama_tiny/seed1", "device": "cpu", "dtype": torch.float32},
+        "llama.next_token_log_probs": {
+            "llama": model, "prompts": texts, "continuation": torch.tensor([[8, 9], [10, 11]]),
+            "intervention": push(),
+        },
+        "llama.run": llama | {"keep": [2], "edits": {1: ll.Add(vectors)}, "tokens_per_batch": 64},
+        "llama.text_losses": dict(llama),
+        "llama.token_states": llama | {"layer": 2},
+        "llama.untrained": {"llama": model, "seed": 0},
+        "steering.LatentClamp.vectors": (
+            clamp.vectors,
+            {"states": states, "values": two, "steered": two > 0, "strength": 1.0},
+        ),
+        "steering.clamp_of": {"autoencoder": one, "states": states, "values": two},
+        "steering.concepts_in_turn": {"n_texts": 3, "n_concepts": 3, "n_together": 2},
+        "steering.learn": {
+            "llama": model, "pairs": pairs, "layer": 3, "seed": 0,
+            "config": room["training"].TrainingConfig(steps=2, batch_size=8),
+        },
+        "steering.mean_interval": {"amounts": torch.tensor([0.5, 2.0, 1.0])},
+        "steering.off_target_kl": {
+            "llama": model, "prompts": texts, "continuations": ["the king.", "a cat."],
+            "spans": [[], [(0, 1)]], "ways": [st.Prompted(texts, push())], "batch_size": 2,
+        },
+        "steering.principal_directions": {
+            "shifts": normal(12, 6), "changes": (normal(12, 2, seed=3)).sign()
+        },
+        "steering.rate_interval": {"rates": torch.tensor([0.5, 0.2, 1.0])},
+        "steering.read_concepts": read,
+        "steering.score_steering": {
+            "expressed": st.read_concepts(**read), "values": torch.zeros(1, 1).long(),
+            "steered": torch.ones(1, 1).bool(),
+        },
+        "steering.shift_vectors": {"llama": model, "pairs": pairs.take(range(2)), "layer": 2},
+        "steering.spans_about": {"text": story.text, "read": w.read, "concepts": ("tense",)},
+        "steering.stacked": {"ways": [st.Prompted(texts), st.Prompted(texts, push())]},
+        "steering.steering_vectors": {
+            "directions": normal(2, 6), "values": two, "steered": two > 0, "strength": 1.0
+        },
+    }  # fmt: skip
+
+
+@functools.cache
+def loaded():
+    """The bundled Llama, once."""
+    return importlib.import_module("ssae_kit.llama").load()
 
 
 def mistakes(value):

@@ -337,7 +337,7 @@ def test_settings_out_of_range_say_so():
         ReluSAE(1, 6, 0, generator=seeded())
     with pytest.raises(ValueError, match="`dead_after` must be at least 1 batch; got 0"):
         ReluSAE(1, 6, 10, generator=seeded(), dead_after=0)
-    with pytest.raises(ValueError, match=r"must be above 0 and finite; got 0\.0 and 0\.1"):
+    with pytest.raises(ValueError, match=r"must be above 0 and finite; got 0\.0"):
         JumpReluSAE(1, 6, 10, generator=seeded(), bandwidth=0.0)
     with pytest.raises(ValueError, match="`revival` must be at least 0 and finite; got -1"):
         TopKSAE(1, 6, 10, generator=seeded(), k=3, revival=-1.0)
@@ -353,7 +353,7 @@ def test_a_run_that_does_not_exist_says_so():
     two = build(ReluSAE)
     assert_close(two.select(-1).encoder[0], two.encoder[1])
     for run in (2, -3):
-        with pytest.raises(IndexError, match=f"below 2, the number of runs; got {run}"):
+        with pytest.raises(ValueError, match=f"-2..1, the runs there are; got {run}"):
             two.select(run)
 
 

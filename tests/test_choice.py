@@ -26,8 +26,8 @@ def test_fewer_pairs_than_latents_are_refused():
 @pytest.mark.parametrize(
     ("n_latents", "options", "error"),
     [
-        (0, {}, "`n_latents` and `n_restarts` at least 1"),
-        (2, {"n_restarts": 0}, "`n_latents` and `n_restarts` at least 1"),
+        (0, {}, "must be at least 1; got 0"),
+        (2, {"n_restarts": 0}, "must be at least 1; got 0"),
         (2, {"generator": None}, "`generator` must be a torch.Generator; got None"),
     ],
 )

@@ -202,10 +202,10 @@ ONES = torch.ones(4, 3)
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        (lambda f: f(ONES * math.nan, torch.ones(4, 2)), r"`shifts` must be finite; row 0"),
-        (lambda f: f(ONES, torch.ones(3, 2)), "got 4 and 3 rows"),
-        (lambda f: f(ONES[0], torch.ones(4, 2)), r"two-dimensional.*got shape \[3\]"),
-        (lambda f: f(ONES, "gender"), "`changes` must be a tensor or array of numbers; got str"),
+        (lambda f: f(ONES * math.nan, torch.ones(4, 2)), r"`shifts` must be finite; 12 of 12"),
+        (lambda f: f(ONES, torch.ones(3, 2)), "the same rows; got 3 and 4"),
+        (lambda f: f(ONES[0], torch.ones(4, 2)), r"the axes \[rows, columns\]; got shape \[3\]"),
+        (lambda f: f(ONES, "gender"), "`changes` must be a tensor or an array of numbers; got str"),
         (lambda f: f(ONES, torch.tensor([[1, 0]] * 4)), r"column\(s\) \[1\] never do"),
     ],
 )

@@ -203,7 +203,7 @@ def test_category_pairs_state_their_own_changes():
 def test_category_pairs_depend_on_the_generator_alone():
     assert category_pairs(50, seeded(1)) == category_pairs(50, seeded(1))
     assert category_pairs(50, seeded(1)) != category_pairs(50, seeded(2))
-    with pytest.raises(ValueError, match=r"1\.\.3.*got 5 and 4"):
+    with pytest.raises(ValueError, match=r"1\.\.3.*got 4"):
         category_pairs(5, seeded(), max_changed=4)
 
 

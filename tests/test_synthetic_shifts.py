@@ -234,15 +234,15 @@ def test_true_level_by_hand():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: supports.sizes(0, 1), "must have members"),
+        (lambda: supports.sizes(0, 1), "must be at least 1; got 0"),
         (lambda: supports.family([]), "at least one support"),
         (lambda: supports.family([[0], []]), "no empty one"),
         (lambda: supports.family([[0]], n_concepts=2), r"concepts \[1\] never do"),
-        (lambda: supports.family([[0, 7]], n_concepts=2), r"indices in 0\.\.1"),
+        (lambda: supports.family([[0, 7]], n_concepts=2), r"must lie in 0\.\.1; got 7"),
         (lambda: supports.sizes(3, 4), r"`most` must lie in 1\.\.3"),
         (lambda: supports.blocks(10, 3), "must divide the 10 concepts"),
         (lambda: supports.grouped(4, 2, 1.0), "between 0 and 1"),
-        (lambda: Magnitudes(correlation=1.5), r"must lie in 0\.\.1; got 1\.5"),
+        (lambda: Magnitudes(correlation=1.5), r"must be in 0\.\.1; got 1\.5"),
         (lambda: Magnitudes(values=(0.0, 1.0)), "must not hold 0"),
         (lambda: Mixing("rotten"), "'gaussian' or 'orthogonal'"),
         (lambda: Mixing(condition=float("inf")), "finite and at least 1"),
@@ -263,5 +263,5 @@ def test_bad_input_is_named(make, message):
 def test_a_mixing_that_is_not_finite_is_refused():
     problem = ShiftProblem(supports.sizes(3, 2), 4)
     directions = torch.full((3, 4), float("nan"))
-    with pytest.raises(ValueError, match="12 values not finite"):
+    with pytest.raises(ValueError, match="12 of 12 values are not"):
         sample_shifts(problem, 10, generator=seeded(), directions=directions)

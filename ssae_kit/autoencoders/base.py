@@ -139,7 +139,12 @@ class Autoencoder(nn.Module):
         else:
             values = checks.tensors(**{name: (given, "*run batch d")})[0].to(weights.dtype)
         runs = values.shape[:-2]
-        if values.dim() < 2 or values.shape[-1] != width or runs not in ((), (1,), (self.n_runs,)):
+        if (
+            values.dim() < 2
+            or not values.numel()
+            or values.shape[-1] != width
+            or runs not in ((), (1,), (self.n_runs,))
+        ):
             raise ValueError(
                 f"`{name}` must be of shape [batch, {width}] or [{self.n_runs}, batch, {width}] "
                 f"(runs, batch, width), as this autoencoder is; got {list(values.shape)}."
@@ -201,10 +206,10 @@ class Autoencoder(nn.Module):
         """Return a copy that holds one run only.
 
         Raises:
-            IndexError: if there is no such run; negative numbers count from the last.
+            ValueError: if there is no such run; negative numbers count from the last.
         """
-        if isinstance(run, bool) or not -self.n_runs <= run < self.n_runs:
-            raise IndexError(f"`run` must be below {self.n_runs}, the number of runs; got {run}.")
+        bounds = (-self.n_runs, self.n_runs - 1, ", the runs there are")
+        run = checks.whole("run", run, *bounds)
         sizes = (1, self.d_model, self.n_latents)
         chosen = type(self)(*sizes, generator=torch.Generator(), **self.settings).to(self.decoder)
         run %= self.n_runs

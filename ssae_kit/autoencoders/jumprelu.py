@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from ssae_kit import checks
 from ssae_kit.autoencoders.base import LossTerms
 from ssae_kit.autoencoders.sparse import SparseAutoencoder
 
@@ -41,11 +42,8 @@ class JumpReluSAE(SparseAutoencoder):
         first_threshold: float = 0.1,
     ) -> None:
         super().__init__(*sizes, generator=generator, dead_after=dead_after)
-        if not (0 < bandwidth < float("inf") and 0 < first_threshold < float("inf")):
-            raise ValueError(
-                "`bandwidth` and `first_threshold` must be above 0 and finite; got "
-                f"{bandwidth} and {first_threshold}."
-            )
+        for name, value in {"bandwidth": bandwidth, "first_threshold": first_threshold}.items():
+            checks.require(name, value, "above 0 and finite", lambda x: 0 < x < float("inf"))
         self.bandwidth, self.first_threshold = bandwidth, first_threshold
         start = torch.full((self.n_runs, self.n_latents), first_threshold).log()
         self.log_threshold = nn.Parameter(start)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.autoencoders.base import Autoencoder
 
 
@@ -20,8 +21,8 @@ def reconstruct(
     Raises:
         ValueError: if the autoencoder holds more than one run.
     """
-    autoencoder.require_one_run()
-    rebuilt = autoencoder.decode(autoencoder.encode(_rows(autoencoder, states)))
+    states, rows = _rows(autoencoder, states)
+    rebuilt = autoencoder.decode(autoencoder.encode(rows))
     return rebuilt[0].view(states.shape).to(states.device)
 
 
@@ -52,13 +53,25 @@ def clamp(
 
     Source: Templeton et al. 2024, "Scaling Monosemanticity", methodological details on steering.
     """
-    autoencoder.require_one_run()
-    codes = autoencoder.encode(_rows(autoencoder, states))[0, :, latent]
+    states, rows = _rows(autoencoder, states)
+    latent = checks.whole("latent", latent, 0, autoencoder.n_latents - 1)
+    checks.require("value", value, "one finite number", lambda code: abs(code) < float("inf"))
+    codes = autoencoder.encode(rows)[0, :, latent]
     amount = (value - codes).view(states.shape[:-1])[..., None] * autoencoder.scale[0]
     chosen = torch.tensor(latent) if along is None else along.to(codes.device)
     moved = amount * autoencoder.directions[0, chosen]
     return states + moved.to(states.device)
 
 
-def _rows(autoencoder: Autoencoder, states: Tensor) -> Tensor:
-    return states.reshape(-1, autoencoder.d_model).to(autoencoder.decoder)
+def _rows(autoencoder: Autoencoder, states: Tensor) -> tuple[Tensor, Tensor]:
+    """The states as a tensor, and their rows as the autoencoder takes them."""
+    checks.require_kind("autoencoder", autoencoder, Autoencoder)
+    autoencoder.require_one_run()
+    if not isinstance(states, Tensor):  # those of a hook are looked at by `encode`, once
+        (states,) = checks.tensors(states=(states, "*rows d_model"))
+    if states.dim() < 1 or states.shape[-1] != autoencoder.d_model:
+        raise ValueError(
+            f"`states` must be [..., {autoencoder.d_model}], as wide as the autoencoder; got "
+            f"{list(states.shape)}. Read them at the layer that it was trained on."
+        )
+    return states, states.reshape(-1, autoencoder.d_model).to(autoencoder.decoder)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.autoencoders.foreign import Foreign, read_config, read_weights, require_files
 from ssae_kit.autoencoders.jumprelu import JumpReluSAE
 from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder, TiedSAE
@@ -39,6 +40,7 @@ def save_saelens(autoencoder: SparseAutoencoder, folder: str | Path, *, run: int
         TypeError: if SAELens has no such architecture.
         OSError: if a file cannot be written; it then stays as it was.
     """
+    checks.require_kind("autoencoder", autoencoder, SparseAutoencoder, "ReluSAE(...)")
     one = autoencoder.select(run)
     architecture, extra_config, tensors = _to_saelens(one)
     config = {

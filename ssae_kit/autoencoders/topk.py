@@ -43,8 +43,8 @@ class TopKSAE(SparseAutoencoder):
         revival: float = 1 / 32,
     ) -> None:
         super().__init__(*sizes, generator=generator, dead_after=dead_after)
-        if not 0 <= revival < float("inf"):
-            raise ValueError(f"`revival` must be at least 0 and finite; got {revival}.")
+        what = "at least 0 and finite"
+        checks.require("revival", revival, what, lambda value: 0 <= value < float("inf"))
         self.k, self.revival = _checked_k(k, self.n_latents), revival
 
     @property
@@ -188,13 +188,14 @@ class MatryoshkaSAE(BatchTopKSAE):
         dead_after: int = 200,
     ) -> None:
         super().__init__(*sizes, generator=generator, k=k, dead_after=dead_after)
+        prefixes = [checks.whole("prefixes", prefix) for prefix in prefixes]
         ends = [0, *prefixes, self.n_latents]
         if not prefixes or any(a >= b for a, b in pairwise(ends)):
             raise ValueError(
                 "`prefixes` must be ascending lengths between 1 and "
-                f"{self.n_latents - 1}; got {list(prefixes)}."
+                f"{self.n_latents - 1}; got {prefixes}."
             )
-        self.prefixes = list(prefixes)
+        self.prefixes = prefixes
 
     @property
     def settings(self) -> dict[str, Any]:

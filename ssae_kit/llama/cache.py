@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ssae_kit import checks
 from ssae_kit.llama.hidden import hidden_states
 from ssae_kit.llama.hooks import hooks_of
 from ssae_kit.llama.load import Llama
@@ -140,11 +141,10 @@ def cache_hidden_states(
             those of the model as it is.
         OSError: if the disk is full; what is written stays and counts.
     """
-    if texts_per_file < 1 or not texts or not layers:
-        raise ValueError(
-            "at least one text, one layer and one text per file are required; got "
-            f"{len(texts)}, {len(layers)} and {texts_per_file}."
-        )
+    checks.require_kind("llama", llama, Llama, "load()")
+    checks.whole("texts_per_file", texts_per_file)
+    if not len(layers):
+        raise ValueError("at least one layer is required; got none.")
     if hooks_of(llama):
         raise RuntimeError(
             f"nothing must edit the passes of {llama.name} while its states are kept on disk; "

@@ -9,6 +9,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from ssae_kit import checks
 from ssae_kit.llama.load import Llama, check_fit
 from ssae_kit.storage import replacing
 
@@ -128,6 +129,8 @@ def untrained(llama: Llama, seed: int) -> Llama:
         llama: The model to copy the shape of.
         seed: Of the initial weights. The global generator is left as it was.
     """
+    checks.require_kind("llama", llama, Llama, "load()")
+    seed = checks.whole("seed", seed, 0)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = LlamaForCausalLM(copy.deepcopy(llama.model.config)).float()

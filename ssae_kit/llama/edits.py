@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
+
 At = Literal["last", "all"] | slice | Int[Tensor, " places"]
 """Tokens of a text: its last (of a prompt that is continued: the prompt's last), all of them, a
 slice of positions such as `slice(1, None)`, or one position per text. Position 0 is the begin token;
@@ -35,13 +37,7 @@ class Edit:
                 f"a slice `at` must count from the first token, without steps; got {self.at}."
             )
         for name in self.per_text:
-            rows = getattr(self, name)
-            if not isinstance(rows, Tensor) or rows.dim() != 2 or not torch.isfinite(rows).all():
-                got = list(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
-                raise ValueError(
-                    f"`{name}` must be finite and of shape [texts, d_model], or [1, d_model] for "
-                    f"all texts; got {got}."
-                )
+            _hold_rows(self, name, "texts d_model")
 
     def change(
         self, states: Float[Tensor, "texts tokens width"]
@@ -160,7 +156,7 @@ class Swap(Edit):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.subspace is not None:
-            _check_orthonormal(self.subspace)
+            _check_orthonormal(self)
 
     def change(self, states: Tensor) -> Tensor:
         """Return the states with the sources' part in the subspace."""
@@ -182,7 +178,8 @@ class Clamp(Edit):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_orthonormal(self.subspace)
+        _hold_rows(self, "values", "texts k")
+        _check_orthonormal(self)
         if self.values.dim() != 2 or self.values.shape[1] != len(self.subspace):
             raise ValueError(
                 f"`values` must be [texts or 1, {len(self.subspace)}], one per row of the "
@@ -207,6 +204,10 @@ class ProjectOut(Edit):
 
     directions: Float[Tensor, "k d_model"]
     """Rows, independent, of any length and at any angle."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _hold_rows(self, "directions", "k d_model")
 
     def change(self, states: Tensor) -> Tensor:
         """Return the states without their part in the directions' span."""
@@ -242,7 +243,17 @@ def same_shape(change: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
     return new
 
 
-def _check_orthonormal(rows: Tensor) -> None:
+def _hold_rows(edit: Edit, name: str, axes: str) -> None:
+    """Check a field, and make a tensor of it; one that is a tensor stays itself, gradient and all."""
+    given = getattr(edit, name)
+    (rows,) = checks.tensors(**{name: (given, axes)})
+    is_float = isinstance(given, Tensor) and given.is_floating_point()
+    object.__setattr__(edit, name, given if is_float else rows)
+
+
+def _check_orthonormal(edit: Any) -> None:
+    _hold_rows(edit, "subspace", "k d_model")
+    rows = edit.subspace
     gram = rows.detach().float() @ rows.detach().float().mT
     # Rows of an orthogonal parametrisation in float32 or bfloat16 come this close.
     off = float((gram - torch.eye(len(rows), device=gram.device)).abs().max())

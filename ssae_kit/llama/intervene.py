@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.llama.edits import Add, Edit, same_shape
 from ssae_kit.llama.hooks import Tokens, hooked
 from ssae_kit.llama.load import Llama
@@ -55,6 +56,7 @@ def edits_of(intervention: Intervention | None, edits: Edits) -> Edits:
     """
     if intervention is None:
         return edits
+    checks.require_kind("intervention", intervention, Intervention)
     if edits:
         raise ValueError("give `intervention` or `edits`, not both. Put the vectors in an `Add`.")
     return intervention.edits

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
+from ssae_kit import checks
 from ssae_kit.llama.memory import check_memory
 from ssae_kit.storage import DATA
 
@@ -178,6 +179,7 @@ def _check_architecture(config: Any, name: str) -> None:
             f"{name} must be a Llama; its config.json says {config.model_type!r}. "
             "Choose a Llama checkpoint."
         )
+    checks.whole("max_position_embeddings", config.max_position_embeddings, 2, None, f" in {name}")
 
 
 def _weights(

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from ssae_kit import checks
 
 SMALLER = {"meta-llama/Llama-3.2-1B": 2.5e9, "meta-llama/Llama-3.2-3B": 6.4e9}
 """Other published Llamas that the same code takes, and the bytes of their weights in bfloat16."""
@@ -42,6 +44,7 @@ def estimate_memory(config: Any, dtype: torch.dtype | None = None) -> MemoryNeed
         config: A transformers `LlamaConfig`.
         dtype: Type to load in; by default the checkpoint's own, float32 if it names none.
     """
+    checks.require_kind("config", config, LlamaConfig, "llama.model.config")
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
     return MemoryNeed(model.num_parameters(), dtype or stored_dtype(config))

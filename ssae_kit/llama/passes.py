@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.llama.edits import Add, Edit
 from ssae_kit.llama.hooks import Tokens, hooked, inner, refuse_by_text, unembed
 from ssae_kit.llama.load import Llama
@@ -88,6 +89,7 @@ def run(
             finite.
         RuntimeError: if a vector that was added changed nothing, or inside `intervene`.
     """
+    checks.require_kind("keep", keep, tuple | list, "[3, Site(4, 'mlp')]")
     if not keep and not logits:
         raise ValueError("nothing is asked for. Name sites to `keep`, or ask for `logits`.")
     rows = token_rows(llama, texts)
@@ -134,6 +136,7 @@ def passes(
         tokens_per_batch: As in `run`.
     """
     refuse_by_text(llama)
+    checks.whole("tokens_per_batch", tokens_per_batch)
     sites, own = [Site.of(place) for place in keep], edits_for(llama, edits, rows)
     _check_reach(llama, sites, own, final)
     if final:
@@ -211,8 +214,12 @@ def editing(
 def edits_for(llama: Llama, edits: Edits, rows: Sequence[Sequence[int]]) -> dict[Site, Edit]:
     """Return the edits by site, checked, with "last" told which token it is."""
     last = torch.tensor([len(row) - 1 for row in rows])
-    own = {}
-    for place, edit in (edits or {}).items():
+    own: dict[Site, Edit] = {}
+    if edits is None:
+        return own
+    checks.require_kind("edits", edits, Mapping, "{3: Add(vectors)}")
+    for place, edit in edits.items():
+        checks.require_kind(f"edits[{place}]", edit, Edit, "Add(vectors)")
         site = Site.of(place)
         site.module(llama)
         own[site] = edit.on(last)

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.llama.continuing import continuing
 from ssae_kit.llama.hooks import unembed
 from ssae_kit.llama.intervene import Intervention, edits_of
@@ -51,11 +52,16 @@ def next_token_states(
     llama: Llama, prompts: Texts, continuation: Int[Tensor, "texts tokens"], edits: Edits
 ) -> Float[Tensor, "texts tokens d_model"]:
     """Return the states that `log_probs` makes predictions of; small beside them."""
+    rows = token_rows(llama, prompts)
+    (ids,) = checks.tensors(continuation=(continuation, "texts tokens"))
+    continuation, most = ids.long(), llama.model.config.vocab_size - 1
+    if (ids != continuation).any() or not ((ids >= 0) & (ids <= most)).all():
+        raise ValueError(f"`continuation` must hold token ids, 0 to {most}; some are not.")
     if len(prompts) != len(continuation):
         raise ValueError(
             f"one continuation per prompt is required ({len(prompts)}); got {len(continuation)}."
         )
-    with continuing(llama, token_rows(llama, prompts), edits) as reader:
+    with continuing(llama, rows, edits) as reader:
         states = reader.prompts()[:, None]
         if continuation.shape[1] > 1:
             states = torch.cat([states, reader.more(continuation[:, :-1].cpu())], dim=1)

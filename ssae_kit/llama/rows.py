@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.llama.load import Llama
 
 TOKENS_PER_BATCH = 2048
@@ -32,6 +33,7 @@ def token_rows(llama: Llama, texts: Texts) -> list[list[int]]:
     Warns:
         UserWarning: of words that a closed vocabulary does not hold.
     """
+    checks.require_kind("llama", llama, Llama, "load()")
     if isinstance(texts, str) or not len(texts):
         raise ValueError(
             f"a list of one or more texts is required; got {texts!r:.60}. Put a single text in [...]."
@@ -80,28 +82,47 @@ def _check_known(llama: Llama, texts: Texts, rows: list[list[int]]) -> None:
     """All words that a closed vocabulary does not hold become one token: say so, refuse mix-ups."""
     unknown = llama.tokenizer.unk_token_id
     first: dict[tuple[int, ...], str] = {}
-    words: dict[str, None] = {}
-    is_mixed = False
+    is_mixed, found = False, []
     for text, row in zip(texts, rows, strict=True):
-        if unknown is None or not isinstance(text, str) or unknown not in row[1:]:
+        if (
+            unknown is None
+            or not isinstance(text, str)
+            or unknown not in row[n_begin(llama, row) :]
+        ):
             continue
-        words |= dict.fromkeys(_unknown_words(llama, text))
+        found.append(text)
         is_mixed |= first.setdefault(tuple(row), text).split() != text.split()
-    if not words:
-        return
-    told = (
-        f"{llama.name} has a closed vocabulary, in which {len(words)} of these words are not known: "
-        f"{', '.join(map(repr, words)):.300}. All of them read as the same token."
-    )
     if is_mixed:
-        raise ValueError(f"{told} Texts that differ in them would be equal: use words it knows.")
-    warnings.warn(told, stacklevel=4)
+        require_known(llama, found)
+    if found:
+        warnings.warn(_told(llama, _unknown_words(llama, found)), stacklevel=4)
 
 
-def _unknown_words(llama: Llama, text: str) -> list[str]:
-    found = llama.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    places = zip(found["input_ids"], found["offset_mapping"], strict=True)
-    return [text[a:b].strip() for i, (a, b) in places if i == llama.tokenizer.unk_token_id]
+def require_known(llama: Llama, texts: Sequence[str]) -> None:
+    """Raise a ValueError that lists the words of texts which a closed vocabulary does not hold."""
+    checks.require_kind("llama", llama, Llama, "load()")
+    words = _unknown_words(llama, texts)
+    if words:
+        raise ValueError(
+            f"{_told(llama, words)} Texts that differ in them would be equal: use words it knows."
+        )
+
+
+def _told(llama: Llama, words: Sequence[str]) -> str:
+    return (
+        f"{llama.name} has a closed vocabulary, in which {len(words)} of these words are not known: "
+        f"{', '.join(map(repr, words)):.2000}. All of them read as the same token."
+    )
+
+
+def _unknown_words(llama: Llama, texts: Sequence[str]) -> list[str]:
+    """Every word that becomes the unknown token, once."""
+    unknown, words = llama.tokenizer.unk_token_id, dict[str, None]()
+    for text in texts if unknown is not None else ():
+        found = llama.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        for i, (a, b) in zip(found["input_ids"], found["offset_mapping"], strict=True):
+            words |= {text[a:b].strip(): None} if i == unknown else {}
+    return list(words)
 
 
 def n_begin(llama: Llama, row: Sequence[int]) -> int:

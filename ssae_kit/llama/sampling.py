@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.llama.budget import texts_at_once
 from ssae_kit.llama.continuing import continuing
 from ssae_kit.llama.edits import Edit
@@ -57,20 +58,25 @@ def generate(
             prompts cannot be divided into `n_ways` blocks, or a logit is not finite.
         TypeError: if `generator` is none.
     """
-    _check_settings(generator, temperature, max_new_tokens, batch_size)
+    checks.require_generator(generator)
+    checks.require("temperature", temperature, "above 0", lambda t: 0 < t < float("inf"))
+    counts = {"max_new_tokens": max_new_tokens, "batch_size": batch_size, "n_ways": n_ways}
+    for name, count in counts.items():
+        checks.whole(name, count)
+    meant = edits_of(intervention, edits)
+    rows = token_rows(llama, prompts)
     if intervention is not None and len(intervention.vectors) != len(prompts):
         raise ValueError(
             f"one vector per prompt is required ({len(prompts)}); got {len(intervention.vectors)}."
         )
-    if n_ways < 1 or len(prompts) % n_ways:
+    if len(prompts) % n_ways:
         raise ValueError(
             f"`n_ways` blocks of equal length are required; got {len(prompts)} prompts and "
             f"`n_ways` {n_ways}. Give every way the same number of prompts."
         )
-    rows = token_rows(llama, prompts)
     longest = max(map(len, rows))
     _check_length(llama, longest, max_new_tokens)
-    own = edits_for(llama, edits_of(intervention, edits), rows)
+    own = edits_for(llama, meant, rows)
     size = min(batch_size, texts_at_once(llama, longest, max_new_tokens))
     seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
     texts = [""] * len(rows)
@@ -85,23 +91,6 @@ def generate(
         for i, text in zip(chosen.tolist(), written, strict=True):
             texts[i] = text
     return texts
-
-
-def _check_settings(
-    generator: torch.Generator, temperature: float, max_new_tokens: int, batch_size: int
-) -> None:
-    if not isinstance(generator, torch.Generator):
-        raise TypeError(
-            "`generator` must be a torch.Generator, which decides the texts; got "
-            f"{generator!r}. Give torch.Generator().manual_seed(0)."
-        )
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"`temperature` must be above 0; got {temperature}.")
-    if max_new_tokens < 1 or batch_size < 1:
-        raise ValueError(
-            "`max_new_tokens` and `batch_size` must be at least 1; got "
-            f"{max_new_tokens} and {batch_size}."
-        )
 
 
 def _check_length(llama: Llama, longest: int, max_new_tokens: int) -> None:

@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.llama.budget import chunks_of_logits
 from ssae_kit.llama.hooks import inner, unembed
 from ssae_kit.llama.load import Llama
@@ -122,7 +123,14 @@ def direct_logits(
         llama: The model.
         directions: One or more, any length.
     """
+    checks.require_kind("llama", llama, Llama, "load()")
+    (directions,) = checks.tensors(directions=(directions, "directions d_model"))
     gain = require(inner(llama), "norm").weight
+    if directions.shape[1] != llama.d_model:
+        raise ValueError(
+            f"`directions` must be {llama.d_model} wide, as {llama.name} is; got "
+            f"{directions.shape[1]}."
+        )
     scaled = directions.to(gain) * gain
     head = require(llama.model, "lm_head").weight
     words = head[: len(llama.tokenizer)]  # the rows beyond stand for no token

@@ -5,7 +5,7 @@ told how many latents to look for (`ssae`, `pca`, ...), others which concept cha
 (`difference_of_means`, `regression`, ...). `score` compares any of them with the truth.
 """
 
-from ssae_kit.methods.found import Found, Score, known, of_autoencoder, score
+from ssae_kit.methods.found import Found, Score, as_pairs, known, of_autoencoder, score
 from ssae_kit.methods.labelled import (
     class_means,
     difference_of_means,
@@ -32,6 +32,7 @@ from ssae_kit.methods.unlabelled import (
 __all__ = [
     "Found",
     "Score",
+    "as_pairs",
     "class_means",
     "dictionary_learning",
     "difference_of_means",

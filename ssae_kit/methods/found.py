@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Real
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.autoencoders import Autoencoder
 from ssae_kit.metrics import Matching, mcc_codes, mcc_directions
 
@@ -145,24 +146,8 @@ def as_floats(name: str, values: Any) -> Float[Tensor, "rows columns"]:
         TypeError: if it holds anything but numbers.
         ValueError: if it is not two-dimensional, empty, or holds a number that is not finite.
     """
-    try:
-        table = torch.as_tensor(values).detach().float()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"`{name}` must be a tensor or array of numbers; got {type(values).__name__} ({error})."
-        ) from error
-    if table.dim() != 2 or not table.numel():
-        raise ValueError(
-            f"`{name}` must be two-dimensional and not empty, one row per pair, text or direction; "
-            f"got shape {list(table.shape)}."
-        )
-    finite = torch.isfinite(table).all(1)
-    if not finite.all():
-        raise ValueError(
-            f"`{name}` must be finite; row {int((~finite).nonzero()[0])} is the first of "
-            f"{int((~finite).sum())} that are not. Find out where they come from."
-        )
-    return table
+    (table,) = checks.tensors(**{name: (values, "rows columns")})
+    return table.detach().float()
 
 
 def as_pairs(
@@ -174,13 +159,10 @@ def as_pairs(
         TypeError: if one holds anything but numbers.
         ValueError: if one is not a table of finite numbers, or they differ in length.
     """
-    first, second = as_floats(names[0], inputs), as_floats(names[1], labels)
-    if len(first) != len(second):
-        raise ValueError(
-            f"`{names[0]}` and `{names[1]}` must have a row each for the same pairs or texts; got "
-            f"{len(first)} and {len(second)} rows."
-        )
-    return first, second.to(first.device)
+    axes = ("rows columns", "rows labels")
+    given = zip(names, zip((inputs, labels), axes, strict=True), strict=True)
+    first, second = (table.detach().float() for table in checks.tensors(**dict(given)))
+    return first, second
 
 
 def times_changed(changes: Float[Tensor, "pairs concepts"]) -> Float[Tensor, " concepts"]:

@@ -136,6 +136,7 @@ def firing(
 
     Source: SAELens, `eval_sae_on_synthetic_data` (there for the decoder matching).
     """
+    checks.require_kind("matching", matching, Matching, "mcc_codes(codes, changes)")
     codes, truth = paired(codes, "active", active)
     wanted = (codes.shape[0], truth.shape[1])
     if not ((truth == 0) | (truth == 1)).all():

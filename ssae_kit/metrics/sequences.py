@@ -1,6 +1,7 @@
 """Latents along a text: which one follows which?"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -46,9 +47,10 @@ def handovers(
     """
     (codes,) = checks.tensors(codes=(codes, "tokens latents"))
     n_tokens, n_latents = codes.shape
-    for name, whole in {"ids": ids, "text": text, "promoted": promoted}.items():
-        if whole.dtype.is_floating_point or whole.dtype.is_complex or whole.dtype is torch.bool:
-            raise TypeError(f"`{name}` must hold whole numbers, no mask; got {whole.dtype}.")
+    ids, text, promoted = (
+        _whole(name, values).to(codes.device)
+        for name, values in {"ids": ids, "text": text, "promoted": promoted}.items()
+    )
     if not len(ids) == len(text) == n_tokens or len(promoted) != n_latents:
         raise ValueError(
             f"`codes` must have one row per token and one column per promoted token; got "
@@ -67,3 +69,11 @@ def handovers(
     said = (before * is_promoted[1:]).sum(0) / n_fires
     follows = (before * successor_fires[1:]).sum(0) / n_fires
     return Handovers(successor, said, follows, successor_fires.mean(0))
+
+
+def _whole(name: str, values: Any) -> Int[Tensor, " n"]:
+    checks.tensors(**{name: (values, "n")})
+    numbers = torch.as_tensor(values)
+    if numbers.is_floating_point() or numbers.dtype is torch.bool:
+        raise TypeError(f"`{name}` must hold whole numbers, no mask; got {numbers.dtype}.")
+    return numbers.long()

@@ -1,5 +1,6 @@
 """Concept pairs: two texts that differ in some concepts, with what is known about the difference."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class ConceptPairs:
             raise ValueError("at least one pair is required; got none.")
         for side in ("source", "target"):
             _check_texts(side, getattr(self, side))
-        if self.changes and len(self.changes) != len(self.source):
+        if len(self.changes) and len(self.changes) != len(self.source):
             raise ValueError(
                 f"`changes` needs one row per pair ({len(self.source)}); got {len(self.changes)}."
             )
@@ -47,6 +48,12 @@ class ConceptPairs:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    @property
+    def shifts(self) -> tuple[tuple[int, ...], ...]:
+        """The old name of `changes`."""
+        warnings.warn("`shifts` is now called `changes`.", DeprecationWarning, stacklevel=2)
+        return self.changes
 
     def take(self, rows: Sequence[int]) -> "ConceptPairs":
         """Return the pairs at these positions, in this order."""

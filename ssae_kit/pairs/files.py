@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ssae_kit import checks
 from ssae_kit.pairs.core import ConceptPairs
 from ssae_kit.storage import replacing
 
@@ -64,6 +65,7 @@ def save_pairs(pairs: ConceptPairs, path: str | Path) -> None:
             a text does not fit UTF-8.
         OSError: if the file cannot be written.
     """
+    checks.require_kind("pairs", pairs, ConceptPairs)
     _check_header(Path(path), [*TEXTS, *pairs.concepts])
     changes = pairs.changes or ((),) * len(pairs)
     rows = [[*TEXTS, *(pairs.concepts if pairs.changes else ())]]

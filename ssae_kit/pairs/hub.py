@@ -100,10 +100,11 @@ def bios_pairs(
         if gender not in texts:
             raise ValueError(f"row {i}: `gender` must be 0 or 1; got {gender!r}.")
         texts[gender].append(_cell(row, i, "hard_text"))
-    if n_pairs < 1 or not texts[0] or not texts[1]:
+    n_pairs = checks.whole("n_pairs", n_pairs)
+    if not texts[0] or not texts[1]:
         raise ValueError(
-            "at least one pair, and biographies of both genders, are required; got `n_pairs` "
-            f"{n_pairs}, {len(texts[0])} of men, {len(texts[1])} of women."
+            f"biographies of both genders are required; got {len(texts[0])} of men, "
+            f"{len(texts[1])} of women."
         )
     source, target = (_shuffled(texts[gender], n_pairs, generator) for gender in (0, 1))
     return ConceptPairs(source, target, ("gender",), ((1,),) * n_pairs)
@@ -115,6 +116,7 @@ def _shuffled(texts: list[str], n: int, generator: torch.Generator) -> tuple[str
 
 
 def _cell(row: Mapping[str, Any], index: int, name: str) -> Any:
+    checks.require_kind(f"rows[{index}]", row, Mapping, '{"gender": 0, ...}')
     if name not in row:
         raise ValueError(f"row {index} must have a column {name!r}; it has {sorted(row)}.")
     return row[name]

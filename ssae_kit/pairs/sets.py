@@ -71,7 +71,7 @@ def dataset(name: str) -> ConceptPairs:
         ValueError: if there is no such data set.
         FileNotFoundError: if the data folder is missing.
     """
-    key = name.upper()
+    key = str(name).upper()
     if key not in DATASETS:
         raise ValueError(
             f"a data set must be one of {', '.join(DATASETS)}; got {name!r}. "
@@ -106,11 +106,9 @@ def category_pairs(
     Source: Joshi et al. 2025 (arXiv 2502.12179), data set CAT.
     """
     checks.require_generator(generator)
-    if n_pairs < 1 or not 1 <= max_changed <= len(categories):
-        raise ValueError(
-            f"`n_pairs` must be at least 1 and `max_changed` lie in 1..{len(categories)} (the "
-            f"number of attributes); got {n_pairs} and {max_changed}."
-        )
+    n_pairs = checks.whole("n_pairs", n_pairs)
+    most = len(categories)
+    max_changed = checks.whole("max_changed", max_changed, 1, most, " (the number of attributes)")
     sizes = torch.tensor([len(values) for values in categories.values()])
     shape = (n_pairs, len(categories))
     before = (torch.rand(shape, generator=generator) * sizes).long()

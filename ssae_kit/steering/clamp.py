@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.autoencoders import Autoencoder
 from ssae_kit.methods import require_two_values
 
@@ -46,12 +47,17 @@ class LatentClamp:
         Raises:
             ValueError: if a value of a steered concept is neither 0 nor 1.
         """
-        require_two_values(values[steered])
+        states, values, on = checks.tensors(
+            states=(states, "texts d_model"),
+            values=(values, "texts concepts"),
+            steered=(steered, "texts concepts"),
+        )
+        require_two_values(values[on != 0])
         codes = self.autoencoder.encode(states)[0][:, self.latent]
         low, high = self.levels.unbind(1)
         old = torch.where(values == 1, high, low)
         new = torch.where(values == 1, low, high)
-        change = (old + strength * (new - old) - codes) * steered
+        change = (old + strength * (new - old) - codes) * (on != 0)
         vectors: Tensor = self.autoencoder.scale * (
             change @ self.autoencoder.directions[0, self.latent]
         )
@@ -77,9 +83,12 @@ def clamp_of(
 
     Source: Templeton et al. 2024, "Scaling Monosemanticity": clamp a latent, keep the error.
     """
+    checks.require_kind("autoencoder", autoencoder, Autoencoder)
     autoencoder.require_one_run()
-    require_two_values(values)
-    ones = values.to(states.dtype)
+    states, ones = checks.tensors(
+        states=(states, "texts d_model"), values=(values, "texts concepts")
+    )
+    require_two_values(ones)
     if (ones.var(0) == 0).any():
         raise ValueError(
             "a latent can be named only by texts of both values; the concept(s) in column(s) "

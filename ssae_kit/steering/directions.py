@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float, Real
 from torch import Tensor
 
-from ssae_kit import methods
+from ssae_kit import checks, methods
 from ssae_kit.llama import Llama, hidden_states
+from ssae_kit.llama.rows import require_known
 from ssae_kit.metrics import Matching
 from ssae_kit.pairs import ConceptPairs
 from ssae_kit.training import TrainingConfig
@@ -63,6 +64,7 @@ def learn(
         ValueError: if the changes are not known, a concept never changes, or there are fewer pairs
             than twice the concepts.
     """
+    checks.require_kind("pairs", pairs, ConceptPairs)
     if not pairs.changes:
         raise ValueError(
             "pairs must bring their `changes`, or nothing can be named; they are not known. Use "
@@ -80,8 +82,14 @@ def shift_vectors(
     """Return target minus source hidden state of each pair, at the last token.
 
     A sequence of layers, all from one pass, gives their shifts stacked in its order.
+
+    Raises:
+        ValueError: if a text holds words that a closed vocabulary does not: they read as one token,
+            so that a shift between them would be zero. Lists them.
     """
+    checks.require_kind("pairs", pairs, ConceptPairs)
     texts = list(dict.fromkeys(pairs.source + pairs.target))
+    require_known(llama, texts)
     states = hidden_states(llama, texts, layer, progress=progress)
     row = {text: i for i, text in enumerate(texts)}
     target = states[..., [row[text] for text in pairs.target], :]
@@ -92,4 +100,5 @@ def principal_directions(
     shifts: Float[Tensor, "pairs d_model"], changes: Real[Tensor, "pairs concepts"]
 ) -> tuple[Float[Tensor, "concepts d_model"], Matching]:
     """Return as many singular vectors of the shifts as there are concepts, named by the labels."""
+    shifts, changes = methods.as_pairs(shifts, changes)
     return methods.singular_vectors(shifts, changes.shape[1]).named(shifts, changes)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.llama import Llama
 from ssae_kit.llama.budget import chunks_of_logits
 from ssae_kit.llama.predict import log_probs, next_token_states
@@ -25,6 +26,7 @@ def spans_about(text: str, read: Callable[[str], Any], concepts: Collection[str]
             in lower case and its `values`, concept to value.
         concepts: The concepts of interest.
     """
+    checks.require_kind("text", text, str, "The queen sings.")
     lower, place, spans = text.lower(), 0, []
     for word in read(text).words:
         start = lower.find(word.word, place)
@@ -70,7 +72,9 @@ def off_target_kl(
             "prompts, continuations and spans must be as many; got "
             f"{len(prompts)}, {len(continuations)} and {len(spans)}."
         )
+    checks.whole("batch_size", batch_size)
     for way in ways:
+        checks.require_kind("ways", way, Prompted, "[Prompted(prompts), ...]")
         n_vectors = len(prompts) if way.intervention is None else len(way.intervention.vectors)
         if not len(way.prompts) == n_vectors == len(prompts):
             raise ValueError(

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.llama import Intervention
 from ssae_kit.methods import require_two_values
 
@@ -35,6 +36,8 @@ def stacked(ways: Sequence[Prompted]) -> Prompted:
     Raises:
         ValueError: if the ways differ in their number of texts, their layer, or where they add.
     """
+    for way in ways:
+        checks.require_kind("ways", way, Prompted, "[Prompted(prompts), ...]")
     sizes = {len(way.prompts) for way in ways}
     pushes = [way.intervention for way in ways if way.intervention is not None]
     places = {(push.layer, push.at) for push in pushes}
@@ -64,10 +67,9 @@ def concepts_in_turn(
     Raises:
         ValueError: if `n_together` is out of range.
     """
-    if not 1 <= n_together <= n_concepts:
-        raise ValueError(
-            f"`n_together` must lie in 1..{n_concepts} (the number of concepts); got {n_together}."
-        )
+    n_texts, n_concepts = checks.whole("n_texts", n_texts), checks.whole("n_concepts", n_concepts)
+    what = " (the number of concepts)"
+    n_together = checks.whole("n_together", n_together, 1, n_concepts, what)
     sets = islice(cycle(combinations(range(n_concepts), n_together)), n_texts)
     chosen = torch.tensor(list(sets), dtype=torch.int64).view(n_texts, n_together)
     return torch.zeros(n_texts, n_concepts, dtype=torch.bool).scatter(1, chosen, True)
@@ -90,6 +92,17 @@ def steering_vectors(
     Raises:
         ValueError: if a value of a steered concept is neither 0 nor 1.
     """
-    require_two_values(values[steered])
-    sign = (1 - 2 * values) * steered
-    return strength * (sign.to(directions.dtype) @ directions)
+    directions, values, on = checks.tensors(
+        directions=(directions, "concepts d_model"),
+        values=(values, "texts concepts"),
+        steered=(steered, "texts concepts"),
+    )
+    require_two_values(values[on != 0])
+    (strength,) = checks.tensors(strength=(strength, "*texts"))
+    if tuple(strength.shape) not in ((), (1, 1), (len(values), 1)):
+        raise ValueError(
+            f"`strength` must be one number, or one per text, [{len(values)}, 1]; got "
+            f"{list(strength.shape)}."
+        )
+    pushes: Tensor = strength.to(directions) * ((1 - 2 * values) * (on != 0) @ directions)
+    return pushes

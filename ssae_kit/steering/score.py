@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
+
 
 @dataclass(frozen=True)
 class Expressed:
@@ -43,11 +45,10 @@ def read_concepts(
     Raises:
         ValueError: if there is no text, or `n_sentences` is below 1.
     """
-    if not len(texts) or n_sentences < 1:
-        raise ValueError(
-            "at least one text and one sentence to read in each are required; got "
-            f"{len(texts)} texts and `n_sentences` {n_sentences}."
-        )
+    checks.whole("n_sentences", n_sentences)
+    if isinstance(texts, str) or not len(texts):
+        raise ValueError(f"a list of at least one text is required; got {texts!r:.60}.")
+    checks.require_kind("concepts", concepts, tuple | list, '("tense", "size")')
     rows = [_read(text, read, concepts, n_sentences) for text in texts]
     share, onset, n_words, ill_formed = map(torch.tensor, zip(*rows, strict=True))
     return Expressed(share, onset, n_words, ill_formed)
@@ -123,6 +124,15 @@ def score_steering(
         values: Concept values of the prompts, 0 or 1.
         steered: The concepts that were to change in each.
     """
+    checks.require_kind("expressed", expressed, Expressed, "read_concepts(...)")
+    axes = "texts concepts"
+    values, steered = checks.tensors(values=(values, axes), steered=(steered, axes))
+    if expressed.share.shape != values.shape:
+        raise ValueError(
+            f"`values` must be of the texts and concepts read, {list(expressed.share.shape)}; got "
+            f"{list(values.shape)}."
+        )
+    steered = steered != 0
     changed, onset = ((said - values).abs() for said in (expressed.share, expressed.onset))
     return SteeringScore(changed, onset, steered, expressed.ill_formed)
 
@@ -136,7 +146,7 @@ def rate_interval(rates: Float[Tensor, " texts"] | Bool[Tensor, " texts"]) -> tu
 
     Source: Wilson 1927.
     """
-    known = rates.float()[~rates.float().isnan()]
+    known = _known("rates", rates, 1.0)
     n, z = len(known), 1.96
     if n == 0:
         return nan, nan, nan
@@ -155,12 +165,24 @@ def mean_interval(amounts: Float[Tensor, " texts"]) -> tuple[float, ...]:
         (mean, low, high), in the unit of the amounts; NaN, that is undefined, where no text has an
         amount, and an interval of NaN where only one has.
     """
-    known = amounts[~amounts.isnan()]
+    known = _known("amounts", amounts, float("inf"))
     if len(known) < 2:
         return float(known.mean()), nan, nan
     mean = float(known.mean())
     half = 1.96 * float(known.std()) / len(known) ** 0.5
     return mean, max(0.0, mean - half), mean + half
+
+
+def _known(name: str, values: Tensor, most: float) -> Tensor:
+    """One number per text, without those that are NaN: there the text says nothing."""
+    checks.require_kind(name, values, Tensor, "torch.tensor([...])")
+    known = values.float()[~values.float().isnan()]
+    if values.dim() != 1 or not ((known >= 0) & (known <= most) & known.isfinite()).all():
+        raise ValueError(
+            f"`{name}` must hold one finite number per text, 0 to {most:g}; got shape "
+            f"{list(values.shape)} with {known.unique()[:5].tolist()}."
+        )
+    return known
 
 
 def _mean_where(rates: Tensor, chosen: Tensor) -> Tensor:

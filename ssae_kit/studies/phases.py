@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssae_kit import methods
+from ssae_kit import checks, methods
 from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
 from ssae_kit.studies.recovery import Recovery, score
 from ssae_kit.synthetic import (
@@ -64,10 +64,18 @@ def best_of(
         The scores of all runs `[world * restart]`, and which run each world keeps. Choosing uses
         no truth.
     """
+    for name, count in {"n_restarts": n_restarts, "n_latents": n_latents}.items():
+        if name == "n_restarts" or count is not None:
+            checks.whole(name, count)
     train, test = (stack([pair[i] for pair in drawn for _ in range(n_restarts)]) for i in (0, 1))
     n_latents = n_latents or train.directions.shape[-2]
     sizes = (len(train.shifts), train.shifts.shape[-1], n_latents)
-    multiple = torch.as_tensor(level).expand(len(drawn)).repeat_interleave(n_restarts)
+    (multiple,) = checks.tensors(level=(level, "*worlds"))
+    if multiple.numel() not in (1, len(drawn)):
+        raise ValueError(
+            f"`level` must be one number or one per world ({len(drawn)}); got {multiple.numel()}."
+        )
+    multiple = multiple.flatten().expand(len(drawn)).repeat_interleave(n_restarts)
     rule = Constraint(train.true_level(n_latents) * multiple) if constrained else Penalty()
     model, batches = kind(*sizes, generator=seeded(seed)), seeded(seed + 1_000_000)
     runs = fit_restarts(model, train.shifts, rule, n_restarts, config or QUICK, generator=batches)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ssae_kit import methods
+from ssae_kit import checks, methods
 from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
 from ssae_kit.metrics import Matching
 from ssae_kit.synthetic import ShiftData
@@ -69,6 +69,7 @@ def recover(
     Returns:
         The trained autoencoder and its history.
     """
+    checks.require_kind("data", data, ShiftData, "sample_shifts(...)")
     *runs, _, d_model = data.shifts.shape
     n_latents = n_latents or data.directions.shape[-2]
     level = data.true_level(n_latents) if level is None else level
@@ -88,6 +89,8 @@ def score(autoencoder: Autoencoder, data: ShiftData) -> Recovery:
         autoencoder: Trained; one run per world if the data are stacked.
         data: Best of the same world but other pairs, so that nothing is scored by heart.
     """
+    checks.require_kind("autoencoder", autoencoder, Autoencoder)
+    checks.require_kind("data", data, ShiftData, "sample_shifts(...)")
     stacked = data.shifts.dim() == 3
     codes, directions = [], []
     for run in range(autoencoder.n_runs):

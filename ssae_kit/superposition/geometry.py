@@ -64,13 +64,11 @@ def share_near(
     Raises:
         ValueError: if there are no values, or no fractions.
     """
-    if not values.numel() or not fractions:
-        raise ValueError(
-            "needs at least one value and one fraction; got "
-            f"{values.numel()} and {len(fractions)}. Is any feature represented?"
-        )
-    (values,) = checks.tensors(values=(values, "*any"))
-    distance = (values.reshape(-1, 1) - values.new_tensor(fractions)).abs().min(-1).values
+    checks.require("tolerance", tolerance, "at least 0", lambda x: x >= 0)
+    if isinstance(values, Tensor) and not values.numel():
+        raise ValueError("at least one value is needed; got none. Is any feature represented?")
+    values, near = checks.tensors(values=(values, "*any"), fractions=(fractions, "fractions"))
+    distance = (values.reshape(-1, 1) - near).abs().min(-1).values
     return float((distance <= tolerance).float().mean())
 
 

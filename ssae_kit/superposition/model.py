@@ -151,7 +151,10 @@ def train(
         ValueError: if `steps` is below 1.
         FloatingPointError: if a run's loss is not finite at the end; names the runs.
     """
+    checks.require_kind("model", model, ToyModel)
     steps = checks.whole("steps", steps)
+    above = "above 0 and finite"
+    checks.require("learning_rate", learning_rate, above, lambda x: 0 < x < float("inf"))
     checks.require_generator(generator)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     losses = model.weight.new_empty(

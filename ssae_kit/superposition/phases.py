@@ -29,6 +29,7 @@ def ignored_loss(density: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     The best the model can do is to say the mean, p/2, so what remains is the variance,
     p/3 - p²/4.
     """
+    density = _density(density)
     return density / 3 - density.square() / 4
 
 
@@ -38,6 +39,7 @@ def antipodal_loss(density: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     ReLU(x_1 - x_2) is right unless both are active. Then it is off by the smaller of the two,
     whose mean square is 1/6. Both are active with probability p².
     """
+    density = _density(density)
     return density.square() / 6
 
 
@@ -55,6 +57,12 @@ def candidate_losses(
         ValueError: if `n_features` is neither.
     """
     _check(n_features)
+    density, importance = _density(density), _importance(importance)
+    if density.shape != importance.shape:
+        raise ValueError(
+            f"`density` and `importance` must be of one shape; got {list(density.shape)} and "
+            f"{list(importance.shape)}. Use `torch.broadcast_tensors`."
+        )
     ignored, paired = ignored_loss(density), antipodal_loss(density)
     losses = [importance * ignored, ignored, (1 + importance) * paired]
     if n_features == 3:
@@ -68,6 +76,7 @@ def boundary_density(importance: Float[Tensor, " any"]) -> Float[Tensor, " any"]
     The antipodal pair loses (1 + r) p²/6. Ignoring the less important loses min(r, 1) times
     p/3 - p²/4. They are equal at p = 4 s / (3 s + 2 (1 + r)) with s = min(r, 1).
     """
+    importance = _importance(importance)
     smaller = importance.clamp_max(1)
     return 4 * smaller / (3 * smaller + 2 * (1 + importance))
 
@@ -95,6 +104,23 @@ def classify(directions: Float[Tensor, "run k d"]) -> Int[Tensor, " run"]:
     phase[(n_stored == n_features) & opposed] = 3
     phase[(n_stored == n_features) & opposed & with_extra] = 2
     return phase
+
+
+def _density(given: Tensor) -> Tensor:
+    (density,) = checks.tensors(density=(given, "*any"))
+    if not ((density >= 0) & (density <= 1)).all():
+        raise ValueError(
+            f"`density` must lie in 0..1, a probability; got {float(density.min()):g} to "
+            f"{float(density.max()):g}."
+        )
+    return density
+
+
+def _importance(given: Tensor) -> Tensor:
+    (importance,) = checks.tensors(importance=(given, "*any"))
+    if not (importance >= 0).all():
+        raise ValueError(f"`importance` must be at least 0; got {float(importance.min()):g}.")
+    return importance
 
 
 def _check(n_features: int) -> None:

@@ -33,10 +33,13 @@ def exactly_active(
         ValueError: if a run asks for fewer than 0 or more than `n_features`.
     """
     checks.require_generator(generator)
+    n_samples = checks.whole("n_samples", n_samples)
+    n_features = checks.whole("n_features", n_features)
+    (n_active,) = checks.tensors(n_active=(n_active, "run"))
     if (n_active < 0).any() or (n_active > n_features).any():
         raise ValueError(
             f"`n_active` must lie in 0..{n_features} (the number of features); got "
-            f"{n_active.tolist()}."
+            f"{n_active.long().tolist()}."
         )
     shape = (len(n_active), n_samples, n_features)
     rank = torch.rand(shape, generator=generator).argsort(-1).argsort(-1)
@@ -72,10 +75,8 @@ def fista(
 
     Source: Beck & Teboulle 2009, A fast iterative shrinkage-thresholding algorithm.
     """
-    if not penalty >= 0 or n_steps < 1:
-        raise ValueError(
-            f"`penalty` must be at least 0 and `n_steps` at least 1; got {penalty} and {n_steps}."
-        )
+    checks.require("penalty", penalty, "finite and at least 0", lambda x: 0 <= x < float("inf"))
+    checks.whole("n_steps", n_steps)
     dictionary, hidden = checks.tensors(
         dictionary=(dictionary, "run features d_hidden"), hidden=(hidden, "run samples d_hidden")
     )
@@ -101,6 +102,7 @@ def recovered(
 
     A sample without any active feature counts as read back if its code is all zero.
     """
+    checks.require("tolerance", tolerance, "at least 0", lambda x: x >= 0)
     axes = "run samples features"
     codes, features = checks.tensors(codes=(codes, axes), features=(features, axes))
     error, length = (codes - features).norm(dim=-1), features.norm(dim=-1)

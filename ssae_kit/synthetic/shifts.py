@@ -31,8 +31,10 @@ class Magnitudes:
     """If given, each concept draws one of these, independently, in place of a Gaussian."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.correlation <= 1:
-            raise ValueError(f"`correlation` must lie in 0..1; got {self.correlation}.")
+        checks.require("correlation", self.correlation, "in 0..1", lambda r: 0 <= r <= 1)
+        checks.require_kind("values", self.values, tuple | list, "(-1.0, 1.0)")
+        if self.values:
+            checks.tensors(values=(self.values, "values"))
         if self.values and (0.0 in self.values or self.correlation):
             raise ValueError(
                 "`values` must not hold 0 (a concept that shifts must move) and cannot be "
@@ -72,8 +74,9 @@ class Mixing:
     def __post_init__(self) -> None:
         if self.kind not in ("gaussian", "orthogonal"):
             raise ValueError(f"`kind` must be 'gaussian' or 'orthogonal'; got {self.kind!r}.")
-        if not 1 <= self.condition < float("inf"):
-            raise ValueError(f"`condition` must be finite and at least 1; got {self.condition}.")
+        what = "finite and at least 1"
+        checks.require("condition", self.condition, what, lambda c: 1 <= c < float("inf"))
+        checks.require_kind("lengths", self.lengths, tuple | list, "(1.0, 0.5)")
         if not all(0 < length < float("inf") for length in self.lengths):
             raise ValueError(f"`lengths` must be finite and above 0; got {self.lengths}.")
 
@@ -127,13 +130,16 @@ class ShiftProblem:
     tanh saturates at the sources' root mean square."""
 
     def __post_init__(self) -> None:
-        if self.d_model < 1:
-            raise ValueError(f"`d_model` must be at least 1; got {self.d_model}.")
-        if not 0 <= self.noise < float("inf") or not 0 <= self.bend <= 1:
-            raise ValueError(
-                "`noise` must be finite and at least 0, `bend` in 0..1; "
-                f"got {self.noise} and {self.bend}."
-            )
+        for name, kind in {
+            "design": SupportDesign,
+            "magnitudes": Magnitudes,
+            "mixing": Mixing,
+        }.items():
+            checks.require_kind(name, getattr(self, name), kind)
+        checks.whole("d_model", self.d_model)
+        what = "finite and at least 0"
+        checks.require("noise", self.noise, what, lambda noise: 0 <= noise < float("inf"))
+        checks.require("bend", self.bend, "in 0..1", lambda bend: 0 <= bend <= 1)
 
 
 @dataclass(frozen=True)
@@ -191,15 +197,17 @@ def sample_shifts(
         ValueError: if the directions have another shape or are not finite, `n_samples` is below
             1, or the mixing does not fit the sizes.
     """
+    checks.require_kind("problem", problem, ShiftProblem)
     checks.require_generator(generator)
     shape = (problem.design.n_concepts, problem.d_model)
     if directions is None:
         directions = problem.mixing.sample(*shape, generator=generator)
-    if tuple(directions.shape) != shape or not torch.isfinite(directions).all():
+    (directions,) = checks.tensors(directions=(directions, "concepts d_model"))
+    directions = directions.float()
+    if tuple(directions.shape) != shape:
         raise ValueError(
-            f"`directions` must be finite and of shape {list(shape)} (concepts, d_model); got "
-            f"{list(directions.shape)} with {int((~torch.isfinite(directions)).sum())} values not "
-            "finite."
+            f"`directions` must be of shape {list(shape)} (concepts, d_model); got "
+            f"{list(directions.shape)}."
         )
     size = (n_samples, problem.design.n_concepts)
     support = problem.design.sample(n_samples, generator=generator)
@@ -234,6 +242,8 @@ def stack(datasets: Sequence[ShiftData]) -> ShiftData:
     Raises:
         ValueError: if there are none, or their sizes differ.
     """
+    for data in datasets:
+        checks.require_kind("datasets", data, ShiftData, "[sample_shifts(...), ...]")
     found = sorted({(tuple(d.shifts.shape), d.directions.shape[-2]) for d in datasets})
     if len(found) != 1:
         raise ValueError(

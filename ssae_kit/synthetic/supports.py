@@ -37,8 +37,13 @@ class SupportDesign:
     """Units in one support, at least; each number from here to `most` is equally likely."""
 
     def __post_init__(self) -> None:
-        n_units = self.units.shape[0]
-        if n_units == 0 or not self.units.any(1).all():
+        units, weights = checks.tensors(
+            units=(self.units, "units concepts"), weights=(self.weights, "units")
+        )
+        n_units = len(units)
+        object.__setattr__(self, "units", units != 0)
+        object.__setattr__(self, "weights", weights)
+        if not self.units.any(1).all():
             raise ValueError(
                 f"support design {self.name!r} must have members, each with at least one concept; "
                 f"got {n_units} units, {int((~self.units.any(1)).sum())} of them empty."
@@ -49,15 +54,12 @@ class SupportDesign:
                 f"every concept must shift in some pair; in design {self.name!r} concepts {never} "
                 "never do. Leave them out: what never shifts cannot be identified."
             )
-        if self.weights.shape != (n_units,) or not (self.weights > 0).all():
+        if not (weights > 0).all():
             raise ValueError(
-                f"`weights` must hold one number above 0 per unit ({n_units}); got {self.weights}."
+                f"`weights` must hold one number above 0 per unit ({n_units}); got {weights}."
             )
-        if not 1 <= self.least <= self.most <= n_units:
-            raise ValueError(
-                f"`least` and `most` must lie in 1..{n_units} (the number of units), in this "
-                f"order; got {self.least} and {self.most}."
-            )
+        checks.whole("most", self.most, 1, n_units, " (the number of units)")
+        checks.whole("least", self.least, 1, self.most, " (`most`)")
 
     @property
     def n_concepts(self) -> int:
@@ -83,7 +85,7 @@ class SupportDesign:
 
 def sizes(n_concepts: int, most: int, least: int = 1) -> SupportDesign:
     """Any `least` to `most` concepts shift, each number equally likely. Diverse if least < all."""
-    units = torch.eye(max(n_concepts, 0)).bool()
+    units = _each(n_concepts)
     name = f"any {least} to {most} of {n_concepts}"
     return SupportDesign(name, units, torch.ones(len(units)), most, least)
 
@@ -93,33 +95,35 @@ def blocks(n_concepts: int, block: int, most: int = 1) -> SupportDesign:
 
     `block = n_concepts` makes every concept shift in every pair.
     """
-    if block < 1 or n_concepts % block:
+    n_concepts, block = checks.whole("n_concepts", n_concepts), checks.whole("block", block)
+    if n_concepts % block:
         raise ValueError(f"`block` must divide the {n_concepts} concepts; got {block}.")
-    units = torch.eye(n_concepts // block).bool().repeat_interleave(block, dim=1)
+    units = _each(n_concepts // block).repeat_interleave(block, dim=1)
     return SupportDesign(f"blocks of {block}", units, torch.ones(len(units)), most)
 
 
 def together(n_concepts: int, group: Sequence[int], most: int) -> SupportDesign:
     """As `sizes`, but the concepts in `group` always shift together. Not diverse."""
-    grouped = torch.zeros(1, n_concepts).bool()
-    grouped[0, list(group)] = True
-    units = torch.cat([torch.eye(n_concepts).bool()[~grouped[0]], grouped])
+    each = _each(n_concepts)
+    grouped = each[[checks.whole("group", k, 0, n_concepts - 1) for k in group]].any(0)[None]
+    units = torch.cat([each[~grouped[0]], grouped])
     return SupportDesign(f"{list(group)} always together", units, torch.ones(len(units)), most)
 
 
 def nested(n_concepts: int, inner: int, outer: int, most: int) -> SupportDesign:
     """As `sizes`, but concept `inner` shifts only in pairs where `outer` does. Not diverse."""
-    units = torch.eye(n_concepts).bool()
-    units[inner, outer] = True
+    units = _each(n_concepts)
+    last = n_concepts - 1
+    units[checks.whole("inner", inner, 0, last), checks.whole("outer", outer, 0, last)] = True
     name = f"{inner} only with {outer}"
     return SupportDesign(name, units, torch.ones(n_concepts), most)
 
 
 def contiguous(n_concepts: int, length: int) -> SupportDesign:
     """`length` neighbours on a ring shift. Diverse if `length` < `n_concepts`."""
-    first = torch.arange(n_concepts)[:, None]
-    members = (first + torch.arange(length)) % n_concepts
-    units = torch.zeros(n_concepts, n_concepts).scatter_(1, members, 1.0).bool()
+    each = _each(n_concepts)
+    length = checks.whole("length", length, 1, n_concepts)
+    units = torch.stack([each.roll(step, 1) for step in range(length)]).any(0)
     return SupportDesign(f"{length} neighbours on a ring", units, torch.ones(n_concepts))
 
 
@@ -132,10 +136,9 @@ def grouped(n_concepts: int, group: int, joint_share: float) -> SupportDesign:
         joint_share: Chance, between 0 and 1, that all of the group shift. The design is diverse
             for all of them.
     """
-    if not 0 < joint_share < 1:
-        raise ValueError(f"`joint_share` must lie between 0 and 1; got {joint_share}.")
+    checks.require("joint_share", joint_share, "between 0 and 1", lambda share: 0 < share < 1)
     whole = blocks(n_concepts, group).units
-    units = torch.cat([whole, torch.eye(n_concepts).bool()])
+    units = torch.cat([whole, _each(n_concepts)])
     weights = torch.tensor([joint_share] * len(whole) + [(1 - joint_share) / group] * n_concepts)
     return SupportDesign(f"groups of {group}, all shift in {joint_share:.0%}", units, weights)
 
@@ -147,18 +150,19 @@ def family(subsets: Sequence[Sequence[int]], n_concepts: int | None = None) -> S
         subsets: Concept indices of each support.
         n_concepts: Number of concepts; by default the largest index plus one.
     """
-    if not subsets or not all(subsets):
-        raise ValueError(
-            f"`subsets` must hold at least one support, and no empty one; got {list(subsets)}."
-        )
-    largest = max(max(subset) for subset in subsets)
-    n_concepts = n_concepts or largest + 1
-    if largest >= n_concepts or min(min(subset) for subset in subsets) < 0:
-        raise ValueError(f"`subsets` must hold indices in 0..{n_concepts - 1}; got {subsets}.")
-    units = torch.zeros(len(subsets), n_concepts).bool()
-    for row, subset in enumerate(subsets):
-        units[row, list(subset)] = True
+    rows = [[checks.whole("subsets", k, 0) for k in subset] for subset in subsets]
+    if not rows or not all(rows):
+        raise ValueError(f"`subsets` must hold at least one support, and no empty one; got {rows}.")
+    largest = max(map(max, rows))
+    each = _each(largest + 1 if n_concepts is None else n_concepts)
+    checks.whole("subsets", largest, 0, len(each) - 1)
+    units = torch.stack([each[row].any(0) for row in rows])
     return SupportDesign(f"{len(subsets)} given supports", units, torch.ones(len(subsets)))
+
+
+def _each(n_concepts: int) -> Bool[Tensor, "units concepts"]:
+    """A unit for each concept."""
+    return torch.eye(checks.whole("n_concepts", n_concepts)).bool()
 
 
 @dataclass(frozen=True)
@@ -214,8 +218,9 @@ def check_diversity(
         if supports.most == 1:
             supports = supports.units
         else:
-            supports = supports.sample(20_000, generator=torch.Generator().manual_seed(seed))
-    held = supports.float()
+            supports = supports.sample(20_000, generator=checks.seeded(seed))
+    (held,) = checks.tensors(supports=(supports, "samples concepts"))
+    held = (held != 0).float()
     j_without_k = held.mT @ (1 - held)
     shifts = held.any(0)
     never_without = (j_without_k == 0) & shifts[:, None]

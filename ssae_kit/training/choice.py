@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
 from ssae_kit.training.loop import evaluate, fit
 from ssae_kit.training.settings import Constraint, Penalty, TrainingConfig
@@ -86,7 +87,8 @@ def fit_restarts(
     Raises:
         ValueError: if the runs cannot be divided into such groups, or as `fit` does.
     """
-    if n_restarts < 1 or autoencoder.n_runs % n_restarts:
+    checks.require_kind("autoencoder", autoencoder, Autoencoder)
+    if autoencoder.n_runs % checks.whole("n_restarts", n_restarts):
         raise ValueError(
             f"`n_restarts` must divide the number of runs, {autoencoder.n_runs}; got {n_restarts}."
         )
@@ -132,26 +134,31 @@ def choose_level(
             not above 0, or there are fewer pairs than latents.
         TypeError: if there is no generator.
     """
-    if n_levels < 2 or not tolerance > 0 or n_latents < 1 or n_restarts < 1:
+    for name, count, least in (
+        ("n_levels", n_levels, 2),
+        ("n_latents", n_latents, 1),
+        ("n_restarts", n_restarts, 1),
+    ):
+        checks.whole(name, count, least)
+    checks.require("tolerance", tolerance, "above 0", lambda value: 0 < value < torch.inf)
+    checks.require_generator(generator)
+    shape = tuple(getattr(shifts, "shape", ()))
+    if len(shape) != 2:
         raise ValueError(
-            "`n_levels` must be at least 2, `n_latents` and `n_restarts` at least 1, `tolerance` "
-            f"above 0; got {n_levels}, {n_latents}, {n_restarts}, {tolerance}."
+            f"`shifts` must be a tensor or array [pairs, d_model]; got {type(shifts).__name__} of "
+            f"shape {list(shape)}."
         )
-    if not isinstance(generator, torch.Generator):
-        raise TypeError(
-            f"`generator` must be a torch.Generator; got {generator!r}. Write "
-            "`torch.Generator().manual_seed(0)`."
-        )
-    if shifts.shape[0] < n_latents:
+    if shape[0] < n_latents:
         raise ValueError(
-            f"there must be at least as many pairs as latents; got {shifts.shape[0]} pairs for "
+            f"there must be at least as many pairs as latents; got {shape[0]} pairs for "
             f"{n_latents} latents. Each pair could have a latent of its own, and every level would "
             "look right. Lower `n_latents` or bring more pairs."
         )
     ends = torch.tensor([0.5 / n_latents, n_latents**-0.5]).log()
     levels = torch.linspace(float(ends[0]), float(ends[1]), n_levels).exp()
-    sizes = (n_levels * n_restarts, shifts.shape[-1], n_latents)
-    autoencoder = ShiftAutoencoder(*sizes, generator=generator).to(shifts.device)
+    sizes = (n_levels * n_restarts, shape[1], n_latents)
+    device = getattr(shifts, "device", "cpu")
+    autoencoder = ShiftAutoencoder(*sizes, generator=generator).to(device)
     rule = Constraint(levels.repeat_interleave(n_restarts))
     runs = fit_restarts(autoencoder, shifts, rule, n_restarts, config, generator=generator)
     return LevelSweep(autoencoder, runs.error, levels, tolerance)
@@ -183,4 +190,4 @@ def _require_finite(error: Tensor) -> None:
 
 def seeded(seed: int) -> torch.Generator:
     """Return a random stream of its own; data, initial weights and batches never share one."""
-    return torch.Generator().manual_seed(seed)
+    return checks.seeded(seed)

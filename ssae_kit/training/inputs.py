@@ -29,7 +29,7 @@ def as_inputs(given: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
         TypeError: if the inputs are no tensor or array of numbers.
         ValueError: if their shape is another one, there are none, or one is not finite.
     """
-    require_kind("autoencoder", autoencoder, Autoencoder)
+    checks.require_kind("autoencoder", autoencoder, Autoencoder)
     is_array = isinstance(given, np.ndarray) and given.dtype.kind in "fiu"
     inputs = torch.as_tensor(given) if is_array else given
     if not isinstance(inputs, Tensor) or inputs.is_complex() or inputs.dtype == torch.bool:
@@ -63,15 +63,6 @@ def as_inputs(given: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
             f"{int(wrong.sum())} that are not. Find out where they come from."
         )
     return inputs
-
-
-def require_kind(name: str, value: Any, kind: Any, example: str = "") -> None:
-    """Raise a TypeError, in words, unless a value is of the kind required."""
-    if not isinstance(value, kind):
-        example = example or f"{kind.__name__}(...)"
-        raise TypeError(
-            f"`{name}` must be such as `{example}`; got {type(value).__name__} {value!r:.60}."
-        )
 
 
 def _lengths(inputs: Tensor) -> Float[Tensor, "*run samples"]:
@@ -110,9 +101,11 @@ def huge(inputs: Float[Tensor, "*run samples d_model"]) -> Bool[Tensor, "*run sa
 
 def check(autoencoder: Any, sparsity: Any, config: Any, generator: Any) -> None:
     """Raise an error, in words, if a training so told could not work."""
-    require_kind("autoencoder", autoencoder, Autoencoder)
-    require_kind("sparsity", sparsity, Penalty | Constraint, "Penalty(0.1) or Constraint(0.1)")
-    require_kind("config", config, TrainingConfig, "TrainingConfig(steps=800)")
+    checks.require_kind("autoencoder", autoencoder, Autoencoder)
+    checks.require_kind(
+        "sparsity", sparsity, Penalty | Constraint, "Penalty(0.1) or Constraint(0.1)"
+    )
+    checks.require_kind("config", config, TrainingConfig, "TrainingConfig(steps=800)")
     checks.require_generator(generator)
     if not torch.is_grad_enabled():
         raise ValueError(

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ssae_kit import checks
 from ssae_kit.autoencoders import SparseAutoencoder
-from ssae_kit.training.inputs import require_kind
 
 
 @torch.no_grad()
@@ -35,7 +34,7 @@ def revive_dead_(
 
     Source: Bricken et al. 2023, "Neuron resampling" (squared loss as the weight of an input).
     """
-    require_kind("autoencoder", autoencoder, SparseAutoencoder)
+    checks.require_kind("autoencoder", autoencoder, SparseAutoencoder)
     checks.require_generator(generator)
     dead = autoencoder.dead
     if not dead.any():

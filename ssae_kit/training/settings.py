@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ssae_kit import checks
+
 Source = Tensor | np.ndarray | Callable[[int, torch.Generator], Tensor]
 """Training inputs: `[samples, d_model]` for all runs or `[run, samples, d_model]` with one set per
 run, as a tensor or array in memory or mapped from a file (`torch.from_file`, `numpy.memmap`: only
@@ -21,12 +23,7 @@ generator."""
 def _require(settings: Any, what: str, holds: Callable[[Any], bool], *names: str) -> None:
     """Raise a ValueError unless each of the settings is one number for which `holds` is true."""
     for name in names:
-        value = getattr(settings, name)
-        try:
-            if isinstance(value, str) or not holds(value):
-                raise ValueError
-        except (TypeError, ValueError, RuntimeError):
-            raise ValueError(f"`{name}` must be {what}; got {value!r}.") from None
+        checks.require(name, getattr(settings, name), what, holds)
 
 
 def _require_amounts(settings: Any, name: str, what: str, holds: Callable[[Tensor], Any]) -> None:

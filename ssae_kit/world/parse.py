@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
+from ssae_kit import checks
 from ssae_kit.world.sentences import Plan, admissible_states, all_states, realise, recognise
 from ssae_kit.world.state import VALUES, State, value_index
 from ssae_kit.world.stories import Story
@@ -68,6 +69,7 @@ class Reading:
 
 def word_values(word: str) -> dict[str, int]:
     """Concept → value index for every concept that a word fixes wherever it may stand."""
+    checks.require_kind("word", word, str, "queen")
     return dict(_word_values(word))
 
 
@@ -88,6 +90,7 @@ def read(text: str) -> Reading:
 
     Words unknown to the stories, unfinished and ungrammatical sentences are kept and marked.
     """
+    checks.require_kind("text", text, str, "The queen sings.")
     sentences: list[SentenceReading] = []
     words: list[str] = []
     for word in [*split_words(text), ""]:

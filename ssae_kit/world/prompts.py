@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.pairs import ConceptPairs
 from ssae_kit.world.lexicon import CHARACTERS
 from ssae_kit.world.sentences import Plan, draw_plan
@@ -159,25 +160,20 @@ def _change(before: State, after: State, concepts: tuple[str, ...]) -> tuple[int
 
 
 def _check_counts(n: int, n_sentences: int) -> None:
-    if n < 1 or n_sentences < 1:
-        raise ValueError(
-            "the number of texts and `n_sentences` must be at least 1; "
-            f"got {n} and {n_sentences}. Ask for one or more of each."
-        )
+    checks.whole("n", n)
+    checks.whole("n_sentences", n_sentences)
 
 
 def _check_design(max_changed: int, concepts: tuple[str, ...], co_change: CoChange | None) -> None:
+    checks.require_kind("concepts", concepts, tuple | list, '("tense", "size")')
     for concept in concepts:
         check_concept(concept)
     if not concepts or len(set(concepts)) != len(concepts):
         raise ValueError(f"`concepts` must name different concepts, at least one; got {concepts}.")
-    if not 1 <= max_changed <= len(concepts):
-        raise ValueError(
-            f"`max_changed` must lie in 1..{len(concepts)} (the number of concepts); "
-            f"got {max_changed}. Lower it or let more concepts change."
-        )
+    checks.whole("max_changed", max_changed, 1, len(concepts), " (the number of concepts)")
     if co_change is None:
         return
+    checks.require_kind("co_change", co_change, CoChange)
     pair = {co_change.first, co_change.second}
     if len(pair) < 2 or not pair <= set(concepts) or len(concepts) < 3:
         raise ValueError(

@@ -1,8 +1,11 @@
 """The concepts of the world and the state of a story: which value each concept has."""
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import torch
+
+from ssae_kit import checks
 
 CONCEPTS: tuple[str, ...] = (
     "language",
@@ -55,7 +58,7 @@ class State:
     def __post_init__(self) -> None:
         for concept, names in VALUES.items():
             value = getattr(self, concept)
-            if value not in range(len(names)):
+            if not isinstance(value, Integral) or value not in range(len(names)):
                 raise ValueError(
                     f"`{concept}` must lie in 0..{len(names) - 1} ({', '.join(names)}); "
                     f"got {value!r}. Use `value_index` to turn a name into its number."
@@ -93,10 +96,10 @@ def value_index(concept: str, value: str | int) -> int:
     """
     check_concept(concept)
     names = VALUES[concept]
-    if value in names:
-        return names.index(str(value))
-    if isinstance(value, int) and value in range(len(names)):
-        return value
+    if isinstance(value, str) and value in names:
+        return names.index(value)
+    if isinstance(value, Integral) and value in range(len(names)):
+        return int(value)
     raise ValueError(
         f"a value of `{concept}` must be one of {', '.join(names)} or 0..{len(names) - 1}; "
         f"got {value!r}. Choose one of these."
@@ -107,6 +110,7 @@ class Draws:
     """Uniform choices from an explicit generator, drawn in blocks because single draws are slow."""
 
     def __init__(self, generator: torch.Generator) -> None:
+        checks.require_generator(generator)
         self._generator = generator
         self._block: list[float] = []
 

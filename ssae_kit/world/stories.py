@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ssae_kit import checks
 from ssae_kit.world.lexicon import CHARACTERS
 from ssae_kit.world.sentences import Plan, draw_plan, log_probability_of_wording, realise
 from ssae_kit.world.state import VALUES, Draws, State, draw_state
@@ -67,7 +68,14 @@ def sample_story(
     Raises:
         ValueError: if `n_sentences` is below 1, or the character does not exist.
     """
-    _check_story_arguments(n_sentences, character)
+    if n_sentences is not None:
+        checks.whole("n_sentences", n_sentences)
+    if character is not None:
+        most = len(CHARACTERS) - 1
+        checks.whole("character", character, 0, most, " (`lexicon.CHARACTERS`)")
+    if state is not None:
+        checks.require_kind("state", state, State)
+    checks.require("switch", switch, "a probability in 0..1", lambda chance: 0 <= chance <= 1)
     return story_from(Draws(generator), n_sentences, state, character, switch)
 
 
@@ -88,18 +96,6 @@ def story_from(
     return Story(tuple(plans))
 
 
-def _check_story_arguments(n_sentences: int | None, character: int | None) -> None:
-    if n_sentences is not None and n_sentences < 1:
-        raise ValueError(
-            f"`n_sentences` must be at least 1; got {n_sentences}. Ask for one sentence or more."
-        )
-    if character is not None and character not in range(len(CHARACTERS)):
-        raise ValueError(
-            f"`character` must lie in 0..{len(CHARACTERS) - 1} (the number of characters); "
-            f"got {character}. Choose one of `lexicon.CHARACTERS`."
-        )
-
-
 def _goes_on(draws: Draws, n_written: int, n_sentences: int | None) -> bool:
     if n_sentences is not None:
         return n_written < n_sentences
@@ -117,6 +113,7 @@ def _switched(draws: Draws, state: State, switch: float) -> State:
 
 def log_probability_of_story(story: Story) -> float:
     """Log-probability (nats) of a story under `sample_story` with its default arguments."""
+    checks.require_kind("story", story, Story, "sample_story(generator)")
     plans = story.sentences
     total = -sum(math.log(len(names)) for names in VALUES.values()) - math.log(len(CHARACTERS))
     total += sum(log_probability_of_wording(plan.template) for plan in plans)
