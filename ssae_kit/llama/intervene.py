@@ -89,6 +89,7 @@ def edit(
         ValueError: if the layer or part does not exist, or `change` returns another shape.
         RuntimeError: if no pass ran inside the block.
     """
+    checks.require_kind("llama", llama, Llama, "load()")
     site, ran = Site(whole_number(layer, "layer"), part), False
 
     def own(states: Tensor, tokens: Tokens) -> Tensor:
@@ -117,6 +118,8 @@ def intervene(llama: Llama, intervention: Intervention) -> Iterator[None]:
         RuntimeError: if no pass ran, if a vector that is not zero left its hidden states as they
             were, or if the logits did not change.
     """
+    checks.require_kind("llama", llama, Llama, "load()")
+    checks.require_kind("intervention", intervention, Intervention)
     ((site, add),) = intervention.edits.items()
     must = add.must_move(len(intervention.vectors))
     moved = torch.zeros_like(must)

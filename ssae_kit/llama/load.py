@@ -224,7 +224,8 @@ def _bars_hidden(are_hidden: bool) -> Iterator[None]:
 def _place(device: str | torch.device | None, device_map: str | dict[str, Any] | None) -> str:
     """Return the device to load to, "auto" for all of them together."""
     if device_map is None:
-        return _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        usual = "cuda" if torch.cuda.is_available() else "cpu"
+        return _usable(usual if device is None else device)
     if device is not None:
         raise ValueError(
             f"give `device` or `device_map`, not both; got {device!r} and {device_map!r}."

@@ -110,6 +110,8 @@ def score(
         directions: Directions that count as true.
     """
     every = [found] if isinstance(found, Found) else list(found)
+    for one in every or [None]:
+        checks.require_kind("found", one, Found, "difference_of_means(shifts, changes)")
     shifts, changes = as_pairs(shifts, changes)
     return Score(
         mcc_codes(torch.stack([one.codes(shifts) for one in every]), changes),
@@ -133,6 +135,7 @@ def of_autoencoder(autoencoder: Autoencoder) -> Found:
     Raises:
         ValueError: if there is more than one run.
     """
+    checks.require_kind("autoencoder", autoencoder, Autoencoder)
     autoencoder.require_one_run()
     return Found(
         autoencoder.scale * autoencoder.directions[0], lambda shifts: autoencoder.encode(shifts)[0]
@@ -163,6 +166,14 @@ def as_pairs(
     given = zip(names, zip((inputs, labels), axes, strict=True), strict=True)
     first, second = (table.detach().float() for table in checks.tensors(**dict(given)))
     return first, second
+
+
+def root_mean_square(name: str, table: Tensor) -> Tensor:
+    """Return the size of a table's entries, or raise a ValueError if every one is zero."""
+    size = table.square().mean().sqrt()
+    if not size > 0:
+        raise ValueError(f"`{name}` must not all be zero; they are. Check how they were collected.")
+    return size
 
 
 def times_changed(changes: Float[Tensor, "pairs concepts"]) -> Float[Tensor, " concepts"]:

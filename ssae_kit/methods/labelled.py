@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int, Real
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.methods.found import (
     Changes,
     Directions,
@@ -14,6 +15,7 @@ from ssae_kit.methods.found import (
     as_floats,
     as_pairs,
     known,
+    root_mean_square,
     times_changed,
 )
 
@@ -72,7 +74,7 @@ def probe(states: States, values: Values) -> Found:
 
     states, labels = as_pairs(states, values, ("states", "values"))
     require_two_values(labels)
-    inputs = (states / states.square().mean().sqrt()).cpu().numpy()
+    inputs = (states / root_mean_square("states", states)).cpu().numpy()
     weights = []
     for concept, column in enumerate(labels.cpu().unbind(1)):
         if len(column.unique()) != 2:
@@ -113,7 +115,10 @@ def value_means(
     Raises:
         ValueError: if no text has one of the values, or a text another value.
     """
-    states, column = as_pairs(states, torch.as_tensor(values)[:, None], ("states", "values"))
+    states, column = checks.tensors(
+        states=(as_floats("states", states), "texts d_model"), values=(values, "texts")
+    )
+    column, n_values = column[:, None], checks.whole("n_values", n_values, 2)
     has = (column.mT == torch.arange(n_values).to(column)[:, None]).to(states.dtype)
     missing = (has.sum(1) == 0).nonzero().flatten().tolist()
     if missing or has.sum() != len(states):
@@ -128,7 +133,7 @@ def value_means(
 def shuffled(changes: Changes, *, seed: int = 0) -> Float[Tensor, "pairs concepts"]:
     """The labels of other pairs: a control under which every method should fail."""
     table = as_floats("changes", changes)
-    return table[torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))]
+    return table[torch.randperm(len(table), generator=checks.seeded(seed))]
 
 
 def rescaled(directions: Directions, reference: Directions) -> Directions:
@@ -144,8 +149,8 @@ def rescaled(directions: Directions, reference: Directions) -> Directions:
 
 def random_directions(directions: Directions, *, generator: torch.Generator) -> Directions:
     """Return random directions of the same lengths: what a push of that size does by itself."""
-    if not isinstance(generator, torch.Generator):
-        raise TypeError(f"`generator` must be a torch.Generator; got {generator!r}.")
+    checks.require_generator(generator)
+    directions = as_floats("directions", directions)
     return rescaled(torch.randn(directions.shape, generator=generator), directions)
 
 
@@ -155,20 +160,24 @@ def explained(shifts: Shifts, changes: Changes, directions: Directions) -> float
     Raises:
         ValueError: if every shift is zero.
     """
-    shifts, changes = as_pairs(shifts, changes)
+    shifts, changes, directions = checks.tensors(
+        shifts=(as_floats("shifts", shifts), "pairs d_model"),
+        changes=(changes, "pairs concepts"),
+        directions=(directions, "concepts d_model"),
+    )
     total = shifts.square().sum()
     if total == 0:
         raise ValueError(
             "some shift must not be zero, or there is nothing to explain; all are. Check how they "
             "were collected."
         )
-    return 1 - float(
-        (shifts - changes @ as_floats("directions", directions)).square().sum() / total
-    )
+    return 1 - float((shifts - changes @ directions).square().sum() / total)
 
 
 def require_two_values(values: Real[Tensor, "*any"]) -> None:
     """Raise a ValueError unless every concept value is 0 or 1."""
+    if not isinstance(values, Tensor):
+        (values,) = checks.tensors(values=(values, "*any"))
     if ((values != 0) & (values != 1)).any():
         raise ValueError(
             f"concept values must be 0 or 1; got {values.unique().tolist()}. For a concept with "

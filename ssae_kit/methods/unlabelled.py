@@ -6,9 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssae_kit import training
+from ssae_kit import checks, training
 from ssae_kit.autoencoders import ReluSAE, ShiftAutoencoder
-from ssae_kit.methods.found import Found, Shifts, States, as_floats, of_autoencoder
+from ssae_kit.methods.found import (
+    Found,
+    Shifts,
+    States,
+    as_floats,
+    of_autoencoder,
+    root_mean_square,
+)
 from ssae_kit.training import TrainingConfig, seeded
 
 
@@ -64,6 +71,7 @@ def ssae_seeds(
         config: How long and how fast.
     """
     shifts = as_floats("shifts", shifts)
+    checks.require("level", level, "above 0", lambda value: value > 0)
     sizes = (n_seeds * n_restarts, shifts.shape[1], n_latents)
     autoencoder = ShiftAutoencoder(*sizes, generator=seeded(seed)).to(shifts.device)
     rule = training.Penalty() if level == torch.inf else training.Constraint(level)
@@ -88,7 +96,7 @@ def sae(
     """
     states = as_floats("states", states)
     model = ReluSAE(1, states.shape[1], n_latents, generator=seeded(seed)).to(states.device)
-    config = config or TrainingConfig(learning_rate=3e-3)
+    config = TrainingConfig(learning_rate=3e-3) if config is None else config
     training.fit(
         model, states, training.Penalty(weight), config, generator=seeded(seed + 1_000_000)
     )
@@ -122,8 +130,10 @@ def fast_ica(shifts: Shifts, n_latents: int, *, seed: int = 0) -> Found:
     """
     from sklearn.decomposition import FastICA
 
+    shifts = _enough(shifts, n_latents)
+    root_mean_square("shifts, less their mean,", shifts - shifts.mean(0))
     model = FastICA(n_latents, random_state=seed, max_iter=1000, tol=1e-3)
-    return _fitted(model, _enough(shifts, n_latents))
+    return _fitted(model, shifts)
 
 
 def dictionary_learning(shifts: Shifts, n_latents: int, *, seed: int = 0) -> Found:
@@ -137,6 +147,8 @@ def dictionary_learning(shifts: Shifts, n_latents: int, *, seed: int = 0) -> Fou
     from sklearn.decomposition import MiniBatchDictionaryLearning
 
     shifts = as_floats("shifts", shifts)
+    checks.whole("n_latents", n_latents)
+    scale = float(root_mean_square("shifts", shifts)) * shifts.shape[1] ** 0.5
     model = MiniBatchDictionaryLearning(
         n_latents,
         alpha=0.1,
@@ -147,7 +159,7 @@ def dictionary_learning(shifts: Shifts, n_latents: int, *, seed: int = 0) -> Fou
         fit_algorithm="cd",
         random_state=seed,
     )
-    return _fitted(model, shifts[:1000], float(shifts.square().sum(-1).mean().sqrt()))
+    return _fitted(model, shifts[:1000], scale)
 
 
 def _fitted(model: Any, shifts: Tensor, scale: float = 1.0) -> Found:
@@ -167,7 +179,7 @@ def _fitted(model: Any, shifts: Tensor, scale: float = 1.0) -> Found:
 def _enough(shifts: Tensor, n_latents: int) -> Tensor:
     """Return the shifts, or raise a ValueError if they cannot hold that many components."""
     shifts = as_floats("shifts", shifts)
-    if not 1 <= n_latents <= min(shifts.shape):
+    if checks.whole("n_latents", n_latents) > min(shifts.shape):
         raise ValueError(
             f"{n_latents} components need at least as many pairs and dimensions, and must be at "
             f"least 1; got shifts of shape {list(shifts.shape)}. Bring more pairs or ask for fewer."

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ssae_kit import checks
 from ssae_kit.autoencoders import Autoencoder
-from ssae_kit.methods import require_two_values
+from ssae_kit.methods import as_pairs, require_two_values
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class LatentClamp:
         low, high = self.levels.unbind(1)
         old = torch.where(values == 1, high, low)
         new = torch.where(values == 1, low, high)
+        (strength,) = checks.tensors(strength=(strength, "*texts"))
         change = (old + strength * (new - old) - codes) * (on != 0)
         vectors: Tensor = self.autoencoder.scale * (
             change @ self.autoencoder.directions[0, self.latent]
@@ -85,9 +86,7 @@ def clamp_of(
     """
     checks.require_kind("autoencoder", autoencoder, Autoencoder)
     autoencoder.require_one_run()
-    states, ones = checks.tensors(
-        states=(states, "texts d_model"), values=(values, "texts concepts")
-    )
+    states, ones = as_pairs(states, values, ("states", "values"))
     require_two_values(ones)
     if (ones.var(0) == 0).any():
         raise ValueError(

@@ -71,7 +71,8 @@ def learn(
             "`shift_vectors` and `methods.ssae`."
         )
     shifts = shift_vectors(llama, pairs, layer)
-    config = config or TrainingConfig(steps=500, batch_size=min(128, len(pairs)))
+    if config is None:
+        config = TrainingConfig(steps=500, batch_size=min(128, len(pairs)))
     found = methods.ssae(shifts, 2 * len(pairs.concepts), seed=seed, config=config)
     return Vectors(layer, pairs.concepts, *found.named(shifts, torch.tensor(pairs.changes)))
 

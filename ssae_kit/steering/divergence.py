@@ -72,7 +72,10 @@ def off_target_kl(
             "prompts, continuations and spans must be as many; got "
             f"{len(prompts)}, {len(continuations)} and {len(spans)}."
         )
+    checks.require_kind("llama", llama, Llama, "load()")
     checks.whole("batch_size", batch_size)
+    if not len(ways):
+        raise ValueError("at least one way to steer is required; got none.")
     for way in ways:
         checks.require_kind("ways", way, Prompted, "[Prompted(prompts), ...]")
         n_vectors = len(prompts) if way.intervention is None else len(way.intervention.vectors)

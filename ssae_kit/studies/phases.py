@@ -67,6 +67,7 @@ def best_of(
     for name, count in {"n_restarts": n_restarts, "n_latents": n_latents}.items():
         if name == "n_restarts" or count is not None:
             checks.whole(name, count)
+    checks.require_kind("drawn", drawn, tuple | list, "worlds(problem, seeds)")
     train, test = (stack([pair[i] for pair in drawn for _ in range(n_restarts)]) for i in (0, 1))
     n_latents = n_latents or train.directions.shape[-2]
     sizes = (len(train.shifts), train.shifts.shape[-1], n_latents)
@@ -78,7 +79,14 @@ def best_of(
     multiple = multiple.flatten().expand(len(drawn)).repeat_interleave(n_restarts)
     rule = Constraint(train.true_level(n_latents) * multiple) if constrained else Penalty()
     model, batches = kind(*sizes, generator=seeded(seed)), seeded(seed + 1_000_000)
-    runs = fit_restarts(model, train.shifts, rule, n_restarts, config or QUICK, generator=batches)
+    runs = fit_restarts(
+        model,
+        train.shifts,
+        rule,
+        n_restarts,
+        QUICK if config is None else config,
+        generator=batches,
+    )
     return score(model, test), runs.best_runs
 
 

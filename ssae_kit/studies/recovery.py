@@ -71,7 +71,8 @@ def recover(
     """
     checks.require_kind("data", data, ShiftData, "sample_shifts(...)")
     *runs, _, d_model = data.shifts.shape
-    n_latents = n_latents or data.directions.shape[-2]
+    concepts = data.directions.shape[-2]
+    n_latents = concepts if n_latents is None else checks.whole("n_latents", n_latents)
     level = data.true_level(n_latents) if level is None else level
     autoencoder = autoencoder or ShiftAutoencoder(
         runs[0] if runs else n_runs, d_model, n_latents, generator=seeded(seed)
