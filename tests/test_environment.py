@@ -73,8 +73,8 @@ def test_the_lock_lies_within_the_bounds_and_names_no_build_of_one_machine():
 DECLARED = {canonicalize_name(Requirement(text).name) for text in requirements()}
 
 
-ELSEWHERE = {"tests", "sae_lens", "sparsify"}
-"""What tests import of their own, and of peers that only some environments have (extra `bench`)."""
+ELSEWHERE = {"tests", "sparsify"}
+"""The tests' own, and what eai-sparsify brings, which only some environments have."""
 
 
 def python_of(path):
@@ -97,7 +97,11 @@ def others(source):
 
 def undeclared(source):
     """Modules that a text imports and no requirement brings by its own name."""
-    return {name for name in others(source) if not DECLARED & BROUGHT.get(name, set())}
+    return {
+        name
+        for name in others(source)
+        if not DECLARED & BROUGHT.get(name, {canonicalize_name(name)})
+    }
 
 
 @pytest.mark.parametrize("folder", ["ssae_kit", "notebooks", "tests"])
