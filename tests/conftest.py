@@ -1,12 +1,15 @@
 """What every test shares: shape checks, and which files are not tests."""
 
+import os
+
 import pytest
 import torch
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
-# The tests' tensors are small: a second thread costs more than it brings.
-torch.set_num_threads(1)
+# The tests' tensors are small: a second thread costs more than it brings. OMP_NUM_THREADS=2 asks
+# for one all the same, to see that no result hangs on it.
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 # Every annotated shape and type of the package is checked while the tests run. The option
 # --jaxtyping-packages cannot do it here: pytest has imported ssae_kit.nbtest by then.

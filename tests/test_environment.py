@@ -1,7 +1,11 @@
 """One list of dependencies: pyproject.toml, bounded on both sides, each with its reason."""
 
+import ast
+import json
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT = tomllib.loads(PYPROJECT)["project"]
 CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
+BROUGHT = {
+    module: {canonicalize_name(name) for name in set(names)}
+    for module, names in packages_distributions().items()
+}
 LOCK = "-c .ci/constraints.txt"
 
 
@@ -60,3 +68,49 @@ def test_the_lock_lies_within_the_bounds_and_names_no_build_of_one_machine():
     for one in map(Requirement, tested):
         if one.name != PROJECT["name"]:
             assert one.specifier.contains(versions[canonicalize_name(one.name)]), one
+
+
+DECLARED = {canonicalize_name(Requirement(text).name) for text in requirements()}
+
+
+ELSEWHERE = {"tests", "sparsify"}
+"""The tests' own, and what eai-sparsify brings, which only some environments have."""
+
+
+def python_of(path):
+    """Code of a module, or of a notebook's cells."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return text
+    cells = json.loads(text)["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+
+
+def others(source):
+    """Top-level names of what a text imports, inside functions too, that are not Python's own."""
+    for node in ast.walk(ast.parse(source)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module]
+        yield from {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"ssae_kit"}
+
+
+def undeclared(source):
+    """Modules that a text imports and no requirement brings by its own name."""
+    return {
+        name
+        for name in others(source)
+        if not DECLARED & BROUGHT.get(name, {canonicalize_name(name)})
+    }
+
+
+@pytest.mark.parametrize("folder", ["ssae_kit", "notebooks", "tests"])
+def test_every_package_that_is_imported_is_declared(folder):
+    paths = [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).glob("*.ipynb")]
+    found = {str(path.relative_to(ROOT)): undeclared(python_of(path)) for path in paths}
+    assert {path: names for path, names in found.items() if names - ELSEWHERE} == {}
+
+
+def test_an_import_that_nobody_declared_is_found():
+    source = "def f():\n    import matplotlib.pyplot\n    from docutils import io, nodes\nimport torch, os"
+    assert undeclared(source) == {"matplotlib", "docutils"}

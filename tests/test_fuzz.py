@@ -1,6 +1,7 @@
 """Wrong calls by the hundred end in words, or in a finite number: see `tests/fuzz.py`."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,16 @@ from tests import fuzz
 
 
 @pytest.fixture(scope="module")
-def found():
-    """How every call ended, by what was called; run apart, without this process' check of types."""
+def found(tmp_path_factory):
+    """How every call ended, by what was called; run apart, without this process' check of types.
+
+    Some calls give a text where a folder is asked for: they write it where they run.
+    """
+    root = str(Path(__file__).resolve().parents[1])
     run = subprocess.run(
         [sys.executable, "-m", "tests.fuzz"],
-        cwd=Path(__file__).resolve().parents[1],
+        cwd=tmp_path_factory.mktemp("fuzz"),
+        env=os.environ | {"PYTHONPATH": root},
         capture_output=True,
         text=True,
         timeout=300,

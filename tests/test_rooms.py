@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.rooms import PACKAGE, code_lines, imported, mermaid, modules
+from tests.rooms import PACKAGE, code_lines, graph, imported, mermaid, modules
 
 # Room -> the rooms it may import. A room is a module or a folder directly in the package.
 ROOMS = {
@@ -150,3 +150,11 @@ def test_docstrings_comments_and_blank_lines_are_no_code():
 def test_the_graph_leaves_out_the_edges_that_others_imply():
     edges = {"a": set(), "b": {"a"}, "c": {"a", "b"}}
     assert mermaid(edges).splitlines() == ["graph BT", "    a", "    a --> b", "    b --> c"]
+
+
+def test_contributing_shows_the_graph_as_it_is_and_a_sentence_for_every_room():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"```mermaid\n{mermaid(graph())}\n```" in text, (
+        "put there what `python -m tests.rooms` prints"
+    )
+    assert [room for room in graph() if f"\n- `{room}`: " not in text] == []

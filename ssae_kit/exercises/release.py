@@ -15,6 +15,7 @@ SOLUTION = re.compile(
 )
 HIDDEN = re.compile(r"(?ms)\n?^### BEGIN HIDDEN TESTS[^\n]*\n.*?^### END HIDDEN TESTS[^\n]*")
 DELIMITER = re.compile(r"### (BEGIN|END) (SOLUTION|HIDDEN TESTS)")
+BADGE = re.compile(r"^\[!\[Open in Colab\].*\n+")
 STUB = r"\g<indent># YOUR CODE HERE\n\g<indent>raise NotImplementedError"
 FOLDED = "<details><summary>Solution</summary>\n\n```python\n{}\n```\n\n</details>"
 
@@ -121,6 +122,7 @@ def student_edition(notebook: Any, name: str, with_solutions: bool, above: str =
 def _for_students(cell: Any, name: str, above: str) -> Any:
     if cell.cell_type == "markdown":
         cell.source = cell.source.replace("](../", f"]({above}/")
+        cell.source = BADGE.sub("", cell.source)  # it opens the notebook with the solutions
     if cell.cell_type != "code":
         return cell
     cell.outputs, cell.execution_count = [], None

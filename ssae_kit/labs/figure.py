@@ -1,6 +1,7 @@
 """A live figure that no browser can draw too early, and its update in one message."""
 
 from copy import deepcopy
+from importlib.metadata import version
 from typing import Any
 
 import plotly.graph_objects as go
@@ -8,8 +9,10 @@ import plotly.graph_objects as go
 from ssae_kit.upstream import require
 
 require("plotly", go.FigureWidget, "open", "_js2py_traceDeltas", "_last_trace_edit_id")
-require("plotly", go.FigureWidget, "_widget_data", "_widget_layout")
 require("plotly", go.Figure(), "_data", "_layout_obj")
+START = ("_widget_data", "_widget_layout")  # from plotly 6 on: what a new view starts from
+if not version("plotly").startswith("5."):
+    require("plotly", go.FigureWidget, *START)
 
 
 class LiveFigure(go.FigureWidget):  # type: ignore[misc]
@@ -65,7 +68,11 @@ class LiveFigure(go.FigureWidget):  # type: ignore[misc]
         return bool(self._drawn < self._last_trace_edit_id)
 
     def settle(self) -> None:
-        """Make what is drawn the start of every further view; else each would begin empty."""
-        data: Any = deepcopy(self._data)
-        layout: Any = deepcopy(self._layout_obj._props)
-        self._widget_data, self._widget_layout = data, layout
+        """Make what is drawn the start of every further view; else each would begin empty.
+
+        Plotly 5 need not be told: its model in the browser takes part in every update.
+        """
+        if hasattr(self, START[0]):
+            drawn = deepcopy(self._data), deepcopy(self._layout_obj._props)
+            for name, value in zip(START, drawn, strict=True):
+                setattr(self, name, value)
