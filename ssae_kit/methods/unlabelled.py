@@ -24,7 +24,7 @@ def ssae(
     n_latents: int,
     *,
     seed: int = 0,
-    n_restarts: int = 3,
+    n_restarts: int = 2,
     config: TrainingConfig | None = None,
 ) -> Found:
     """The Sparse Shift Autoencoder of lowest error, at a level that is chosen without labels.
@@ -44,7 +44,12 @@ def ssae(
     """
     shifts = as_floats("shifts", shifts)
     sweep = training.choose_level(
-        shifts, n_latents, generator=seeded(seed), n_restarts=n_restarts, config=config
+        shifts,
+        n_latents,
+        generator=seeded(seed),
+        n_levels=17,  # fine steps: a level just above the elbow lets spare latents split a concept
+        n_restarts=n_restarts,
+        config=config,
     )
     return of_autoencoder(sweep.best(sweep.chosen))
 
