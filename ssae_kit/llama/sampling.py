@@ -65,15 +65,7 @@ def generate(
         checks.whole(name, count)
     meant = edits_of(intervention, edits)
     rows = token_rows(llama, prompts)
-    if intervention is not None and len(intervention.vectors) != len(prompts):
-        raise ValueError(
-            f"one vector per prompt is required ({len(prompts)}); got {len(intervention.vectors)}."
-        )
-    if len(prompts) % n_ways:
-        raise ValueError(
-            f"`n_ways` blocks of equal length are required; got {len(prompts)} prompts and "
-            f"`n_ways` {n_ways}. Give every way the same number of prompts."
-        )
+    _check_numbers(len(rows), n_ways, intervention)
     longest = max(map(len, rows))
     _check_length(llama, longest, max_new_tokens)
     own = edits_for(llama, meant, rows)
@@ -91,6 +83,18 @@ def generate(
         for i, text in zip(chosen.tolist(), written, strict=True):
             texts[i] = text
     return texts
+
+
+def _check_numbers(n_prompts: int, n_ways: int, intervention: Intervention | None) -> None:
+    if intervention is not None and len(intervention.vectors) != n_prompts:
+        raise ValueError(
+            f"one vector per prompt is required ({n_prompts}); got {len(intervention.vectors)}."
+        )
+    if n_prompts % n_ways:
+        raise ValueError(
+            f"`n_ways` blocks of equal length are required; got {n_prompts} prompts and "
+            f"`n_ways` {n_ways}. Give every way the same number of prompts."
+        )
 
 
 def _check_length(llama: Llama, longest: int, max_new_tokens: int) -> None:

@@ -125,15 +125,7 @@ def scores(
     """
     ends = [-0.5, len(places) - 0.5]
     if isinstance(floor, ndarray):
-        low, high = np.quantile(floor, [0.025, 0.975])
-        fig.add_scatter(
-            x=[*ends, *ends[::-1]],
-            y=[low, low, high, high],
-            fill="toself",
-            fillcolor="#DDDDDD",
-            mode="none",
-            **entry(fig, f"{floor_name}, 95%", at),
-        )
+        _chance(fig, ends, floor, floor_name, at)
     width = 0.8 / len(series)
     for i, (name, values) in enumerate(series.items()):
         n_runs, style = len(values), look(i)
@@ -146,13 +138,7 @@ def scores(
             x=x.ravel(), y=values.ravel(), mode="markers", marker=marker, **entry(fig, name, at)
         )
     if isinstance(floor, float):
-        fig.add_scatter(
-            x=ends,
-            y=[floor, floor],
-            mode="lines",
-            line={"color": BLACK, "dash": "dash", "width": 1.5},
-            **entry(fig, floor_name, at),
-        )
+        _chance(fig, ends, floor, floor_name, at)
     named = isinstance(places[0], str)
     shown = range(0, len(places), 1 if named else 1 + len(places) // 13)
     ticks = {"tickvals": list(shown), "ticktext": [str(places[i]) for i in shown]}
@@ -160,6 +146,29 @@ def scores(
     fig.update_xaxes(ticks, range=ends, tickangle=angle, showgrid=False, **place(at))
     fig.update_xaxes(zeroline=False, **place(at))
     return fig.update_yaxes(range=[-0.03, 1.06], **place(at))
+
+
+def _chance(
+    fig: go.Figure,
+    ends: list[float],
+    floor: Float[ndarray, " draws"] | float,
+    name: str,
+    at: Panel,
+) -> None:
+    """Draw what chance reaches: a dashed line, or behind the points a band of 95% of the draws."""
+    if isinstance(floor, ndarray):
+        low, high = np.quantile(floor, [0.025, 0.975])
+        fig.add_scatter(
+            x=[*ends, *ends[::-1]],
+            y=[low, low, high, high],
+            fill="toself",
+            fillcolor="#DDDDDD",
+            mode="none",
+            **entry(fig, f"{name}, 95%", at),
+        )
+    else:
+        line = {"color": BLACK, "dash": "dash", "width": 1.5}
+        fig.add_scatter(x=ends, y=[floor, floor], mode="lines", line=line, **entry(fig, name, at))
 
 
 def runs(
