@@ -135,7 +135,7 @@ def test_a_damaged_or_foreign_file_is_found_and_made_anew(llama, tmp_path, count
 
 
 def test_nothing_to_do_is_refused(llama, tmp_path):
-    with pytest.raises(ValueError, match="at least one text"):
+    with pytest.raises(ValueError, match="one or more texts"):
         store(llama, tmp_path, texts=[])
     with pytest.raises(ValueError, match=r"0\.\.6 .*got 7"):
         store(llama, tmp_path, layers=[7])

@@ -110,7 +110,8 @@ def score(
         directions: Directions that count as true.
     """
     every = [found] if isinstance(found, Found) else list(found)
-    for one in every or [None]:
+    checks.require("found", len(every), "one fit or more", lambda n: n > 0)
+    for one in every:
         checks.require_kind("found", one, Found, "difference_of_means(shifts, changes)")
     shifts, changes = as_pairs(shifts, changes)
     return Score(
