@@ -1,5 +1,7 @@
 """The one door: sites, edits, gradients, and what another transformers calls things."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -111,11 +113,12 @@ def test_the_cache_is_handed_over_under_either_name(model, monkeypatch, name):
     ids = torch.tensor([[200, 210, 220]] * 3)
     expected = llama.next_token_log_probs(model, TEXTS, ids)
     forward = model.model.model.forward
+    installed = "cache" if "cache" in inspect.signature(forward).parameters else "past_key_values"
 
     def other(input_ids, attention_mask, position_ids, use_cache, cache=None):
         return forward(
             input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids,
-            use_cache=use_cache, cache=cache,
+            use_cache=use_cache, **{installed: cache},
         )  # fmt: skip
 
     def older(input_ids, attention_mask, position_ids, use_cache, past_key_values=None):
