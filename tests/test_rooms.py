@@ -27,8 +27,16 @@ ROOMS = {
     "world": {"pairs", "storage"},
     "organism": {"world", "llama", "methods", "steering", "storage"},
     "methods": {"autoencoders", "training", "metrics"},
-    "steering": {"llama", "autoencoders", "methods", "metrics", "pairs", "training"},
-    "studies": {"synthetic", "autoencoders", "methods", "training", "metrics", "storage"},
+    "steering": {
+        "llama",
+        "autoencoders",
+        "methods",
+        "metrics",
+        "pairs",
+        "training",
+        "storage",
+    },
+    "studies": {"synthetic", "autoencoders", "llama", "methods", "training", "metrics", "storage"},
 }
 for room in set(ROOMS) - {"checks"}:  # any room may ask what comes in at its doors
     ROOMS[room].add("checks")
