@@ -339,16 +339,6 @@ def _study(x):
     return {"twice": torch.tensor([2.0 * x])}
 
 
-def entered(opened):
-    """Enter a `with` block and read something inside."""
-
-    def call(**named):
-        with opened(**named):
-            loaded().model(torch.tensor([[0, 9, 10]]))
-
-    return call
-
-
 def spoken(room, folder):
     """Right calls of the rooms that read and write text."""
     w, ll, st, a = room["world"], room["llama"], room["steering"], room["autoencoders"]
@@ -357,7 +347,7 @@ def spoken(room, folder):
     texts = list(texts)
     pairs = w.concept_pairs(20, seeded(2), concepts=("tense", "size", "number"), n_sentences=1)
     vectors = normal(2, model.d_model)
-    push = lambda: ll.Intervention(3, vectors, at="all")
+    push = lambda: {3: ll.Add(vectors, at="all")}
     states = normal(12, 6)
     two = (normal(12, 2, seed=4) > 0).long()
     one = a.ReluSAE(1, 6, 8, generator=seeded(1))
@@ -386,25 +376,19 @@ def spoken(room, folder):
         "llama.Add": {"vectors": vectors, "at": "all"},
         "llama.Apply": {"function": torch.relu},
         "llama.Clamp": {"values": normal(1, 2), "subspace": eye},
-        "llama.Intervention": {"layer": 3, "vectors": vectors, "at": "last"},
         "llama.ProjectOut": {"directions": vectors},
         "llama.Swap": {"sources": vectors, "subspace": eye},
         "llama.cache_hidden_states": llama | {"layers": [1], "folder": folder / "states"},
         "llama.direct_logits": {"llama": model, "directions": vectors},
-        "llama.edit": (entered(ll.edit), {"llama": model, "layer": 2, "change": torch.relu}),
-        "llama.estimate_memory": {"config": model.model.config},
         "llama.generate": {
             "llama": model, "prompts": texts, "max_new_tokens": 2, "generator": seeded(),
-            "intervention": push(), "temperature": 0.7, "n_ways": 1, "batch_size": 4,
+            "edits": push(), "temperature": 0.7, "n_ways": 1, "batch_size": 4,
         },
         "llama.hidden_states": llama | {"layer": 2, "part": "mlp", "tokens_per_batch": 64},
-        "llama.intervene": (
-            entered(ll.intervene), {"llama": model, "intervention": push().rows(0, 1)}
-        ),
         "llama.load": {"name": "llama_tiny/seed1", "device": "cpu", "dtype": torch.float32},
         "llama.next_token_log_probs": {
             "llama": model, "prompts": texts, "continuation": torch.tensor([[8, 9], [10, 11]]),
-            "intervention": push(),
+            "edits": push(),
         },
         "llama.run": llama | {"keep": [2], "edits": {1: ll.Add(vectors)}, "tokens_per_batch": 64},
         "llama.text_losses": dict(llama),

@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from ssae_kit.autoencoders import ShiftAutoencoder
 from ssae_kit.llama import (
-    Intervention,
+    Add,
     cache_hidden_states,
     generate,
     hidden_states,
@@ -153,7 +153,7 @@ def test_the_same_code_embeds_identifies_and_steers(llama, tmp_path):
     pairs = dataset("BINARY")
     texts = (pairs.source + pairs.target)[:512]
     cached = cache_hidden_states(llama, texts, [2, 4], tmp_path, texts_per_file=200)
-    assert cached.provenance.dtype == "bfloat16"
+    assert cached.provenance["dtype"] == "bfloat16"
     states = cached.load()[0]
     torch.testing.assert_close(states[:200], hidden_states(llama, texts[:200], 2))
     shifts = states[282:] - states[:230]
@@ -163,8 +163,8 @@ def test_the_same_code_embeds_identifies_and_steers(llama, tmp_path):
     vectors = 20 * shifts.norm(dim=1).mean() * autoencoder.directions[0]
     prompts = ["the king saw", "the queen"]
     plain, steered = (
-        generate(llama, prompts, max_new_tokens=4, generator=seeded(1), intervention=one)
-        for one in (None, Intervention(2, vectors))
+        generate(llama, prompts, max_new_tokens=4, generator=seeded(1), edits=edits)
+        for edits in (None, {2: Add(vectors)})
     )
     assert plain != steered
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ssae_kit.llama.load import Llama
 from ssae_kit.llama.passes import Edits, passes
 from ssae_kit.llama.rows import TOKENS_PER_BATCH, Texts, token_rows
-from ssae_kit.llama.sites import Part, Site, whole_number
+from ssae_kit.llama.sites import Part, Site
 
 
 @torch.no_grad()
@@ -47,14 +47,13 @@ def hidden_states(
     Raises:
         ValueError: if the layer or part does not exist, there is no text, one is empty or too long,
             or a state is not finite.
-        RuntimeError: inside `intervene`, which needs the order of the texts; give `edits`.
+        RuntimeError: if a vector that an edit adds changed nothing.
     """
     is_one = hasattr(layer, "__index__") and not getattr(layer, "shape", ())  # no array of several
     wanted: Any = [layer] if is_one else layer
-    layers = [whole_number(one, "layer") for one in wanted]
-    if not layers:
+    sites = [Site(one, part) for one in wanted]
+    if not sites:
         raise ValueError("at least one layer is required; got none.")
-    sites = [Site(one, part) for one in layers]
     rows = token_rows(llama, texts)
     states = torch.empty(len(sites), len(rows), llama.d_model)
     options: dict[str, Any] = {"edits": edits, "tokens_per_batch": tokens_per_batch}
