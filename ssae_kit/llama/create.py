@@ -10,7 +10,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ssae_kit import checks
-from ssae_kit.llama.load import Llama, check_fit
+from ssae_kit.llama.examine import check_fit
+from ssae_kit.llama.load import Llama
 from ssae_kit.storage import replacing
 
 SPECIAL_TOKENS = (
