@@ -51,7 +51,6 @@ SECONDS = 5.0
 EXCEPTIONS = {
     "superposition.Draw": "the name of a type",
     "training.Source": "the name of a type",
-    "pairs.bias_in_bios": "downloads",
     "pairs.truthful_qa": "downloads",
     "storage.replacing": "a context manager; its tests stand in test_storage.py",
     "autoencoders.Autoencoder": "abstract; its kinds are called",
@@ -125,8 +124,6 @@ def numeric(room, folder):
         p.save_pairs(pairs(), folder / "p.csv")
     directions = lambda n=2, k=5, d=6: torch.nn.functional.normalize(normal(n, k, d), dim=-1)
     features = lambda: normal(2, 10, 5).relu()
-    bio = {"hard_text": "She is a nurse.", "profession": 13, "gender": 1}
-    bios = lambda: [bio | {"profession": n % 2 * 10 + 11, "gender": n // 2 % 2} for n in range(8)]
     model = lambda: sup.ToyModel(2, 5, 3, generator=seeded(1))
     draw = lambda g: torch.rand(2, 16, 5, generator=g)
     return calls | {
@@ -248,7 +245,6 @@ def numeric(room, folder):
         "pairs.ConceptPairs": {
             "source": ("a", "b"), "target": ("c", "d"), "concepts": ("x",), "changes": ((1,), (0,))
         },
-        "pairs.bios_pairs": {"rows": bios(), "n_pairs": 2, "generator": seeded()},
         "pairs.category_pairs": {"n_pairs": 3, "generator": seeded(), "max_changed": 2},
         "pairs.dataset": {"name": "binary"},
         "pairs.load_pairs": {"path": folder / "p.csv"},

@@ -18,7 +18,7 @@ from ssae_kit.llama import (
     load,
     memory,
 )
-from ssae_kit.llama.memory import check_memory, estimate_memory
+from ssae_kit.llama.memory import check_memory, count_weights, stored_dtype
 from ssae_kit.pairs import dataset
 from ssae_kit.training import Constraint, TrainingConfig, fit
 
@@ -185,15 +185,13 @@ def test_a_device_map_without_its_library_names_the_extra(folder, monkeypatch):
 
 
 def test_the_estimate_at_full_size_equals_the_published_size():
-    need = estimate_memory(LlamaConfig(**PUBLISHED))
-    assert need.n_parameters == 8_030_261_248  # the hub's "8.03B params"
-    assert need.dtype == torch.bfloat16
-    assert need.weight_bytes == 16_060_522_496  # the published index's total_size
+    config = LlamaConfig(**PUBLISHED)
+    assert count_weights(config) == 8_030_261_248  # the hub's "8.03B params"
+    assert stored_dtype(config) == torch.bfloat16  # the published index's total_size is twice that
 
 
 def test_the_estimate_equals_what_is_loaded(llama):
-    loaded = sum(w.numel() * w.element_size() for w in llama.model.parameters())
-    assert estimate_memory(llama.model.config).weight_bytes == loaded
+    assert count_weights(llama.model.config) == sum(w.numel() for w in llama.model.parameters())
 
 
 GB = 10**9
@@ -219,9 +217,10 @@ def test_too_little_memory_says_what_would_fit(monkeypatch, free, dtype, fits, d
 
 
 def test_a_small_gpu_beside_a_large_memory_is_told_to_use_both(monkeypatch):
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 12 * GB)
+    monkeypatch.setattr(memory, "_free_memory", lambda: 12 * GB)
     monkeypatch.setattr(memory, "torch", SimpleNamespace(**vars(torch)))
-    monkeypatch.setattr(memory.torch, "cuda", SimpleNamespace(device_count=lambda: 1))
+    card = SimpleNamespace(device_count=lambda: 1, mem_get_info=lambda _device: (12 * GB, 24 * GB))
+    monkeypatch.setattr(memory.torch, "cuda", card)
     with pytest.raises(MemoryError, match=r"device_map='auto', all devices together \(24\.0 GB\)"):
         check_memory("m", LlamaConfig(**PUBLISHED), None, "cuda")
     check_memory("m", LlamaConfig(**PUBLISHED), None, "auto")

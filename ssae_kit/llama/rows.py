@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -39,15 +38,15 @@ def token_rows(llama: Llama, texts: Texts) -> list[list[int]]:
             f"a list of one or more texts is required; got {texts!r:.60}. Put a single text in [...]."
         )
     longest = llama.model.config.max_position_embeddings
-    rows = []
-    for i, text in enumerate(texts):
-        make: Any = _from_text if isinstance(text, str) else _from_ids
-        row: list[int] = make(llama, text, i)
+    rows = [
+        _from_text(llama, text, i) if isinstance(text, str) else _from_ids(llama, text, i)
+        for i, text in enumerate(texts)
+    ]
+    for i, row in enumerate(rows):
         if len(row) > longest:
             raise ValueError(
                 f"texts[{i}] has {len(row)} tokens; {llama.name} reads at most {longest}. Shorten it."
             )
-        rows.append(row)
     _check_known(llama, texts, rows)
     return rows
 
@@ -80,22 +79,17 @@ def _from_ids(llama: Llama, ids: Sequence[int], i: int) -> list[int]:
 
 def _check_known(llama: Llama, texts: Texts, rows: list[list[int]]) -> None:
     """All words that a closed vocabulary does not hold become one token: say so, refuse mix-ups."""
-    unknown = llama.tokenizer.unk_token_id
-    first: dict[tuple[int, ...], str] = {}
-    is_mixed, found = False, []
-    for text, row in zip(texts, rows, strict=True):
-        if (
-            unknown is None
-            or not isinstance(text, str)
-            or unknown not in row[n_begin(llama, row) :]
-        ):
-            continue
-        found.append(text)
-        is_mixed |= first.setdefault(tuple(row), text).split() != text.split()
-    if is_mixed:
-        require_known(llama, found)
-    if found:
-        warnings.warn(_told(llama, _unknown_words(llama, found)), stacklevel=4)
+    unknown, first = llama.tokenizer.unk_token_id, dict[tuple[int, ...], str]()
+    found = [
+        (text, row)
+        for text, row in zip(texts, rows, strict=True)
+        if isinstance(text, str) and unknown in row[n_begin(llama, row) :]
+    ]
+    odd = [text for text, _ in found]
+    if any(first.setdefault(tuple(row), text).split() != text.split() for text, row in found):
+        require_known(llama, odd)
+    if odd:
+        warnings.warn(_told(llama, _unknown_words(llama, odd)), stacklevel=4)
 
 
 def require_known(llama: Llama, texts: Sequence[str]) -> None:
