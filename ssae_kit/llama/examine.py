@@ -66,7 +66,7 @@ def _not_used(model: Any) -> list[str]:
     changed = {
         setting: value
         for setting, value in told.items()
-        if value not in NEUTRAL.get(setting, ())
+        if value not in NEUTRAL.get(setting, (None, False))
         and not setting.startswith(("_", "max_", "transformers_"))
         and not setting.endswith("token_id")
     }
