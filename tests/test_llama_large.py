@@ -18,7 +18,7 @@ from ssae_kit.llama import (
     load,
     memory,
 )
-from ssae_kit.llama.memory import check_memory, count_weights, stored_dtype
+from ssae_kit.llama.memory import check_memory, count_weights
 from ssae_kit.pairs import dataset
 from ssae_kit.training import Constraint, TrainingConfig, fit
 
@@ -184,10 +184,13 @@ def test_a_device_map_without_its_library_names_the_extra(folder, monkeypatch):
         load(folder, device_map="auto")
 
 
-def test_the_estimate_at_full_size_equals_the_published_size():
+def test_the_estimate_at_full_size_equals_the_published_size(monkeypatch):
     config = LlamaConfig(**PUBLISHED)
     assert count_weights(config) == 8_030_261_248  # the hub's "8.03B params"
-    assert stored_dtype(config) == torch.bfloat16  # the published index's total_size is twice that
+    monkeypatch.setattr(memory, "free_bytes", lambda _device: GB)
+    # The published index's total_size is 16,060,522,496 bytes; a tenth on top.
+    with pytest.raises(MemoryError, match=r"needs about 17\.7 GB in bfloat16"):
+        check_memory("m", config, None, "cpu")
 
 
 def test_the_estimate_equals_what_is_loaded(llama):

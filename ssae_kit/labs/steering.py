@@ -234,7 +234,7 @@ class SteeringLab(Lab):
         names = self.subject.pairs.concepts
         labels = tuple(f"{name}: {self.subject.values[name][1]}" for name in names)
         nothing = torch.zeros(1, len(names))
-        silent = Expressed(nothing, nothing, nothing, torch.zeros(1))
+        silent = Expressed(nothing, nothing, torch.zeros(1))
         rates, flags = {0.0: (0.0, 0.0, 0.0)}, (False,) * len(names)
         return SteeringOutcome({}, {0.0: silent}, rates, names, labels, flags, 0.0)
 

@@ -15,7 +15,7 @@ from transformers.utils import logging
 
 from ssae_kit import checks
 from ssae_kit.llama.examine import examine
-from ssae_kit.llama.memory import check_memory
+from ssae_kit.llama.memory import as_dtype, check_memory
 from ssae_kit.storage import DATA
 
 BUNDLED = "llama_tiny"
@@ -51,14 +51,6 @@ class Llama:
         """Where the weights are."""
         device: torch.device = self.model.device
         return device
-
-    def check_layer(self, layer: int) -> None:
-        """Raise ValueError unless the layer exists."""
-        if not 0 <= layer <= self.n_layers:
-            raise ValueError(
-                f"`layer` must lie in 0..{self.n_layers} (0 is the embedding, {self.n_layers} the "
-                f"last block of {self.name}); got {layer}."
-            )
 
 
 def load(
@@ -104,7 +96,7 @@ def load(
     """
     name = str(Path(name).expanduser() if str(name).startswith("~") else name)
     source, place, is_bundled = _source(name), _place(device, device_map), _is_bundled(name)
-    wanted = _dtype("float32" if dtype is None and is_bundled else dtype, name)
+    wanted = as_dtype("float32" if dtype is None and is_bundled else dtype)
     try:
         config = AutoConfig.from_pretrained(source, revision=revision)
         _check_architecture(config, name)
@@ -117,17 +109,6 @@ def load(
     tokenizer = _tokenizer(source, name, revision)
     examine(name, model, tokenizer)
     return Llama(name, model.eval().requires_grad_(False), tokenizer)
-
-
-def _dtype(dtype: torch.dtype | str | None, name: str) -> torch.dtype | None:
-    if dtype is None or isinstance(dtype, torch.dtype):
-        return dtype
-    found = getattr(torch, str(dtype).removeprefix("torch."), None)
-    if not isinstance(found, torch.dtype):
-        raise ValueError(
-            f"`dtype` must be a type of torch, such as torch.bfloat16, to load {name} in; got {dtype!r}."
-        )
-    return found
 
 
 def _tokenizer(source: str, name: str, revision: str | None) -> Any:

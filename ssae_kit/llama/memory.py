@@ -23,10 +23,16 @@ def count_weights(config: Any) -> int:
         return int(LlamaForCausalLM(config).num_parameters())
 
 
-def stored_dtype(config: Any) -> torch.dtype:
-    """Type of the checkpoint's weights, float32 if the configuration names none."""
-    named = getattr(torch, str(getattr(config, "dtype", None)).removeprefix("torch."), None)
-    return named if isinstance(named, torch.dtype) else torch.float32
+def as_dtype(named: torch.dtype | str | None) -> torch.dtype | None:
+    """Return the type of torch that is named, such as "bfloat16"; None stays None.
+
+    Raises:
+        ValueError: if torch has no such type.
+    """
+    found = getattr(torch, str(named).removeprefix("torch."), None)
+    if named is not None and not isinstance(found, torch.dtype):
+        raise ValueError(f"`dtype` must be a type of torch, such as torch.bfloat16; got {named!r}.")
+    return found
 
 
 def free_bytes(device: str) -> int | None:
@@ -72,7 +78,7 @@ def check_memory(name: str, config: Any, dtype: torch.dtype | None, device: str)
     Args:
         name: The model, for the message.
         config: Its configuration.
-        dtype: Type to load in; None for the checkpoint's own.
+        dtype: Type to load in; None for the checkpoint's own, float32 if it names none.
         device: As in `free_bytes`.
     """
     dtype, n_weights, free = (

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from jaxtyping import Int64
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ssae_kit import checks
 from ssae_kit.llama.load import Llama
@@ -139,8 +140,5 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[Int64[Tensor, "texts tokens"]
     Padded on the right with id 0: attention is causal, so no token of a text sees the padding, and
     every token's column is its position in its text.
     """
-    lengths = torch.tensor([len(row) for row in rows])
-    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-    return ids, lengths - 1
+    ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+    return ids, torch.tensor([len(row) - 1 for row in rows])

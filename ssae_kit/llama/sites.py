@@ -54,7 +54,11 @@ class Site:
             ValueError: if there is no such layer, part or head.
             RuntimeError: if the installed transformers names its modules otherwise.
         """
-        llama.check_layer(self.layer)
+        if not 0 <= self.layer <= llama.n_layers:
+            raise ValueError(
+                f"`layer` must lie in 0..{llama.n_layers} (0 is the embedding, {llama.n_layers} the "
+                f"last block of {llama.name}); got {self.layer}."
+            )
         if self.part not in ORDER or (self.layer == 0 and self.part != "block"):
             raise ValueError(
                 "`part` must be 'block' or, from layer 1 on, 'mlp', 'attention' or 'head'; got "
