@@ -44,15 +44,13 @@ def test_the_clamped_texts_are_those_of_the_kits_clamp(lab):
     lab.set(latent=latent, search="", strength=4.0, seed=5)
     result = finished(lab)
     value = 4.0 * float(dictionary.codes[:, latent].max())
-    with llama.edit(
-        dictionary.llama,
-        3,
-        lambda hidden: autoencoders.clamp(dictionary.autoencoder, hidden, latent, value),
-    ):
-        written = llama.generate(
-            dictionary.llama, [lab.controls["prompt"].value] * 2, max_new_tokens=6,
-            generator=torch.Generator().manual_seed(5), temperature=0.5,
-        )  # fmt: skip
+    clamped = llama.Apply(
+        lambda states: autoencoders.clamp(dictionary.autoencoder, states, latent, value)
+    )
+    written = llama.generate(
+        dictionary.llama, [lab.controls["prompt"].value] * 2, max_new_tokens=6,
+        generator=torch.Generator().manual_seed(5), temperature=0.5, edits={3: clamped},
+    )  # fmt: skip
     assert result.clamped == written
     assert result.written != written
 

@@ -40,9 +40,7 @@ def test_the_figure_shows_the_kits_own_numbers(lab, subject):
         max_new_tokens=22,
         generator=torch.Generator().manual_seed(0),
         temperature=0.5,
-        intervention=llama.Intervention(
-            3, steering.steering_vectors(directions, values, steered, 1.5)
-        ),
+        edits={3: llama.Add(steering.steering_vectors(directions, values, steered, 1.5))},
     )
     assert result.texts[1.5] == written
     said = steering.read_concepts(written, world.read, world.CONCEPTS, n_sentences=1)

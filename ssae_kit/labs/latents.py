@@ -150,16 +150,13 @@ class LatentOutcome:
 def write(dictionary: TokenDictionary, settings: LatentSettings, *, clamped: bool) -> list[str]:
     """Continue the prompt a few times, as it is or with the latent clamped at every token."""
     s = settings
-    go_on = partial(
-        kit_llama.generate, dictionary.llama, [s.prompt] * N_TEXTS, max_new_tokens=N_TOKENS,
-        generator=torch.Generator().manual_seed(s.seed), temperature=TEMPERATURE,
-    )  # fmt: skip
-    if not clamped:
-        return go_on()
     value = s.strength * float(dictionary.codes[:, s.latent].max())
     change = partial(clamp, dictionary.autoencoder, latent=s.latent, value=value)
-    with kit_llama.edit(dictionary.llama, dictionary.layer, change):
-        return go_on()
+    return kit_llama.generate(
+        dictionary.llama, [s.prompt] * N_TEXTS, max_new_tokens=N_TOKENS,
+        generator=torch.Generator().manual_seed(s.seed), temperature=TEMPERATURE,
+        edits={dictionary.layer: kit_llama.Apply(change)} if clamped else None,
+    )  # fmt: skip
 
 
 def run(

@@ -137,11 +137,11 @@ def write(
     subject: Subject, settings: SteeringSettings, vectors: Float[Tensor, "ways d_model"]
 ) -> list[list[str]]:
     """Continue the prompt `N_TEXTS` times under each vector, always with the same random numbers."""
-    at = "all" if settings.everywhere else "last"
-    push = kit_llama.Intervention(settings.layer, vectors.repeat_interleave(N_TEXTS, 0), at)  # type: ignore[arg-type]
+    rows = vectors.repeat_interleave(N_TEXTS, 0)
+    push = kit_llama.Add(rows, at="all" if settings.everywhere else "last")
     written = kit_llama.generate(
-        subject.llama, [settings.prompt] * len(push.vectors), max_new_tokens=subject.n_tokens,
-        generator=_seeded(settings.seed), intervention=push, temperature=TEMPERATURE,
+        subject.llama, [settings.prompt] * len(rows), max_new_tokens=subject.n_tokens,
+        generator=_seeded(settings.seed), edits={settings.layer: push}, temperature=TEMPERATURE,
         n_ways=len(vectors),
     )  # fmt: skip
     return [written[start : start + N_TEXTS] for start in range(0, len(written), N_TEXTS)]
@@ -234,7 +234,7 @@ class SteeringLab(Lab):
         names = self.subject.pairs.concepts
         labels = tuple(f"{name}: {self.subject.values[name][1]}" for name in names)
         nothing = torch.zeros(1, len(names))
-        silent = Expressed(nothing, nothing, nothing, torch.zeros(1))
+        silent = Expressed(nothing, nothing, torch.zeros(1))
         rates, flags = {0.0: (0.0, 0.0, 0.0)}, (False,) * len(names)
         return SteeringOutcome({}, {0.0: silent}, rates, names, labels, flags, 0.0)
 
