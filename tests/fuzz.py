@@ -521,7 +521,8 @@ def public(room):
     names = getattr(room, "__all__", None) or [
         name
         for name, value in vars(room).items()
-        if not name.startswith("_") and getattr(value, "__module__", None) == room.__name__
+        if not name.startswith("_")
+        and (getattr(value, "__module__", None) or "").startswith(room.__name__)
     ]
     for name in names:
         value = getattr(room, name)

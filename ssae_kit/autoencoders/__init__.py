@@ -9,24 +9,3 @@ from ssae_kit.autoencoders.saelens import load_saelens, save_saelens
 from ssae_kit.autoencoders.shift import ShiftAutoencoder
 from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder, TiedSAE
 from ssae_kit.autoencoders.topk import BatchTopKSAE, MatryoshkaSAE, TopKSAE
-
-__all__ = [
-    "Autoencoder",
-    "BatchTopKSAE",
-    "GatedSAE",
-    "JumpReluSAE",
-    "LayerNormShiftAutoencoder",
-    "LossTerms",
-    "MatryoshkaSAE",
-    "ReluSAE",
-    "ShiftAutoencoder",
-    "SparseAutoencoder",
-    "TiedSAE",
-    "TopKSAE",
-    "clamp",
-    "load",
-    "load_published",
-    "load_saelens",
-    "reconstruct",
-    "save_saelens",
-]

@@ -8,8 +8,7 @@ from ssae_kit.metrics.vectors import cosines
 
 
 def mmcs(
-    directions: Float[Tensor, "run latents d_model"],
-    reference: Float[Tensor, "concepts d_model"],
+    directions: Float[Tensor, "run latents d_model"], reference: Float[Tensor, "concepts d_model"]
 ) -> Float[Tensor, " run"]:
     """Mean over reference directions of the highest absolute cosine with any latent; 1 is best.
 
@@ -34,8 +33,7 @@ def mmcs(
 
 
 def uniqueness(
-    directions: Float[Tensor, "run latents d_model"],
-    reference: Float[Tensor, "concepts d_model"],
+    directions: Float[Tensor, "run latents d_model"], reference: Float[Tensor, "concepts d_model"]
 ) -> Float[Tensor, " run"]:
     """Distinct nearest reference directions over latents; 1 means that no two latents share one.
 

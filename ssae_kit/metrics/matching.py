@@ -95,11 +95,7 @@ def mcc_seeds(directions: Float[Tensor, "run latents d_model"]) -> Float[Tensor,
 
 
 def rotation_floor(
-    n_concepts: int,
-    *,
-    generator: torch.Generator,
-    n_draws: int = 200,
-    per_concept: bool = False,
+    n_concepts: int, *, generator: torch.Generator, n_draws: int = 200, per_concept: bool = False
 ) -> Float[Tensor, " draws"]:
     """MCC of random rotations of the true concepts: what finding only the subspace is worth.
 

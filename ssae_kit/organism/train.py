@@ -17,12 +17,7 @@ from ssae_kit.llama.create import (
     create_tokenizer,
     save_llama,
 )
-from ssae_kit.organism.corpus import (
-    MIXTURE,
-    draw_corpus,
-    log_probability,
-    vocabulary,
-)
+from ssae_kit.organism.corpus import MIXTURE, draw_corpus, log_probability, vocabulary
 from ssae_kit.organism.loss import document_losses, n_predicted, token_losses
 from ssae_kit.organism.muon import BatchedMuon
 from ssae_kit.storage import load_tensors, save_tensors

@@ -73,8 +73,7 @@ def turn_boundary(correlation: float = 1.0) -> float:
 
 
 def mean_l1(
-    changes: Float[Tensor, "samples concepts"],
-    basis: Float[Tensor, "*bases concepts concepts"],
+    changes: Float[Tensor, "samples concepts"], basis: Float[Tensor, "*bases concepts concepts"]
 ) -> Float[Tensor, "*bases"]:
     """Mean L1 norm of the codes that reproduce the concept shifts in other bases.
 

@@ -11,28 +11,4 @@ from ssae_kit.training.choice import (
 from ssae_kit.training.inputs import huge
 from ssae_kit.training.loop import evaluate, fit
 from ssae_kit.training.revive import revive_dead_
-from ssae_kit.training.settings import (
-    Constraint,
-    History,
-    Penalty,
-    Source,
-    TrainingConfig,
-)
-
-__all__ = [
-    "Constraint",
-    "History",
-    "LevelSweep",
-    "Penalty",
-    "Restarts",
-    "Source",
-    "TrainingConfig",
-    "best_run",
-    "choose_level",
-    "evaluate",
-    "fit",
-    "fit_restarts",
-    "huge",
-    "revive_dead_",
-    "seeded",
-]
+from ssae_kit.training.settings import Constraint, History, Penalty, Source, TrainingConfig

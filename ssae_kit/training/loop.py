@@ -17,14 +17,7 @@ from ssae_kit.storage import digest, load_tensors, save_tensors
 from ssae_kit.training.inputs import as_inputs, check, huge
 from ssae_kit.training.lagrangian import Problem, constrained
 from ssae_kit.training.revive import revive_dead_
-from ssae_kit.training.settings import (
-    SERIES,
-    Constraint,
-    History,
-    Penalty,
-    Source,
-    TrainingConfig,
-)
+from ssae_kit.training.settings import SERIES, Constraint, History, Penalty, Source, TrainingConfig
 
 
 def fit(

@@ -11,12 +11,7 @@ from functools import cache
 from ssae_kit.world.documents import Document, question_words
 from ssae_kit.world.entities import FACTS, PEOPLE, TOPIC, TWO_HOP, Relation, read_table
 from ssae_kit.world.lexicon import CHARACTERS, FEEL, LEAVE, SLOTS
-from ssae_kit.world.sentences import (
-    draw_plan,
-    inflect,
-    log_probability_of_wording,
-    realise,
-)
+from ssae_kit.world.sentences import draw_plan, inflect, log_probability_of_wording, realise
 from ssae_kit.world.state import CONCEPTS, VALUES, Draws, State, draw_state
 from ssae_kit.world.text import elide, split_words
 
@@ -197,10 +192,7 @@ CONTROLS: dict[str, tuple[tuple[str, ...], ...]] = {
     concept: tuple(map(tuple, sides)) for concept, sides in _TEXTS["demands"].items()
 }
 """Concept → per language of the prefix, the phrase that asks for each value."""
-_HELD_OUT_CONTROLS = (
-    {("language", 1), ("tense", 0)},
-    {("tense", 1), ("formality", 1)},
-)
+_HELD_OUT_CONTROLS = ({("language", 1), ("tense", 0)}, {("tense", 1), ("formality", 1)})
 
 Control = tuple[tuple[str, int], ...]
 
