@@ -31,6 +31,7 @@ class JumpReluSAE(SparseAutoencoder):
     Source: Rajamanoharan et al. 2024 (arXiv 2407.14435), sections 3 and 4.
     """
 
+    options = ("dead_after", "bandwidth", "first_threshold")
     new_share = 1.0
 
     def __init__(
@@ -47,12 +48,6 @@ class JumpReluSAE(SparseAutoencoder):
         self.bandwidth, self.first_threshold = bandwidth, first_threshold
         start = torch.full((self.n_runs, self.n_latents), first_threshold).log()
         self.log_threshold = nn.Parameter(start)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the constructor needs beyond the sizes; JSON can hold it."""
-        own = {"bandwidth": self.bandwidth, "first_threshold": self.first_threshold}
-        return super().settings | own
 
     def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
         """Return error and mean number of latents that fire, per run."""

@@ -35,13 +35,6 @@ class ShiftAutoencoder(Autoencoder):
     Source: Joshi et al. 2025 (arXiv 2502.12179), read in abstract and code, not in full.
     """
 
-    def __init__(
-        self, n_runs: int, d_model: int, n_latents: int, *, generator: torch.Generator
-    ) -> None:
-        super().__init__(n_runs, d_model, n_latents, generator=generator)
-        self.encoder = nn.Parameter(self.decoder.detach().mT.contiguous())
-        self.encoder_bias = nn.Parameter(torch.zeros(n_runs, n_latents))
-
     def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
         """Return error and sparsity of a batch, per run."""
         scaled = self._scaled(inputs)

@@ -1,7 +1,5 @@
 """Sparse autoencoders whose codes are made sparse by an L1 penalty: ReLU, tied and gated."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -29,8 +27,13 @@ class SparseAutoencoder(Autoencoder):
         ValueError: if a size or `dead_after` is below 1.
     """
 
+    options = ("dead_after",)
     new_share = 0.2
     """Norm of a reseeded latent's encoder row over the mean norm of the others."""
+    zero_at_first: tuple[str, ...] = ("idle", "encoder_bias")
+    """Numbers per latent that start at 0."""
+    idle: Tensor
+    """Training batches since each latent fired, `[run, latents]`."""
 
     def __init__(
         self,
@@ -43,15 +46,7 @@ class SparseAutoencoder(Autoencoder):
     ) -> None:
         super().__init__(n_runs, d_model, n_latents, generator=generator)
         self.dead_after = checks.whole("dead_after", dead_after, what=" batch")
-        self.encoder = nn.Parameter(self.decoder.detach().mT.contiguous())
-        self.encoder_bias = nn.Parameter(torch.zeros(n_runs, n_latents))
-        self.idle: Tensor
         self.register_buffer("idle", torch.zeros(n_runs, n_latents, dtype=torch.long))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the constructor needs beyond the sizes; JSON can hold it."""
-        return {"dead_after": self.dead_after}
 
     @property
     def dead(self) -> Bool[Tensor, "run latents"]:
@@ -87,7 +82,8 @@ class SparseAutoencoder(Autoencoder):
 
     def _before(self, scaled: Tensor) -> Tensor:
         """Encoder output before the activation."""
-        return self._affine(scaled, self.encoder.mT, self.encoder_bias)
+        weight = self.decoder if self.tied else self.encoder.mT
+        return self._affine(scaled, weight, self.encoder_bias)
 
     def _affine(self, scaled: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         # W (x - b_d) + b_e as one product: W x + (b_e - W b_d).
@@ -120,11 +116,12 @@ class SparseAutoencoder(Autoencoder):
 
         Source: Bricken et al. 2023, "Neuron resampling": encoder rows get 0.2 of the mean norm.
         """
-        rows = self._new_norm(chosen)[:, None].expand_as(chosen)[chosen]
+        if not self.tied:
+            rows = self._new_norm(chosen)[:, None].expand_as(chosen)[chosen]
+            self.encoder[chosen] = directions * rows[:, None]
         self.decoder.mT[chosen] = directions
-        self.encoder[chosen] = directions * rows[:, None]
-        self.encoder_bias[chosen] = 0.0
-        self.idle[chosen] = 0
+        for name in self.zero_at_first:
+            getattr(self, name)[chosen] = 0
 
     def _new_norm(self, chosen: Tensor) -> Tensor:
         """Norm of new encoder rows `[run]`: a share of the mean of those that stay, if any do."""
@@ -152,21 +149,7 @@ class TiedSAE(SparseAutoencoder):
     Source: Cunningham et al. 2023 (arXiv 2309.08600), section 2.
     """
 
-    def __init__(self, *sizes: int, generator: torch.Generator, dead_after: int = 200) -> None:
-        super().__init__(*sizes, generator=generator, dead_after=dead_after)
-        del self.encoder
-
-    def _before(self, scaled: Tensor) -> Tensor:
-        return self._affine(scaled, self.decoder, self.encoder_bias)
-
-    @torch.no_grad()
-    def reseed_(
-        self, chosen: Bool[Tensor, "run latents"], directions: Float[Tensor, "chosen d_model"]
-    ) -> None:
-        """Give chosen latents new directions, in place; the encoder follows."""
-        self.decoder.mT[chosen] = directions
-        self.encoder_bias[chosen] = 0.0
-        self.idle[chosen] = 0
+    tied = True
 
 
 class GatedSAE(SparseAutoencoder):
@@ -180,6 +163,8 @@ class GatedSAE(SparseAutoencoder):
 
     Source: Rajamanoharan et al. 2024 (arXiv 2404.16014), section 3.
     """
+
+    zero_at_first = ("idle", "encoder_bias", "log_magnitude", "magnitude_bias")
 
     def __init__(self, *sizes: int, generator: torch.Generator, dead_after: int = 200) -> None:
         super().__init__(*sizes, generator=generator, dead_after=dead_after)
@@ -205,12 +190,3 @@ class GatedSAE(SparseAutoencoder):
         shared = gate - self.encoder_bias[:, None]
         size = shared * self.log_magnitude.exp()[:, None] + self.magnitude_bias[:, None]
         return size.relu() * (gate > 0)
-
-    @torch.no_grad()
-    def reseed_(
-        self, chosen: Bool[Tensor, "run latents"], directions: Float[Tensor, "chosen d_model"]
-    ) -> None:
-        """Give chosen latents new directions and a small encoder, in place."""
-        super().reseed_(chosen, directions)
-        self.log_magnitude[chosen] = 0.0
-        self.magnitude_bias[chosen] = 0.0

@@ -14,7 +14,6 @@ from ssae_kit.superposition.model import Draw, ToyModel, train
 from ssae_kit.superposition.phases import (
     PHASES,
     antipodal_loss,
-    boundary_density,
     candidate_losses,
     classify,
     ignored_loss,
