@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ssae_kit import checks
-from ssae_kit.autoencoders.jumprelu import JumpReluSAE
-from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder
+from ssae_kit.autoencoders.sparse import GatedSAE, JumpReluSAE, ReluSAE, SparseAutoencoder
 from ssae_kit.autoencoders.topk import TopKSAE
 
 ARCHITECTURES: dict[str, tuple[Any, set[str]]] = {

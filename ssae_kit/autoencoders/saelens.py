@@ -16,8 +16,7 @@ from torch import Tensor
 
 from ssae_kit import checks
 from ssae_kit.autoencoders.foreign import build, read_config, read_weights
-from ssae_kit.autoencoders.jumprelu import JumpReluSAE
-from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder, TiedSAE
+from ssae_kit.autoencoders.sparse import GatedSAE, JumpReluSAE, ReluSAE, SparseAutoencoder, TiedSAE
 from ssae_kit.autoencoders.topk import BatchTopKSAE, TopKSAE
 from ssae_kit.storage import replacing, save_tensors
 

@@ -28,15 +28,11 @@ def _require_shares(settings: Any, *names: str) -> None:
 
 def _require_amounts(settings: Any, name: str, what: str, holds: Callable[[Tensor], Any]) -> None:
     """Raise a ValueError unless a setting is one number or one per run, for which `holds` is true."""
-    value = getattr(settings, name)
-    try:
-        amounts = torch.as_tensor(value, dtype=torch.float32)
-    except (TypeError, ValueError, RuntimeError):
-        amounts = torch.full((1,), torch.nan)
-    if amounts.dim() > 1 or not amounts.numel() or not amounts.isfinite().all():
-        raise ValueError(f"`{name}` must be one finite number or one per run; got {value!r}.")
-    if not holds(amounts).all():
-        raise ValueError(f"`{name}` must be {what}; got {float(amounts.min()):g}.")
+    (amounts,) = checks.tensors(**{name: (getattr(settings, name), "*run")})
+    if amounts.dim() > 1 or not holds(amounts).all():
+        raise ValueError(
+            f"`{name}` must be {what}, one number or one per run; got {amounts.tolist()}."
+        )
 
 
 def _is_above_0(value: float) -> bool:
