@@ -49,8 +49,6 @@ WELL, MISSING = "well", "has no right call in the table"
 SECONDS = 5.0
 """A call that takes longer hangs; the right ones take milliseconds."""
 EXCEPTIONS = {
-    "superposition.Draw": "the name of a type",
-    "training.Source": "the name of a type",
     "pairs.truthful_qa": "downloads",
     "storage.replacing": "a context manager; its tests stand in test_storage.py",
     "autoencoders.Autoencoder": "abstract; its kinds are called",
@@ -200,7 +198,6 @@ def numeric(room, folder):
             "directions": directions(1, 4)[0],
         },
         "synthetic.stack": {"datasets": [made(), made(1)]},
-        "synthetic.stream_shifts": {"problem": problem(), "directions": directions(1, 4)[0]},
         "synthetic.supports.sizes": {"n_concepts": 4, "most": 2, "least": 1},
         "synthetic.supports.blocks": {"n_concepts": 4, "block": 2, "most": 1},
         "synthetic.supports.together": {"n_concepts": 4, "group": (0, 1), "most": 2},
@@ -213,7 +210,6 @@ def numeric(room, folder):
         },
         "superposition.antipodal_loss": {"density": torch.tensor([0.1, 0.5])},
         "superposition.ignored_loss": {"density": torch.tensor([0.1, 0.5])},
-        "superposition.boundary_density": {"importance": torch.tensor([0.5, 2.0])},
         "superposition.candidate_losses": {
             "density": torch.tensor([0.1]), "importance": torch.tensor([1.0]), "n_features": 2
         },
@@ -368,7 +364,6 @@ def spoken(room, folder):
             "switch": 0.1,
         },
         "world.value_index": {"concept": "tense", "value": 1},
-        "world.word_values": {"word": "queen"},
         "llama.Add": {"vectors": vectors, "at": "all"},
         "llama.Apply": {"function": torch.relu},
         "llama.Clamp": {"values": normal(1, 2), "subspace": eye},
@@ -498,7 +493,8 @@ def public(room):
     names = getattr(room, "__all__", None) or [
         name
         for name, value in vars(room).items()
-        if not name.startswith("_") and getattr(value, "__module__", None) == room.__name__
+        if not name.startswith("_")
+        and (getattr(value, "__module__", None) or "").startswith(room.__name__)
     ]
     for name in names:
         value = getattr(room, name)
