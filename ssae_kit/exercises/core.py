@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,6 +70,15 @@ def one_of(answer: Callable[..., Any], *case: Any) -> Any:
     return value
 
 
+class Verdict(NamedTuple):
+    """What was found out about one answer."""
+
+    passed: bool | None
+    """None if the exercise has not been attempted."""
+    message: str = ""
+    """What is likely wrong; empty if nothing is."""
+
+
 @dataclass(frozen=True)
 class Exercise:
     """One exercise of the course."""
@@ -88,6 +97,15 @@ class Exercise:
     """What an answer must return, in words."""
     use: Callable[..., Any] = call
     """Results of an answer on a case; raises `Mistake` where a property is missing."""
+
+    def test(self, answer: Any) -> Verdict:
+        """Try an answer on every case and judge what it gives."""
+        if answer is ...:
+            return Verdict(None)
+        try:
+            return self.judge(self.results(answer))
+        except Mistake as mistake:
+            return Verdict(False, str(mistake))
 
     def results(self, answer: Any) -> list[Any]:
         """Return what an answer gives in each case, as numbers, or `Raised`.
@@ -123,17 +141,18 @@ class Exercise:
                 )
         return STUB if value is ... else plain(value, self.returns)
 
-    def judge(self, results: Sequence[Any]) -> tuple[bool | None, str]:
-        """Whether results are right (None: not attempted), and what is wrong with them."""
+    def judge(self, results: Sequence[Any]) -> Verdict:
+        """Say whether results are right, and what is wrong with them.
+
+        Raises:
+            Mistake: if they are not of the kind wanted.
+        """
         if any(isinstance(one, Raised) and one == STUB for one in results):
-            return None, ""
+            return Verdict(None)
         wanted = [read(value, value) for value in map(self._right, self.cases)]
-        try:
-            found = [read(*both, self.returns) for both in zip(results, wanted, strict=True)]
-        except Mistake as mistake:
-            return False, str(mistake)
+        found = [read(*both, self.returns) for both in zip(results, wanted, strict=True)]
         wrong = [i for i in range(len(wanted)) if not agree(found[i], wanted[i])]
-        return not wrong, self._finding(found, wanted, wrong) if wrong else ""
+        return Verdict(False, self._finding(found, wanted, wrong)) if wrong else Verdict(True)
 
     def _right(self, case: tuple[Any, ...]) -> Any:
         return self.use(self.solution, *copy.deepcopy(case))
@@ -181,31 +200,6 @@ class Exercise:
         return ", ".join(f"{name} = {show(value)}" for name, value in named)
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a check found out about one answer."""
-
-    name: str
-    """Notebook and exercise, such as ``01.loss``."""
-    points: int
-    """What a right answer earns."""
-    passed: bool | None
-    """None if the exercise has not been attempted."""
-    message: str
-    """What is likely wrong; empty if nothing is."""
-
-    def record(self) -> dict[str, str | int | bool]:
-        """Verdict as JSON can hold it."""
-        return {"name": self.name, "passed": bool(self.passed), "points": self.points}
-
-    def __str__(self) -> str:
-        """One line for the learner."""
-        worth = f"{self.points} point{'s' if self.points > 1 else ''}"
-        if self.passed is None:
-            return f"{self.name} ({worth}): not attempted yet."
-        return f"{self.name} ({worth}): passed." if self.passed else f"{self.name}: {self.message}"
-
-
 def exercises(notebook: str) -> dict[str, Exercise]:
     """Exercises of one notebook, by name.
 
@@ -243,19 +237,7 @@ def judge(name: str, answer: Any) -> Verdict:
     Raises:
         ValueError: if there is no such exercise: a fault of the notebook, not of the learner.
     """
-    one = exercise(name)
-    passed, message = attempt(one, answer)
-    return Verdict(name, one.points, passed, message)
-
-
-def attempt(one: Exercise, answer: Any) -> tuple[bool | None, str]:
-    """Test an answer: passed, failed or (None) not attempted, and what is wrong."""
-    if answer is ...:
-        return None, ""
-    try:
-        return one.judge(one.results(answer))
-    except Mistake as mistake:
-        return False, str(mistake)
+    return exercise(name).test(answer)
 
 
 def check(name: str, answer: Any) -> Any:
@@ -272,15 +254,16 @@ def check(name: str, answer: Any) -> Any:
         ValueError: if there is no such exercise.
         AssertionError: for a wrong answer where nbgrader runs the notebook: so it takes points.
     """
-    one, verdict = exercise(name), judge(name, answer)
     from IPython.display import display  # 0.1 s, which only a notebook should pay
 
-    display({MIME: verdict.record(), "text/plain": str(verdict)}, raw=True)
-    if not verdict.passed and "NBGRADER_EXECUTION" in os.environ:
-        raise AssertionError(str(verdict))
-    return answer if verdict.passed else one.solution
-
-
-def passes(name: str, answer: Any) -> bool:
-    """Whether an answer is right."""
-    return bool(judge(name, answer).passed)
+    one = exercise(name)
+    passed, message = one.test(answer)
+    told = f"{name}: {message}"
+    if passed or passed is None:
+        points = f"{one.points} point{'s' if one.points > 1 else ''}"
+        told = f"{name} ({points}): {'passed' if passed else 'not attempted yet'}."
+    record = {"name": name, "passed": bool(passed), "points": one.points}
+    display({MIME: record, "text/plain": told}, raw=True)
+    if not passed and "NBGRADER_EXECUTION" in os.environ:
+        raise AssertionError(told)
+    return answer if passed else one.solution

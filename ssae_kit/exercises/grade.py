@@ -17,7 +17,7 @@ from ssae_kit.exercises.core import Exercise, exercise
 from ssae_kit.exercises.release import Task, grade_id, read, tasks
 from ssae_kit.exercises.report import Grade, write
 from ssae_kit.exercises.sandbox import Limits
-from ssae_kit.exercises.values import Raised, plain
+from ssae_kit.exercises.values import Mistake, Raised, plain
 
 __all__ = ["Limits", "grade"]
 
@@ -186,6 +186,8 @@ def verdict(one: Exercise, results: Any) -> tuple[bool, str]:
         passed, message = one.judge(
             [Raised(**r) if isinstance(r, dict) else plain(r) for r in results]
         )
+    except Mistake as mistake:
+        return False, str(mistake)
     except Exception as error:  # whatever was sent, it harms nobody else
         return False, f"what it gave cannot be read: {type(error).__name__}"
     return bool(passed), message or ("passed." if passed else "not attempted yet.")

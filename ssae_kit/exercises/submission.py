@@ -105,7 +105,7 @@ class Runner:
             return {"error": f"'{key}' is not defined: was it renamed, or does its cell fail?"}
         answer, names[key] = names[key], one.solution
         results = one.results(answer)
-        if one.judge(results)[0]:
+        if one.judge(results).passed:
             names[key] = answer
         return {"results": [encode(one) for one in results]}
 
@@ -176,10 +176,8 @@ def needed(course: list[str], steps: list[dict[str, Any]], answers: set[str]) ->
 
 def single(node: ast.stmt) -> list[ast.stmt]:
     """An import as one statement for each name, of which only those used are loaded."""
-    if isinstance(node, ast.Import):
-        return [ast.Import([alias]) for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        return [ast.ImportFrom(node.module, [alias], node.level) for alias in node.names]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [type(node)(**vars(node) | {"names": [alias]}) for alias in node.names]
     return [node]
 
 

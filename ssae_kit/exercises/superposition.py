@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ssae_kit.exercises.core import Exercise
+from ssae_kit.exercises.core import Exercise, Verdict
 from ssae_kit.exercises.tensors import normal
 from ssae_kit.exercises.values import Mistake, kind, misshapen, read
 
@@ -77,7 +77,7 @@ def draws(answer: Callable[..., Any], density: float, n_samples: int, n_features
 class Sampling(Exercise):
     """An exercise whose answers have nothing in common but their properties."""
 
-    def judge(self, results: Sequence[Any]) -> tuple[bool | None, str]:
+    def judge(self, results: Sequence[Any]) -> Verdict:
         """Name the first property that what was drawn has not."""
         density, *size = self.cases[0]
         drawn = results[0]
@@ -85,7 +85,7 @@ class Sampling(Exercise):
             return super().judge(results)
         sample = Drawn(density, torch.from_numpy(drawn))
         missing = [sentence for sentence, (holds, _) in SAMPLE.items() if not holds(sample)]
-        return not missing, f"{missing[0]} {sample}" if missing else ""
+        return Verdict(False, f"{missing[0]} {sample}") if missing else Verdict(True)
 
 
 def rand(g: Generator | None, *size: int) -> Tensor:

@@ -10,6 +10,8 @@ LONGEST = 20
 """Arrays of more entries are not shown whole."""
 TOO_LARGE = "numbers of shape"
 """What is said of such an array, before its shape."""
+ENTRY: Any = {"float": "{:.4g}".format}
+"""How an entry is written."""
 
 
 class Mistake(Exception):  # noqa: N818 - a finding about an answer, not a fault
@@ -129,14 +131,10 @@ def show(value: Any) -> str:
         return f"{value.kind}: {value.text}".rstrip(": .")
     if value is None:
         return "None"
-    array = numbers(value)
-    return kind(array) if array.size > LONGEST else _nested(array.tolist())
-
-
-def _nested(value: Any) -> str:
-    return (
-        f"[{', '.join(map(_nested, value))}]" if isinstance(value, list) else f"{value + 0.0:.4g}"
-    )
+    array = numbers(value) + 0.0  # no -0
+    if array.size > LONGEST:
+        return kind(array)
+    return " ".join(np.array2string(array, separator=", ", formatter=ENTRY).split())
 
 
 def difference(found: Any, wanted: Any) -> str:
