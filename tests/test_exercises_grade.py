@@ -57,7 +57,8 @@ for _file in range(3, 64):
         pass"""
 ODD = """
 from ssae_kit.exercises import core
-core.Exercise.results = lambda one, answer: [{"passed": True}] * 3"""
+core.Exercise.results = lambda one, answer: [{"passed": True}] * 3
+core.Exercise.judge = lambda one, results: core.Verdict(True)"""
 KIT = "\nimport ssae_kit\nopen(ssae_kit.__file__, 'a').write('#')"
 BOMB = """
 import os, time
