@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import autoencoders, llama
-from ssae_kit.labs import LatentLab, LatentSettings, TokenDictionary, latents, subjects
-from ssae_kit.labs.latents import PICK
+from ssae_kit.labs import LatentLab, TokenDictionary, latents, subjects
+from ssae_kit.labs.latents import PICK, LatentSettings
 from ssae_kit.labs.texts import shaded
 from tests import labs as small
 from tests.labs import finished, plain
@@ -95,11 +95,11 @@ def test_without_a_dictionary_it_trains_one_and_shows_its_clearest_latent(short,
     monkeypatch.setattr(subjects, "BATCH", 16)
     lab = LatentLab()
     with pytest.raises(ValueError, match="still being trained"):
-        lab.export()
+        lab.code()
     lab.start()
     finished(lab)
-    assert lab.settings().latent == lab.dictionary.clearest
-    assert "dictionary = labs.token_dictionary()\n" in lab.export().code
+    assert lab.settings().latent == lab.given["dictionary"].clearest
+    assert "dictionary = labs.token_dictionary()\n" in lab.code()
     lab.close()
 
 

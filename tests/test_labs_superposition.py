@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import superposition
-from ssae_kit.labs import SuperpositionLab, SuperpositionSettings
-from ssae_kit.labs.superposition import flat
+from ssae_kit.labs.superposition import SuperpositionLab, SuperpositionSettings, flat
 from ssae_kit.synthetic.features import sample_features
 from tests import labs as small
 from tests.labs import finished, hold

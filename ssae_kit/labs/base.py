@@ -9,9 +9,9 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 
 from ssae_kit.labs.figure import LiveFigure
 from ssae_kit.labs.listing import listing
-from ssae_kit.labs.parts import Words, assign, button, close_all, heading, row, values
+from ssae_kit.labs.parts import Words, assign, button, close_all, controls, heading, row
 from ssae_kit.plots.show import STATIC, show, show_widget
 
 REDRAW_EVERY = 0.3
@@ -37,16 +37,6 @@ class Cancelled(Exception):  # noqa: N818  (not an error)
     """Raised inside a computation whose settings are out of date."""
 
 
-@dataclass(frozen=True)
-class Export:
-    """A view without its widget."""
-
-    settings: dict[str, Any]
-    """What the controls said; JSON can hold it."""
-    code: str
-    """A code cell that computes and shows the same."""
-
-
 class _Job:
     """One computation: its settings, its thread, and whether it should stop."""
 
@@ -60,35 +50,33 @@ class _Job:
 
 
 class Lab(ABC):
-    """Base of every lab. A subclass brings controls, `Settings`, `run` and `nothing`.
+    """Base of every lab. A subclass brings settings, `run` and `nothing`.
 
     A change of a control cancels the running computation and starts another on a thread, so the
     kernel stays free. The first one starts when a browser shows the lab; without one (in a test,
     or in a script) call `start`. When the lab is no longer shown, its computation stops.
 
     Args:
-        controls: Named controls; a change of any of them starts a computation.
-        rows: What stands above the figure, in order; holds the controls.
-        below: What stands between the words and the figure.
+        start_at: Settings at the start, from which places are reached: a frozen dataclass. There is
+            a control for each of its fields; a change of any of them starts a computation.
+        own: Controls of fields that say none themselves (see `setting`).
     """
 
     title: str
     """A question."""
     sentence: str
     """What stands in the lab's place where nothing can run."""
-    Settings: type
-    """Everything the lab can vary: a frozen dataclass with the names of the controls."""
     run: Callable[..., Any]
     """What is computed: a function of whatever `given` holds, settings, and who is told progress."""
-    start_at: Any
-    """Settings at the start, from which places are reached."""
+    given: Mapping[str, Any] = {}
+    """What `run` takes before the settings, by name; its `source` is the code that makes it."""
     places: Mapping[str, tuple[Mapping[str, Any], str]] = {}
     """Settings worth a visit: name, what is changed at the start's settings, and what to see."""
+    visit = "Places to visit"
+    """Stands over them."""
 
-    def __init__(
-        self, controls: dict[str, Any], rows: list[Any], below: Sequence[Any] = ()
-    ) -> None:
-        self.controls = controls
+    def __init__(self, start_at: Any, **own: Any) -> None:
+        self.start_at, self.controls = start_at, controls(start_at, **own)
         self.words_shown = Words()
         self.result: Any = None
         """Outcome of the last computation; None until it is done."""
@@ -100,16 +88,20 @@ class Lab(ABC):
         self.fig = LiveFigure(self.nothing().figure())
         self._progress = widgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
         self._status = widgets.Label("Not started.")
-        self._code = widgets.Textarea(
-            rows=12,
-            layout={"width": "100%", "display": "none"},
-            description="code",
-            style={"description_width": "40px"},
-        )
-        parts = [heading(self.title, 2), *rows, self._foot(), self.words_shown, *below]
-        self.view = widgets.VBox([*parts, self.fig, self._code])
+        hidden = {"width": "100%", "display": "none"}
+        self._code = widgets.Textarea(rows=12, layout=hidden, description="code")
+        self._code.style.description_width = "40px"
+        self._buttons = [
+            button(name, hint, functools.partial(self.go_to, name))
+            for name, (_, hint) in self.places.items()
+        ]
+        shown = [*self.above(), self._foot(), self.words_shown, *self.below(), self.fig, self._code]
+        self.view = widgets.VBox([heading(self.title, 2), *shown])
         self.view.add_class("ssae-lab")
-        for name, control in controls.items():
+        with self._hush():
+            self.adapt("", None)
+            self._quietly(**vars(start_at))  # where one narrowed another's bounds, it is refused
+        for name, control in self.controls.items():
             control.observe(functools.partial(self._changed, name), "value")
         self.words_shown.observe(self._shown, "views")
 
@@ -117,18 +109,23 @@ class Lab(ABC):
     def nothing(self) -> Any:
         """Return the outcome before anything is computed; its figure has as many traces as later."""
 
-    @property
-    def given(self) -> Mapping[str, tuple[Any, str]]:
-        """What `run` takes before the settings: name, object, and the code that makes it."""
-        return {}
+    def above(self) -> list[Any]:
+        """Return what stands above the figure, in order: the controls, and a button per place."""
+        over = heading(f"{self.visit} (all else as at the start):")
+        return [row(*self.controls.values()), over, row(*self._buttons)]
+
+    def below(self) -> list[Any]:
+        """Return what stands between the words and the figure."""
+        return []
 
     def settings(self) -> Any:
         """Return what the controls say, frozen; a ValueError explains what does not fit."""
-        return self.Settings(**values(self.controls))
+        said = {name: control.value for name, control in self.controls.items()}
+        return type(self.start_at)(**said)
 
     def compute(self, settings: Any, report: Progress) -> Any:
         """Compute the outcome, calling `report` several times a second."""
-        return type(self).run(*(one for one, _ in self.given.values()), settings, report)
+        return self.run(*self.given.values(), settings, report)
 
     def figure(self, result: Any) -> go.Figure:
         """Return the figure of an outcome, and show what stands beside it."""
@@ -187,11 +184,19 @@ class Lab(ABC):
         finally:
             close_all(self.view)
 
-    def export(self) -> Export:
-        """Return the settings, and a code cell that makes this view without the widget."""
-        settings = self.settings()
-        made = {name: code for name, (_, code) in self.given.items()}
-        return Export(dict(vars(settings)), listing(type(self).run, settings, made))
+    def code(self) -> str:
+        """Return a code cell that makes this view without the widget.
+
+        Raises:
+            ValueError: if what the lab works on is not there yet.
+        """
+        if None in self.given.values():
+            raise ValueError(
+                "What this lab shows is still being trained: try again when it is done."
+            )
+        return listing(
+            self.run, self.settings(), {name: it.source for name, it in self.given.items()}
+        )
 
     @property
     def busy(self) -> bool:
@@ -315,7 +320,7 @@ class Lab(ABC):
 
     def _show_code(self) -> None:
         try:
-            self._code.value = self.export().code
+            self._code.value = self.code()
         except ValueError as error:
             self._code.value = f"# {error}"
         self._code.layout.display = "flex"

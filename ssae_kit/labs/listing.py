@@ -8,9 +8,6 @@ from dataclasses import is_dataclass
 from types import FunctionType, ModuleType
 from typing import Any
 
-WIDTH = 100
-"""Longest line that is shown whole."""
-
 
 def listing(run: Callable[..., Any], settings: Any, made: Mapping[str, str]) -> str:
     """Return a code cell that computes and shows what a lab does, from the source of what ran.
@@ -27,7 +24,7 @@ def listing(run: Callable[..., Any], settings: Any, made: Mapping[str, str]) -> 
     rooms = "labs, plots" if any("labs." in line for line in given) else "plots"
     found.imports.add(("ssae_kit", rooms))
     call = f"outcome = {run.__name__}({', '.join([*made, 'settings'])})"
-    last = [f"settings = {_broken(repr(settings))}", call]
+    last = [f"settings = {_written(settings)}", call]
     last.append("plots.show(outcome.figure(), outcome.words())")
     head = [*found.heads(), "", *sorted(found.constants)]
     return "\n".join([*head, *found.sources, "\n", *given, *last]) + "\n"
@@ -74,7 +71,7 @@ class _Listing:
                 self.constants.add(f"{name} = {value!r}")
         elif is_dataclass(value) and not isinstance(value, type):
             self.need(type(value).__name__, type(value))
-            self.constants.add(f"{name} = {_broken(repr(value))}")
+            self.constants.add(f"{name} = {_written(value)}")
         else:
             public = _home(name, value, home)
             if public != "builtins":
@@ -99,12 +96,7 @@ def _home(name: str, value: Any, used_in: str) -> str:
     return used_in
 
 
-def _broken(code: str) -> str:
-    """Break a long call's arguments onto lines of their own."""
-    if len(code) < WIDTH - 20:
-        return code
-    tree = ast.parse(code, mode="eval").body
-    assert isinstance(tree, ast.Call)
-    parts = [ast.get_source_segment(code, k.value) for k in tree.keywords]
-    lines = [f"    {k.arg}={part}," for k, part in zip(tree.keywords, parts, strict=True)]
-    return "\n".join([f"{ast.unparse(tree.func)}(", *lines, ")"])
+def _written(value: Any) -> str:
+    """Return the code that makes a dataclass, one field a line."""
+    lines = [f"    {name}={given!r},\n" for name, given in vars(value).items()]
+    return f"{type(value).__name__}(\n{''.join(lines)})"

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ssae_kit import checks, methods, steering, world
 from ssae_kit import llama as kit_llama
-from ssae_kit import methods, steering, world
 from ssae_kit.autoencoders import Autoencoder, TopKSAE
 from ssae_kit.labs.base import Progress, quiet
 from ssae_kit.llama import Llama, TokenStates
@@ -70,7 +70,7 @@ def _directions(subject: Subject, method: str, layer: int) -> Tensor:
     if method == "difference of means":
         return means
     if method == "random":
-        return methods.random_directions(means, generator=_seeded(0))
+        return methods.random_directions(means, generator=checks.seeded(0))
     found = methods.ssae(shifts, 2 * changes.shape[1], seed=1, n_restarts=1, config=TRAINING)
     return found.named(shifts, changes)[0]
 
@@ -82,8 +82,8 @@ def bundled(model: Llama | None = None) -> Subject:
         return world.parse(text).sentences[0].state.binary()
 
     return Subject(
-        model or kit_llama.load(), world.concept_pairs(400, _seeded(0)),
-        world.prompts(12, _seeded(1))[0], values_of, world.read, world.VALUES,
+        model or kit_llama.load(), world.concept_pairs(400, checks.seeded(0)),
+        world.prompts(12, checks.seeded(1))[0], values_of, world.read, world.VALUES,
         source="labs.bundled(model)  # `model` is yours." if model else "labs.bundled()",
     )  # fmt: skip
 
@@ -155,7 +155,7 @@ class TokenDictionary:
 
 def stories() -> tuple[str, ...]:
     """Return the texts that `token_dictionary` reads."""
-    return world.prompts(N_STORIES, torch.Generator().manual_seed(0))[0]
+    return world.prompts(N_STORIES, checks.seeded(0))[0]
 
 
 def token_dictionary(model: Llama | None = None, report: Progress = quiet) -> TokenDictionary:
@@ -172,7 +172,7 @@ def token_dictionary(model: Llama | None = None, report: Progress = quiet) -> To
     layer, texts = model.n_layers // 2, stories()
     tokens = kit_llama.token_states(model, texts, layer)
     sae = TopKSAE(
-        1, model.d_model, N_LATENTS, generator=torch.Generator().manual_seed(1), k=8, revival=0.3,
+        1, model.d_model, N_LATENTS, generator=checks.seeded(1), k=8, revival=0.3,
         dead_after=50,
     )  # fmt: skip
 
@@ -180,7 +180,7 @@ def token_dictionary(model: Llama | None = None, report: Progress = quiet) -> To
         report(0.3 + 0.6 * history.step[-1] / STEPS, None)
 
     config = TrainingConfig(steps=STEPS, batch_size=BATCH, learning_rate=5e-3, record_every=5)
-    generator = torch.Generator().manual_seed(2)
+    generator = checks.seeded(2)
     fit(sae, tokens.states, Penalty(), config, generator=generator, on_record=on_record)
     return TokenDictionary(model, layer, sae, texts, tokens, _codes(sae, tokens), source)
 
@@ -194,7 +194,3 @@ def _codes(autoencoder: Autoencoder, tokens: TokenStates) -> Tensor:
             "autoencoder: a shift autoencoder's codes have signs."
         )
     return codes
-
-
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)

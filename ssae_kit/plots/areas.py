@@ -4,7 +4,6 @@ Each takes arrays, adds itself to a figure in place, and returns the figure.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -23,7 +22,7 @@ def heat(
     *,
     limits: tuple[float, float] = (0.0, 1.0),
     digits: int | None = None,
-    scale: str | Mapping[str, Any] = "",
+    scale: str = "",
     at: Panel = None,
 ) -> go.Figure:
     """Draw a matrix in colours, first row on top; NaN stays blank.
@@ -35,35 +34,24 @@ def heat(
         y: Names of the rows, by default their numbers.
         limits: Ends of the scale; diverging from white if they lie about zero.
         digits: Write the numbers, with so many decimals.
-        scale: What the colours mean, or all that plotly can be told of a colour bar.
+        scale: What the colours mean.
         at: Panel.
     """
-    text = None
+    text, template = None, ""
     if digits is not None:
         numbers = np.char.mod(f"%.{digits}f", np.nan_to_num(values).round(digits) + 0.0)
-        text = np.where(np.isnan(values), "", numbers)
-    fig.add_heatmap(
-        z=values,
-        text=text,
-        texttemplate="" if text is None else "%{text}",
-        coloraxis="coloraxis",
-        **place(at),
-    )
+        text, template = np.where(np.isnan(values), "", numbers), "%{text}"
+    fig.add_heatmap(z=values, text=text, texttemplate=template, coloraxis="coloraxis", **place(at))
     for update, names in ((fig.update_xaxes, list(x)), (fig.update_yaxes, list(y))):
         if names:
             shown = [f"{v:g}" if isinstance(v, float) else str(v) for v in names]
             update(tickvals=list(range(len(names))), ticktext=shown, **place(at))
         update(showgrid=False, zeroline=False, **place(at))
     fig.update_yaxes(autorange="reversed", **place(at))
-    signed = limits[0] == -limits[1]
-    bar = {"title": scale} if isinstance(scale, str) else dict(scale)
+    colours = DIVERGING if limits[0] == -limits[1] else "Cividis"
+    ends = {"cmin": limits[0], "cmax": limits[1]}
     return fig.update_layout(
-        coloraxis={
-            "colorscale": DIVERGING if signed else "Cividis",
-            "cmin": limits[0],
-            "cmax": limits[1],
-            "colorbar": bar,
-        }
+        coloraxis={"colorscale": colours, **ends, "colorbar": {"title": scale}}
     )
 
 
