@@ -122,6 +122,6 @@ def test_random_settings_are_what_is_computed(lab, wanted):
     result = finished(lab)
     expected = SteeringSettings(prompt=lab.controls["prompt"].value, **wanted)
     assert set(lab.settings().concepts) == set(expected.concepts)
-    assert result.strength == wanted["strength"]
+    assert result.settings.strength == wanted["strength"]
     assert lab.words_shown.text == result.words()
-    assert sum(result.steered) == len(wanted["concepts"])
+    assert sum("<b>" in name for name in lab.fig.data[0].y) == len(wanted["concepts"])

@@ -10,7 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -33,20 +33,22 @@ def quiet(share: float, measure: Callable[[], Any] | None) -> None:
     """Report progress to nobody."""
 
 
-class Cancelled(Exception):  # noqa: N818  (not an error)
+class Cancelled(BaseException):  # no `except Exception` on its way is meant to catch it
     """Raised inside a computation whose settings are out of date."""
 
 
-class _Job:
-    """One computation: its settings, its thread, and whether it should stop."""
+class _Job(threading.Thread):
+    """One computation: its settings, and whether it should stop."""
 
-    def __init__(
-        self, settings: Any, before: "_Job | None", work: Callable[["_Job"], None]
-    ) -> None:
-        self.settings, self.before = settings, before
-        self.cancelled = threading.Event()
-        self.thread = threading.Thread(target=work, args=(self,), daemon=True)
+    def __init__(self, settings: Any, work: Callable[["_Job"], None]) -> None:
+        super().__init__(target=work, args=(self,), daemon=True)
+        self.settings, self.cancelled = settings, False
         self.next_drawing = time.monotonic() + REDRAW_EVERY
+
+    def go_on(self) -> None:
+        """Raise `Cancelled` if it should stop."""
+        if self.cancelled:
+            raise Cancelled
 
 
 class Lab(ABC):
@@ -82,8 +84,8 @@ class Lab(ABC):
         """Outcome of the last computation; None until it is done."""
         self.error = ""
         """What went wrong in the last one, as a sentence; empty if nothing did."""
-        self._job: _Job | None = None
-        self._lock = threading.RLock()
+        self._job = _Job(start_at, self._work)  # not begun
+        self._lock, self._turn = threading.RLock(), threading.Lock()
         self._quiet = False
         self.fig = LiveFigure(self.nothing().figure())
         self._progress = widgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
@@ -144,8 +146,7 @@ class Lab(ABC):
     def start(self) -> None:
         """Cancel what is running and compute anew with the settings as they are; returns at once."""
         with self._lock:
-            before = self._cancel()
-            self.result = None
+            self._job.cancelled, self.result = True, None
             self._code.layout.display = "none"  # it was of other settings
             try:
                 settings = self.settings()
@@ -154,15 +155,15 @@ class Lab(ABC):
                 return
             self.error = ""
             self._tell("Computing…", 0.0)
-            self._job = _Job(settings, before, self._work)
-            self._job.thread.start()
+            self._job = _Job(settings, self._work)
+            self._job.start()
 
     def stop(self) -> None:
         """Stop the running computation; what is shown stays."""
         with self._lock:
             if self.busy:
                 self._tell("Stopped.", self._progress.value)
-            self._cancel()
+            self._job.cancelled = True
 
     def wait(self, timeout: float = 60.0) -> None:
         """Wait until nothing runs any more.
@@ -171,10 +172,10 @@ class Lab(ABC):
             TimeoutError: if that takes longer than `timeout` seconds.
         """
         job = self._job
-        if job is not None:
-            job.thread.join(timeout)
-            if job.thread.is_alive():
-                raise TimeoutError(f"the computation still runs after {timeout} seconds.")
+        if job.is_alive():
+            job.join(timeout)
+        if job.is_alive():
+            raise TimeoutError(f"the computation still runs after {timeout} seconds.")
 
     def close(self) -> None:
         """Stop the computation and take the lab off every page. It cannot be used afterwards."""
@@ -185,24 +186,14 @@ class Lab(ABC):
             close_all(self.view)
 
     def code(self) -> str:
-        """Return a code cell that makes this view without the widget.
-
-        Raises:
-            ValueError: if what the lab works on is not there yet.
-        """
-        if None in self.given.values():
-            raise ValueError(
-                "What this lab shows is still being trained: try again when it is done."
-            )
-        return listing(
-            self.run, self.settings(), {name: it.source for name, it in self.given.items()}
-        )
+        """Return a code cell that makes this view without the widget."""
+        made = {name: one.source for name, one in self.given.items()}
+        return listing(self.run, self.settings(), made)
 
     @property
     def busy(self) -> bool:
         """Whether a computation runs that has not been cancelled."""
-        job = self._job
-        return job is not None and not job.cancelled.is_set() and job.thread.is_alive()
+        return self._job.is_alive() and not self._job.cancelled
 
     def set(self, **changes: Any) -> None:
         """Set several controls at once, by name, and compute once; `assign` says what it refuses."""
@@ -261,36 +252,25 @@ class Lab(ABC):
         elif self.result is None and not self.busy:
             self.start()
 
-    def _cancel(self) -> _Job | None:
-        if self._job is not None:
-            self._job.cancelled.set()
-        return self._job
-
     def _work(self, job: _Job) -> None:
         """Run on the thread: wait for the cancelled job to end, compute, draw."""
-        if job.before is not None:
-            job.before.thread.join()
-        job.before = None
-        if job.cancelled.is_set():
-            return
-        try:
-            result = self.compute(job.settings, lambda *given: self._report(job, *given))
-            with self._lock:
-                if not job.cancelled.is_set():
+        with suppress(Cancelled), self._turn:
+            try:
+                job.go_on()
+                result = self.compute(job.settings, functools.partial(self._report, job))
+                with self._lock:
+                    job.go_on()
                     self.result = result
                     self._draw(job.settings, result)
                     self.fig.settle()
                     self._tell("Done.", 1.0)
-        except Cancelled:
-            return
-        except Exception as error:
-            with self._lock:
-                if not job.cancelled.is_set():
+            except Exception as error:
+                with self._lock:
+                    job.go_on()
                     self._fail(error)
 
     def _report(self, job: _Job, share: float, measure: Callable[[], Any] | None = None) -> None:
-        if job.cancelled.is_set():
-            raise Cancelled
+        job.go_on()
         begun = time.monotonic()
         behind = self.words_shown.views > 0 and self.fig.behind
         if begun < job.next_drawing or behind:
@@ -298,8 +278,7 @@ class Lab(ABC):
             return
         partial = measure() if measure is not None else None
         with self._lock:
-            if job.cancelled.is_set():
-                raise Cancelled
+            job.go_on()
             self._tell(f"Computing… {share:.0%}", share)
             if partial is not None:
                 self._draw(job.settings, partial)

@@ -17,7 +17,7 @@ from ssae_kit.autoencoders import clamp
 from ssae_kit.labs.base import Lab, Progress, quiet
 from ssae_kit.labs.figure import MARGIN
 from ssae_kit.labs.parts import choice, heading, line, row, setting, slider
-from ssae_kit.labs.subjects import N_LATENTS, TokenDictionary, stories, token_dictionary
+from ssae_kit.labs.subjects import TokenDictionary, token_dictionary
 from ssae_kit.labs.texts import shaded, side_by_side, table
 
 N_TOP, N_NEAR = 5, 8
@@ -39,13 +39,7 @@ class LatentSettings:
     """Which latent is shown."""
     search: str = setting("", line, "search", "words, then Enter", FIND)
     strength: float = setting(
-        1.0,
-        slider,
-        "clamp (× largest)",
-        0.0,
-        4.0,
-        0.25,
-        "Multiples of its largest code; 0 silences",
+        1.0, slider, "clamp (× largest)", 0.0, 4.0, 0.25, "Multiples of its largest code, 0: none"
     )
     seed: int = setting(0, slider, "seed", 0, 999, 1, "Draws the continuations")
 
@@ -162,9 +156,9 @@ def run(
 ) -> LatentOutcome:
     """Look the latent up, then write without and with the clamp."""
     shown = LatentOutcome.measure(dictionary, settings)
-    report(0.9, lambda: shown)
+    report(0.2, lambda: shown)
     written = write(dictionary, settings, clamped=False)
-    report(0.95, lambda: shown)
+    report(0.6, lambda: shown)
     clamped = write(dictionary, settings, clamped=True)
     return replace(shown, written=written, clamped=clamped)
 
@@ -173,7 +167,7 @@ class LatentLab(Lab):
     """Look at one latent of a dictionary: where it fires, what it promotes, what clamping it does.
 
     Args:
-        dictionary: By default one that is trained at the start on the bundled Llama's states.
+        dictionary: By default one that is trained on the bundled Llama's states, in seconds.
             `labs.TokenDictionary.of` makes one of any Llama and autoencoder.
         settings: Where the controls stand at first, by the names of `LatentSettings`.
     """
@@ -188,14 +182,12 @@ class LatentLab(Lab):
     run = staticmethod(run)
 
     def __init__(self, dictionary: TokenDictionary | None = None, **settings: Any) -> None:
-        self.given = {"dictionary": dictionary}
-        texts = dictionary.texts if dictionary else stories()
+        made = dictionary or token_dictionary()
+        self.given = {"dictionary": made}
         prompts = [settings["prompt"]] if "prompt" in settings else []
-        prompts += [text for text in texts[:N_PROMPTS] if text not in prompts]
-        first = dictionary.clearest if dictionary else 0
-        at = LatentSettings(**{"prompt": prompts[0], "latent": first, **settings})
-        self._chosen = dictionary is not None or "latent" in settings
-        n_latents = dictionary.autoencoder.n_latents if dictionary else N_LATENTS
+        prompts += [text for text in made.texts[:N_PROMPTS] if text not in prompts]
+        at = LatentSettings(**{"prompt": prompts[0], "latent": made.clearest, **settings})
+        last = made.autoencoder.n_latents - 1
         hint = "What the search found, strongest first"
         self.found = choice("found", None, [PICK], hint, "400px")
         self.found.observe(self._pick, "value")
@@ -205,7 +197,7 @@ class LatentLab(Lab):
         super().__init__(
             at,
             prompt=choice("prompt", at.prompt, prompts, hint, "790px"),
-            latent=slider("latent", at.latent, 0, n_latents - 1, 1, "Which latent is shown"),
+            latent=slider("latent", at.latent, 0, last, 1, "Which latent is shown"),
         )
 
     def above(self) -> list[Any]:
@@ -223,22 +215,9 @@ class LatentLab(Lab):
         """Return the texts."""
         return [self.examples, self.texts]
 
-    def compute(self, settings: LatentSettings, report: Progress) -> Any:
-        """Train the dictionary if there is none yet; then look up, and write."""
-        dictionary = self.given["dictionary"] or token_dictionary(None, report)
-        self.given = {"dictionary": dictionary}
-        with self._lock:
-            if not self._chosen:  # in each job: the one that trained may have been cancelled
-                settings = replace(settings, latent=dictionary.clearest)
-                self._quietly(latent=settings.latent)
-                self._chosen = False
-        return super().compute(settings, report)
-
     def nothing(self) -> LatentOutcome:
-        """Return an outcome without a code."""
-        none = [(-i, 0.0) for i in range(N_NEAR)]
-        words = [(" " * i, 0.0) for i in range(N_NEAR)]
-        return LatentOutcome(self.start_at, torch.zeros(1), [], ("", 0.0), words, none, [])
+        """Return what there is to say without writing."""
+        return LatentOutcome.measure(self.given["dictionary"], self.start_at)
 
     def figure(self, result: LatentOutcome) -> go.Figure:
         """Draw the outcome; texts and search results are shown beside it."""
@@ -250,10 +229,6 @@ class LatentLab(Lab):
         if list(self.found.options) != [PICK, *names]:
             self.found.options = [PICK, *names]
         return result.figure()
-
-    def adapt(self, name: str, old: Any) -> None:
-        """Remember that somebody chose a latent; until then the lab may."""
-        self._chosen = self._chosen or name == "latent"
 
     def _pick(self, change: Any) -> None:
         """Show the latent that was picked among those found."""

@@ -1,6 +1,6 @@
 """The Steering lab: turn concepts of a Llama's text and see what else turns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -16,7 +16,6 @@ from ssae_kit.labs.figure import MARGIN
 from ssae_kit.labs.parts import choice, heading, labelled, line, row, setting, slider, switch
 from ssae_kit.labs.subjects import METHODS, Subject, bundled
 from ssae_kit.labs.texts import side_by_side
-from ssae_kit.steering import Expressed
 
 N_TEXTS, TEMPERATURE = 8, 0.5
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
@@ -60,18 +59,14 @@ class SteeringOutcome:
 
     texts: dict[float, list[str]]
     """Per strength, one continuation per sample; equal places share their random numbers."""
-    said: dict[float, Expressed]
-    """Per strength, what they say about each concept."""
-    rates: dict[float, tuple[float, float, float]]
+    shares: dict[float, Float[Tensor, " concepts"]]
+    """Per strength, the share of the words about each concept that say its value 1."""
+    rates: dict[float, tuple[float, ...]]
     """Per strength: effect, side effect, share of ill-formed sentences; NaN where nothing is said."""
-    concepts: tuple[str, ...]
-    """All concepts."""
-    labels: tuple[str, ...]
-    """Each concept with the name of its value 1."""
-    steered: tuple[bool, ...]
-    """Which of them were to change."""
-    strength: float
-    """The strength chosen."""
+    labels: dict[str, str]
+    """Concept → its name with that of its value 1."""
+    settings: SteeringSettings
+    """What was asked."""
 
     @classmethod
     def measure(
@@ -81,18 +76,16 @@ class SteeringOutcome:
         names = subject.pairs.concepts
         values = torch.tensor([list(subject.values_of(settings.text))] * N_TEXTS)
         steered = torch.tensor([[name in settings.concepts for name in names]] * N_TEXTS)
-        said, rates = {}, {}
+        shares, rates = {}, {}
         for strength, written in sorted(texts.items()):
-            said[strength] = steering.read_concepts(
+            said = steering.read_concepts(
                 written, subject.read, names, n_sentences=subject.n_sentences
             )
-            score = steering.score_steering(said[strength], values, steered)
+            score = steering.score_steering(said, values, steered)
             parts = (score.target, score.elsewhere, score.ill_formed)
-            effect, side, ill = (float(part.nanmean()) for part in parts)
-            rates[strength] = (effect, side, ill)
-        labels = tuple(f"{name}: {subject.values[name][1]}" for name in names)
-        flags = tuple(steered[0].tolist())
-        return cls(dict(texts), said, rates, names, labels, flags, settings.strength)
+            rates[strength] = tuple(float(part.nanmean()) for part in parts)
+            shares[strength] = said.share.nanmean(0)
+        return cls(dict(texts), shares, rates, subject.labels, settings)
 
     def figure(self) -> go.Figure:
         """Draw what the texts say without and with steering, and rates against the strength."""
@@ -109,22 +102,23 @@ class SteeringOutcome:
             panels=titles, grid={"horizontal_spacing": 0.12}, width=820, height=420,
             legend=plots.LEGEND_ABOVE | {"y": 1.1}, margin=MARGIN | {"l": 20, "t": 80},
         )  # fmt: skip
-        names = [f"<b>{n}</b>" if s else n for n, s in zip(self.labels, self.steered, strict=True)]
-        said = {name: self.said[at].share.nanmean(0).numpy()
-                for name, at in (("unsteered", 0.0), ("steered", self.strength))}  # fmt: skip
+        s = self.settings
+        names = [f"<b>{n}</b>" if name in s.concepts else n for name, n in self.labels.items()]
+        both = {"unsteered": 0.0, "steered": s.strength}
+        said = {name: self.shares[strength].numpy() for name, strength in both.items()}
         plots.bars(fig, names, said, flat=True, at=(1, 1))
         effects = zip(*self.rates.values(), strict=True)
         curves = dict(zip(("effect", "side effect", "ill-formed"), effects, strict=True))
         plots.curves(fig, list(self.rates), curves, at=(1, 2))
-        return plots.reference(fig, "", x=self.strength, at=(1, 2))
+        return plots.reference(fig, "", x=s.strength, at=(1, 2))
 
     def words(self) -> str:
         """Say what changed at the chosen strength."""
-        effect, side, ill = self.rates[self.strength]
-        idle = self.rates[0.0]
-        turned = [n for n, s in zip(self.concepts, self.steered, strict=True) if s]
+        s = self.settings
+        (effect, side, ill), idle = self.rates[s.strength], self.rates[0.0]
+        turned = [name for name in self.labels if name in s.concepts]
         return (
-            f"Steering {' and '.join(turned) or 'nothing'} at strength {self.strength:g}, over "
+            f"Steering {' and '.join(turned) or 'nothing'} at strength {s.strength:g}, over "
             f"{N_TEXTS} continuations: {_percent(effect)} of the words about it say the other value "
             f"({_percent(idle[0])} unsteered). Of the words about other concepts, "
             f"{_percent(side)} changed ({_percent(idle[1])} unsteered); "
@@ -149,10 +143,8 @@ def write(
 def run(subject: Subject, settings: SteeringSettings, report: Progress = quiet) -> SteeringOutcome:
     """Find the directions, write unsteered and steered, then at the other strengths."""
     texts: dict[float, list[str]] = {}
-    report(0.0, None)
     values = torch.tensor([list(subject.values_of(settings.text))])
-    subject.shifts(settings.layer)
-    report(0.2, None)
+    report(0.1, None)
     directions = subject.directions(settings.method, settings.layer)
     report(0.4, None)
     steered = torch.tensor([[name in settings.concepts for name in subject.pairs.concepts]])
@@ -191,17 +183,15 @@ class SteeringLab(Lab):
         at = SteeringSettings(**{**first, **settings})
         self.texts = widgets.HTML()
         """Continuations side by side, changed words marked."""
-        several: dict[str, Any] = {"options": names, "rows": len(names)}
-        hint, of_concepts = (
+        goes_on, turned = (
             "Text that the model goes on from",
             "Turned to their other value, all at once",
         )
+        several: dict[str, Any] = {"options": names, "rows": len(names)}
         super().__init__(
             at,
-            prompt=choice("prompt", at.prompt, self.subject.prompts, hint, "790px"),
-            concepts=labelled(
-                widgets.SelectMultiple, "concepts", at.concepts, of_concepts, **several
-            ),
+            prompt=choice("prompt", at.prompt, self.subject.prompts, goes_on, "790px"),
+            concepts=labelled(widgets.SelectMultiple, "concepts", at.concepts, turned, **several),
             layer=slider("layer", at.layer, 1, n_layers, 1, "Output of this block"),
         )
 
@@ -219,16 +209,13 @@ class SteeringLab(Lab):
 
     def nothing(self) -> SteeringOutcome:
         """Return an outcome without a text."""
-        names = self.subject.pairs.concepts
-        labels = tuple(f"{name}: {self.subject.values[name][1]}" for name in names)
-        nothing = torch.zeros(1, len(names))
-        silent = Expressed(nothing, nothing, nothing, torch.zeros(1))
-        rates, flags = {0.0: (0.0, 0.0, 0.0)}, (False,) * len(names)
-        return SteeringOutcome({}, {0.0: silent}, rates, names, labels, flags, 0.0)
+        shares, rates = {0.0: torch.zeros(len(self.subject.labels))}, {0.0: (0.0, 0.0, 0.0)}
+        idle = replace(self.start_at, concepts=(), strength=0.0)
+        return SteeringOutcome({}, shares, rates, self.subject.labels, idle)
 
     def figure(self, result: SteeringOutcome) -> go.Figure:
         """Draw the outcome; the texts are shown beside it."""
-        before, after = (result.texts[s] for s in (0.0, result.strength))
+        before, after = (result.texts[s] for s in (0.0, result.settings.strength))
         head = ["unsteered", "steered"]
         self.texts.value = side_by_side(head, before[:SHOWN], after[:SHOWN])
         return result.figure()

@@ -185,7 +185,7 @@ class SuperpositionLab(Lab):
         self._play = widgets.Play(
             min=0, max=EVERY, step=EVERY, interval=150, description="Replay the training"
         )
-        self._linked = widgets.jslink((self._play, "value"), (self.moment, "value"))
+        widgets.link((self._play, "value"), (self.moment, "value"))
         super().__init__(replace(SuperpositionSettings(), **settings))
         for one in (self.moment, self.turn):
             one.observe(self._redraw, "value")
@@ -212,11 +212,6 @@ class SuperpositionLab(Lab):
     def adapt(self, name: str, old: Any) -> None:
         """Only three dimensions can be turned."""
         self.turn.disabled = self.controls["d_hidden"].value != 3
-
-    def close(self) -> None:
-        """Stop the computation and take the lab off every page. It cannot be used afterwards."""
-        self._linked.close()
-        super().close()
 
     def _redraw(self, _: Any) -> None:
         """Show another moment, or another side, of what has been computed."""
