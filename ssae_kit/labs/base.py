@@ -8,8 +8,7 @@ import functools
 import os
 import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -51,8 +50,8 @@ class _Job(threading.Thread):
             raise Cancelled
 
 
-class Lab(ABC):
-    """Base of every lab. A subclass brings settings, `run` and `nothing`.
+class Lab:
+    """Base of every lab. A subclass brings settings and `run`.
 
     A change of a control cancels the running computation and starts another on a thread, so the
     kernel stays free. The first one starts when a browser shows the lab; without one (in a test,
@@ -72,8 +71,12 @@ class Lab(ABC):
     """What is computed: a function of whatever `given` holds, settings, and who is told progress."""
     given: Mapping[str, Any] = {}
     """What `run` takes before the settings, by name; its `source` is the code that makes it."""
-    places: Mapping[str, tuple[Mapping[str, Any], str]] = {}
-    """Settings worth a visit: name, what is changed at the start's settings, and what to see."""
+    below: Sequence[Any] = ()
+    """What stands between the words and the figure."""
+    places: Mapping[str, Mapping[str, Any]] = {}
+    """Settings worth a visit: name, and what is changed at the start's settings."""
+    hints: Mapping[str, str] = {}
+    """What there is to see at each place."""
     visit = "Places to visit"
     """Stands over them."""
 
@@ -87,7 +90,7 @@ class Lab(ABC):
         self._job = _Job(start_at, self._work)  # not begun
         self._lock, self._turn = threading.RLock(), threading.Lock()
         self._quiet = False
-        self.fig = LiveFigure(self.nothing().figure())
+        self.fig = LiveFigure(self.beginning().figure())
         self._progress = widgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
         self._status = widgets.Label("Not started.")
         hidden = {"width": "100%", "display": "none"}
@@ -95,9 +98,9 @@ class Lab(ABC):
         self._code.style.description_width = "40px"
         self._buttons = [
             button(name, hint, functools.partial(self.go_to, name))
-            for name, (_, hint) in self.places.items()
+            for name, hint in self.hints.items()
         ]
-        shown = [*self.above(), self._foot(), self.words_shown, *self.below(), self.fig, self._code]
+        shown = [*self.above(), self._foot(), self.words_shown, *self.below, self.fig, self._code]
         self.view = widgets.VBox([heading(self.title, 2), *shown])
         self.view.add_class("ssae-lab")
         with self._hush():
@@ -107,18 +110,23 @@ class Lab(ABC):
             control.observe(functools.partial(self._changed, name), "value")
         self.words_shown.observe(self._shown, "views")
 
-    @abstractmethod
-    def nothing(self) -> Any:
-        """Return the outcome before anything is computed; its figure has as many traces as later."""
+    def beginning(self) -> Any:
+        """Return the first outcome that a computation tells; it has as many traces as any later."""
+        told: list[Any] = []
+
+        def stop(_: float, measure: Callable[[], Any] | None) -> None:
+            told.extend([] if measure is None else [measure()])
+            if told:
+                raise Cancelled
+
+        with suppress(Cancelled):
+            self.run(*self.given.values(), self.start_at, stop)
+        return told[0]
 
     def above(self) -> list[Any]:
         """Return what stands above the figure, in order: the controls, and a button per place."""
         over = heading(f"{self.visit} (all else as at the start):")
         return [row(*self.controls.values()), over, row(*self._buttons)]
-
-    def below(self) -> list[Any]:
-        """Return what stands between the words and the figure."""
-        return []
 
     def settings(self) -> Any:
         """Return what the controls say, frozen; a ValueError explains what does not fit."""
@@ -141,7 +149,7 @@ class Lab(ABC):
         """Go back to the start, and from there to a key of `places`."""
         if place not in self.places:
             raise ValueError(f"`place` must be one of {list(self.places)}; got {place!r}.")
-        self.set(**vars(replace(self.start_at, **self.places[place][0])))
+        self.set(**vars(replace(self.start_at, **self.places[place])))
 
     def start(self) -> None:
         """Cancel what is running and compute anew with the settings as they are; returns at once."""
@@ -236,7 +244,7 @@ class Lab(ABC):
             return
         show_widget(self.view, self.sentence)
 
-    def adapt(self, name: str, old: Any) -> None:  # noqa: B027  (a choice, not a duty)
+    def adapt(self, name: str, old: Any) -> None:
         """Adapt other controls after `name` left its `old` value; by default nothing."""
 
     def _changed(self, name: str, change: Any) -> None:

@@ -258,46 +258,28 @@ class DictionaryLab(Lab):
 
     run = staticmethod(run)
     places = {
-        "enough of everything": (
-            {},
-            "Nearly every feature is found, and the spare latents are dead",
-        ),
-        "too few latents": ({"n_latents": 24}, "Features are lost, or share a latent"),
-        "too many may fire": ({"k": 10}, "Little is missed, and directions are worse"),
-        "shrinkage": (
-            {"architecture": "ReLU", "penalty": 2.0},
-            "Directions are right, and much is missed: the penalty makes every code too small",
-        ),
-        "a gate against it": (
-            {"architecture": "Gated", "penalty": 1.0},
-            "As sparse, and less is missed: the penalty leaves the codes' size alone",
-        ),
-        "dead latents": (
-            {"architecture": "BatchTopK", "n_latents": 128},
-            "Latents that win nothing at the start learn nothing",
-        ),
-        "and revived": (
-            {"architecture": "BatchTopK", "n_latents": 128, "revive": True},
-            "Dead latents start anew; most find nothing and are dead again at the end",
-        ),
-        "crowded world": (
-            {"n_features": 96, "n_latents": 96, "n_active": 6, "k": 6},
-            "Three times as many features as dimensions, six of them at a time: hardly any is found",
-        ),
+        "enough of everything": {},
+        "too few latents": {"n_latents": 24},
+        "too many may fire": {"k": 10},
+        "shrinkage": {"architecture": "ReLU", "penalty": 2.0},
+        "a gate against it": {"architecture": "Gated", "penalty": 1.0},
+        "dead latents": {"architecture": "BatchTopK", "n_latents": 128},
+        "and revived": {"architecture": "BatchTopK", "n_latents": 128, "revive": True},
+        "crowded world": {"n_features": 96, "n_latents": 96, "n_active": 6, "k": 6},
+    }
+    hints = {
+        "enough of everything": "Nearly every feature is found, and the spare latents are dead",
+        "too few latents": "Features are lost, or share a latent",
+        "too many may fire": "Little is missed, and directions are worse",
+        "shrinkage": "Directions are right, and much is missed: the penalty makes every code too small",
+        "a gate against it": "As sparse, and less is missed: the penalty leaves the codes' size alone",
+        "dead latents": "Latents that win nothing at the start learn nothing",
+        "and revived": "Dead latents start anew; most find nothing and are dead again at the end",
+        "crowded world": "Three times as many features as dimensions, six of them at a time: hardly any is found",
     }
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(replace(DictionarySettings(), **settings))
-
-    def nothing(self) -> DictionaryOutcome:
-        """Return an outcome without a score."""
-        s, unknown = self.start_at, torch.full((N_RUNS,), torch.nan)
-        scores = torch.full((N_RUNS, s.n_features), torch.nan)
-        none = Matching(scores, torch.full_like(scores, -1).long(), torch.zeros_like(scores))
-        cosines, rates = torch.zeros(s.n_features, s.n_latents), torch.zeros(N_RUNS, s.n_latents)
-        return DictionaryOutcome(
-            cosines, none, none, rates, unknown, unknown, float(s.n_active), 0.0
-        )
 
     def adapt(self, name: str, old: Any) -> None:
         """Switch off the control that this architecture does not listen to."""

@@ -193,6 +193,7 @@ class LatentLab(Lab):
         self.found.observe(self._pick, "value")
         self.examples, self.texts = widgets.HTML(), widgets.HTML()
         """Texts with the latent's largest codes; continuations side by side."""
+        self.below = [self.examples, self.texts]
         hint = "Text that the model goes on from"
         super().__init__(
             at,
@@ -210,14 +211,6 @@ class LatentLab(Lab):
             of["prompt"],
             row(of["strength"], of["seed"]),
         ]
-
-    def below(self) -> list[Any]:
-        """Return the texts."""
-        return [self.examples, self.texts]
-
-    def nothing(self) -> LatentOutcome:
-        """Return what there is to say without writing."""
-        return LatentOutcome.measure(self.given["dictionary"], self.start_at)
 
     def figure(self, result: LatentOutcome) -> go.Figure:
         """Draw the outcome; texts and search results are shown beside it."""

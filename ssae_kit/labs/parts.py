@@ -127,22 +127,17 @@ def assign(controls: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
     if unknown:
         raise ValueError(f"names must be among {list(controls)}; got {unknown}.")
     before = {name: control.value for name, control in controls.items()}
-    refused = _move(controls, changes)
-    if refused:
-        _move(controls, before)
-        raise ValueError(" ".join(refused))
-
-
-def _move(controls: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
-    """Set controls; return a sentence about each that did not take its value."""
     for name, value in [*changes.items()] * 2:  # twice: one may widen another's bounds
         with suppress(traitlets.TraitError):
             controls[name].value = value
-    return [
+    refused = [
         f"`{name}` must {_required(controls[name])}; got {value!r}."
         for name, value in changes.items()
         if controls[name].value != (tuple(value) if isinstance(value, list) else value)
     ]
+    if refused:
+        assign(controls, before)
+        raise ValueError(" ".join(refused))
 
 
 def _required(control: Any) -> str:

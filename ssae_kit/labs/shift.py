@@ -17,7 +17,6 @@ from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
 from ssae_kit.labs.base import Lab, Progress, quiet
 from ssae_kit.labs.figure import PAGE, beside
 from ssae_kit.labs.parts import button, choice, heading, row, setting, slider, switch
-from ssae_kit.metrics import Matching
 from ssae_kit.metrics.vectors import centred_unit
 from ssae_kit.studies import Recovery
 from ssae_kit.synthetic import (
@@ -129,11 +128,6 @@ class ShiftOutcome:
         """Run of lowest reconstruction error: the choice that needs no truth."""
         return int(self.recovery.error.argmin())
 
-    @property
-    def lost(self) -> list[int]:
-        """Concepts whose lower score, in the best run, is below `LOST`."""
-        return (self.recovery.worst[self.best] < LOST).nonzero().flatten().tolist()
-
     def figure(self) -> go.Figure:
         """Draw which latent holds which concept, how well, and how training went."""
         h, r, best = self.history, self.recovery, self.best
@@ -173,14 +167,18 @@ class ShiftOutcome:
     def words(self) -> str:
         """Say what was found, in two sentences."""
         r, best = self.recovery, self.best
-        n = r.worst.shape[1]
-        lost = f"Lost (a score below {LOST}): " + ", ".join(map(str, self.lost)) + "."
+        scores = r.worst[best]
+        lost = ", ".join(map(str, (scores < LOST).nonzero().flatten().tolist()))
         return (
             f"After {self.history.step[-1]} updates, the best of {len(r.error)} runs (lowest "
             f"reconstruction error, {r.error[best]:.3f}) has a code MCC of "
             f"{r.codes.score[best]:.2f} and a direction MCC of {r.directions.score[best]:.2f}; "
             f"random rotations score {self.floor:.2f}. "
-            + (lost if self.lost else f"All {n} concepts came back.")
+            + (
+                f"Lost (a score below {LOST}): {lost}."
+                if lost
+                else f"All {len(scores)} concepts came back."
+            )
         )
 
 
@@ -238,45 +236,32 @@ class ShiftLab(Lab):
     run = staticmethod(run)
     visit = "Break one condition"
     places = {
-        "nothing is broken": ({}, "Every concept scores near 1 and the matrix is diagonal."),
-        "all always shift": (
-            {"design": "all always shift"},
-            "Every concept is mixed, and the error is as low as ever.",
-        ),
-        "0 and 1 always together": (
-            {"design": "0 and 1 always together"},
-            "Only the first two can be mixed, with each other; some seeds keep them apart.",
-        ),
-        "0 only with 1": (
-            {"design": "0 only with 1"},
-            "The condition fails for concept 0, which may come back all the same: it is not necessary.",
-        ),
-        "tied partners": (
-            {"design": "fixed pairs", "magnitudes": "tied: all alike"},
-            "Codes correlate with both partners, while directions are wrong: the code MCC flatters.",
-        ),
-        "level too slack": (
-            {"level": 1.9},
-            "The error is low, the multiplier falls to zero, and any rotated basis will do.",
-        ),
-        "level too tight": ({"level": 0.3}, "The multiplier grows and the error stays high."),
-        "no constraint": (
-            {"constrained": False},
-            "There is no multiplier and no level, and codes are as large as they like.",
-        ),
-        "noise": (
-            {"noise": 0.2},
-            "Codes are noisy, directions are right, and the error stays at the noise.",
-        ),
-        "bent embedding": (
-            {"bend": 0.7},
-            "A shift depends on where it starts: no linear code fits, and the error stays above zero.",
-        ),
-        "too few latents": ({"n_latents": 4}, "The matrix has fewer rows than columns."),
-        "more concepts than dimensions": (
-            {"d_model": 4},
-            "Directions cannot be independent: concepts share latents, codes are mixed.",
-        ),
+        "nothing is broken": {},
+        "all always shift": {"design": "all always shift"},
+        "0 and 1 always together": {"design": "0 and 1 always together"},
+        "0 only with 1": {"design": "0 only with 1"},
+        "tied partners": {"design": "fixed pairs", "magnitudes": "tied: all alike"},
+        "level too slack": {"level": 1.9},
+        "level too tight": {"level": 0.3},
+        "no constraint": {"constrained": False},
+        "noise": {"noise": 0.2},
+        "bent embedding": {"bend": 0.7},
+        "too few latents": {"n_latents": 4},
+        "more concepts than dimensions": {"d_model": 4},
+    }
+    hints = {
+        "nothing is broken": "Every concept scores near 1 and the matrix is diagonal.",
+        "all always shift": "Every concept is mixed, and the error is as low as ever.",
+        "0 and 1 always together": "Only the first two can be mixed, with each other; some seeds keep them apart.",
+        "0 only with 1": "The condition fails for concept 0, which may come back all the same: it is not necessary.",
+        "tied partners": "Codes correlate with both partners, while directions are wrong: the code MCC flatters.",
+        "level too slack": "The error is low, the multiplier falls to zero, and any rotated basis will do.",
+        "level too tight": "The multiplier grows and the error stays high.",
+        "no constraint": "There is no multiplier and no level, and codes are as large as they like.",
+        "noise": "Codes are noisy, directions are right, and the error stays at the noise.",
+        "bent embedding": "A shift depends on where it starts: no linear code fits, and the error stays above zero.",
+        "too few latents": "The matrix has fewer rows than columns.",
+        "more concepts than dimensions": "Directions cannot be independent: concepts share latents, codes are mixed.",
     }
 
     game = [name for name in places if name not in ("0 only with 1", "0 and 1 always together")]
@@ -303,21 +288,10 @@ class ShiftLab(Lab):
         hide = button("Hide a condition", "Break a condition without saying which", self.hide)
         return [*super().above(), over, row(hide, self._guess, self._answer, self._verdict)]
 
-    def nothing(self) -> ShiftOutcome:
-        """Return an outcome without a score."""
-        s, unknown = self.start_at, torch.full((N_RUNS,), torch.nan)
-        scores = torch.full((N_RUNS, s.n_concepts), torch.nan)
-        none = Matching(scores, torch.full_like(scores, -1).long(), torch.zeros_like(scores))
-        history = History()
-        history.append(0, *torch.zeros(5, N_RUNS))
-        matrix, latents = torch.zeros(s.n_latents, s.n_concepts), list(range(s.n_latents))
-        nothing = Recovery(none, none, unknown, unknown)
-        return ShiftOutcome(nothing, history, matrix, latents, 0.0, 1.0)
-
     def settings(self) -> Any:
         """Return the settings: those of the controls or, in a game, the hidden ones."""
         if self.hidden is not None:
-            return replace(self._game_start, **self.places[self.hidden][0])
+            return replace(self._game_start, **self.places[self.hidden])
         return super().settings()
 
     def words(self, settings: ShiftSettings, result: ShiftOutcome) -> str:
@@ -367,7 +341,7 @@ class ShiftLab(Lab):
         self._verdict.value = f"{'Right' if right else 'No'}: {truth}. {count}"
         with self._lock:
             shown, self.hidden = self.settings(), None
-            self._told = shown, self.places[truth][1]
+            self._told = shown, self.hints[truth]
             self._enable()
             self._quietly(**vars(shown))
             if self.result is not None:

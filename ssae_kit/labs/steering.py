@@ -183,6 +183,7 @@ class SteeringLab(Lab):
         at = SteeringSettings(**{**first, **settings})
         self.texts = widgets.HTML()
         """Continuations side by side, changed words marked."""
+        self.below = [self.texts]
         goes_on, turned = (
             "Text that the model goes on from",
             "Turned to their other value, all at once",
@@ -203,11 +204,7 @@ class SteeringLab(Lab):
         over = heading("Concepts to turn, and how (Ctrl or Shift picks several):")
         return [*prompts, over, row(concepts, *others)]
 
-    def below(self) -> list[Any]:
-        """Return the texts."""
-        return [self.texts]
-
-    def nothing(self) -> SteeringOutcome:
+    def beginning(self) -> SteeringOutcome:
         """Return an outcome without a text."""
         shares, rates = {0.0: torch.zeros(len(self.subject.labels))}, {0.0: (0.0, 0.0, 0.0)}
         idle = replace(self.start_at, concepts=(), strength=0.0)

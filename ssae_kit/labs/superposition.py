@@ -156,26 +156,24 @@ class SuperpositionLab(Lab):
     )
     run = staticmethod(run)
     places = {
-        "pentagon": ({}, "Five sparse features of equal importance in two dimensions"),
-        "dense": ({"sparsity": 0.0}, "No sparsity: only as many features as dimensions are stored"),
-        "antipodal pairs": ({"n_features": 4}, "Four features share two axes, two by two"),
-        "the important first": (
-            {"decay": 0.6, "sparsity": 0.6},
-            "Less important features are dropped",
-        ),
-        "together": (
-            {"n_features": 4, "relation": "together"},
-            "Features that are active together avoid each other's direction",
-        ),
-        "apart": (
-            {"n_features": 4, "relation": "apart"},
-            "Features that never meet can share an axis at no cost",
-        ),
-        "linear": (
-            {"relu_output": False},
-            "Without a ReLU the layer keeps a plane, as PCA does: features share it, and none is read back",
-        ),
-        "three dimensions": ({"n_features": 6, "d_hidden": 3}, "Six features in three dimensions"),
+        "pentagon": {},
+        "dense": {"sparsity": 0.0, "decay": 0.8},
+        "antipodal pairs": {"n_features": 4},
+        "the important first": {"decay": 0.6, "sparsity": 0.6},
+        "together": {"n_features": 4, "relation": "together"},
+        "apart": {"n_features": 4, "relation": "apart"},
+        "linear": {"relu_output": False, "decay": 0.8},
+        "three dimensions": {"n_features": 6, "d_hidden": 3},
+    }
+    hints = {
+        "pentagon": "Five sparse features of equal importance in two dimensions",
+        "dense": "No sparsity: only as many features as dimensions are stored, the most important",
+        "antipodal pairs": "Four features share two axes, two by two",
+        "the important first": "Less important features are dropped",
+        "together": "Features that are active together avoid each other's direction",
+        "apart": "Features that never meet can share an axis at no cost",
+        "linear": "Without a ReLU the layer keeps the two most important features, as PCA does",
+        "three dimensions": "Six features in three dimensions",
     }
 
     def __init__(self, **settings: Any) -> None:
@@ -194,12 +192,6 @@ class SuperpositionLab(Lab):
         """Return the controls and places, and what only changes the drawing."""
         over = heading("Replay the training, once it is done; turn three dimensions:")
         return [*super().above(), over, row(self._play, self.moment, self.turn)]
-
-    def nothing(self) -> SuperpositionOutcome:
-        """Return one frame of features at the origin."""
-        s = self.start_at
-        frames = torch.zeros(1, N_RUNS, s.n_features, s.d_hidden)
-        return SuperpositionOutcome(frames, torch.full((1, N_RUNS), torch.nan))
 
     def figure(self, result: SuperpositionOutcome) -> go.Figure:
         """Draw the last frame; the scrubber follows."""
