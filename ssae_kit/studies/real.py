@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity, normalize
 
 from ssae_kit import llama, methods, training
 from ssae_kit.llama.rows import token_rows
-from ssae_kit.pairs import ConceptPairs
+from ssae_kit.pairs import ConceptPairs, dataset
 from ssae_kit.streams import Streams
 from ssae_kit.studies.sweep import sweep
 from ssae_kit.world.natural import natural_pairs
@@ -27,8 +28,13 @@ comma of " In short,", put behind the text, where the model must have moved a co
 SUFFIX = " In short,"
 LAYERS = {"one wording": (0, 1, 15, 28), "many wordings": (1, 15), "documents": (1, 15)}
 """Kind of pairs -> layers that are read."""
-PARTS = {"train": 1000, "test": 300, "template": 200, "words": 200}
+SIZES = {
+    "one wording": {"train": 1000, "test": 300, "template": 200, "words": 200},
+    "many wordings": {"train": 1000, "test": 300},
+    "documents": {"train": 300, "test": 100},
+}
 """Pairs to learn from; to score on; of the held-out template; of held-out nouns and verbs."""
+PARTS = ("test", "template", "words")
 STATES = ".cache/studies/real_states"
 """Where passes through the model are kept, some 300 MB; delete it when all is done."""
 CONFIG = training.TrainingConfig(steps=600, batch_size=128)
@@ -36,24 +42,15 @@ CONFIG = training.TrainingConfig(steps=600, batch_size=128)
 
 def real_pairs(kind: str, stream: int) -> dict[str, ConceptPairs]:
     """Return the pairs of a stream, by part."""
-    draw = Streams(stream)
-    wordings: Any = "one" if kind == "one wording" else "many"
-    if kind == "documents":
-        sizes = {"train": 600, "test": 200}
-        return {
-            part: natural_pairs(n, draw(310 + i), wordings=wordings, n_sentences=5)
-            for i, (part, n) in enumerate(sizes.items())
+    first, found = 300 + 10 * list(SIZES).index(kind), {}
+    for i, (part, n) in enumerate(SIZES[kind].items()):
+        options: dict[str, Any] = {
+            "wordings": "one" if kind == "one wording" else "many",
+            "held_out": part if part in ("template", "words") else None,
+            "n_sentences": 5 if kind == "documents" else 1,
         }
-    first = 300 if wordings == "one" else 320
-    return {
-        part: natural_pairs(
-            n,
-            draw(first + i),
-            wordings=wordings,
-            held_out=part if part in ("template", "words") else None,  # type: ignore[arg-type]
-        )
-        for i, (part, n) in enumerate(PARTS.items())
-    }
+        found[part] = natural_pairs(n, Streams(stream)(first + i), **options)
+    return found
 
 
 @torch.no_grad()
@@ -123,7 +120,7 @@ def train_shifts(kind: str, stream: int) -> dict[str, Tensor]:
     """Return what comes with the course: shifts of the mean over tokens in the middle layer."""
     place = LAYERS[kind].index(LAYER)
     found = kept_shifts(kind, stream, True)
-    return {part: found[part][0, place] for part in PARTS if part in found}
+    return {part: found[part][0, place] for part in SIZES[kind]}
 
 
 def ridge(shifts: Tensor, changes: Tensor) -> methods.Found:
@@ -181,7 +178,7 @@ def score_site(
     found, level = find(x, shifts["shuffled"], known, stream, n_latents)
     codes = torch.full((len(METHODS), 3, known.shape[1]), torch.nan)
     directions, linear = codes[:, 0].clone(), torch.full((4,), torch.nan)
-    for i, part in enumerate(list(PARTS)[1:]):
+    for i, part in enumerate(PARTS):
         if part not in changes:
             continue
         linear[i] = methods.explained(shifts[part], changes[part], reference)
@@ -199,3 +196,39 @@ def score_site(
         "linear": linear,
         "level": torch.tensor(level),
     }
+
+
+FRAMES = {"bare": "{}", "begin token": "{}", "in a sentence": "The word: {}"}
+"""How a word of a published set stands in its text; a bare one has no begin token before it."""
+
+
+def score_set(name: str, frame: str, stream: int) -> dict[str, Tensor]:
+    """Score directions on a published kind of set, read at the word's last token.
+
+    Returns:
+        `cosines` with held-out shifts: of the SSAE's nearest direction, of the mean shift, of the
+        mean shift with labels of other pairs, and of the mean shift in an untrained model; and
+        `norms`, the smallest and the largest state of a word.
+    """
+    model, draw = llama.load(MODEL), Streams(stream)
+    own = dataset(name)
+    own = own.take(torch.randperm(len(own), generator=draw(371)).tolist())
+    known, cut = changes_of(own), int(0.8 * len(own))
+    texts = [FRAMES[frame].format(text) for text in own.source + own.target]
+    rows = token_rows(model, texts)
+    rows = [row[1:] for row in rows] if frame == "bare" else rows
+    blank = llama.untrained(model, draw.seed(330))
+    states, other = (llama.hidden_states(one, rows, LAYER) for one in (model, blank))
+    x, y = (one[len(own) :] - one[: len(own)] for one in (states, other))
+    config = training.TrainingConfig(steps=CONFIG.steps, batch_size=min(64, cut))
+    found = methods.ssae(x[:cut], 2 * known.shape[1], seed=draw.seed(372), config=config)
+    mean = methods.difference_of_means(x[:cut], known[:cut]).directions
+    wrong = methods.difference_of_means(x[:cut], methods.shuffled(known[:cut])).directions
+    blind = methods.difference_of_means(y[:cut], known[:cut]).directions
+    unit = normalize(found.directions)
+    near = unit[(mean @ unit.T).abs().argmax(1)]
+    near = near * (mean * near).sum(1, keepdim=True)
+    tried = ((near, x), (mean, x), (wrong, x), (blind, y))
+    cosines = [cosine_similarity(known[cut:] @ v, s[cut:]).mean() for v, s in tried]
+    norms = states.norm(dim=1)
+    return {"cosines": torch.stack(cosines), "norms": torch.stack([norms.min(), norms.max()])}
