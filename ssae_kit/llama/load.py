@@ -1,4 +1,4 @@
-"""Load a Llama: the bundled one, a local folder, or a checkpoint on the Hugging Face hub."""
+"""Load a Llama: the bundled one, the fetched one, a local folder, or a checkpoint on the Hugging Face hub."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from ssae_kit import checks
+from ssae_kit.llama.fetch import SMOLLM2, fetched
 from ssae_kit.llama.memory import check_memory
 from ssae_kit.storage import DATA
 
@@ -73,10 +74,11 @@ def load(
     The network is used only for a name of the form `owner/model`. Weights must be safetensors.
 
     Args:
-        name: The bundled model (`"llama_tiny"`), a folder, or a hub name such as
+        name: The bundled model (`"llama_tiny"`), the real one (`"smollm2"`, fetched once by
+            `python -m ssae_kit.llama fetch smollm2`), a folder, or a hub name such as
             `"meta-llama/Llama-3.1-8B"`.
         device: Where to put it; by default a CUDA GPU if there is one, else the CPU.
-        dtype: Type to load it in, such as torch.bfloat16 or "bfloat16"; by default float32 for the bundled model, else the stored one
+        dtype: Type to load it in, such as torch.bfloat16 or "bfloat16"; by default float32 for `"llama_tiny"` and `"smollm2"`, else the stored one
             (bfloat16 for Llama-3.1).
         device_map: Instead of `device`, spread the model over devices: "auto", or a dictionary as
             in transformers. Needs the extra `large`.
@@ -86,8 +88,8 @@ def load(
         The model in evaluation mode.
 
     Raises:
-        FileNotFoundError: if the name is not bundled, not a folder and not a hub name, or if
-            files are missing.
+        FileNotFoundError: if the name is not bundled, not a folder and not a hub name, if files
+            are missing, or `"smollm2"` was not fetched yet.
         MemoryError: if it does not fit; says what would. Checked before the weights are read.
         ImportError: if `device_map` is given and accelerate is not installed.
         PermissionError: if the model is gated and this account has no access.
@@ -253,11 +255,14 @@ def _usable(device: str | torch.device) -> str:
 
 
 def _is_bundled(name: str) -> bool:
-    return name == BUNDLED or name.startswith(f"{BUNDLED}/")
+    """Whether the kit brings or fetches it."""
+    return name in (BUNDLED, SMOLLM2) or name.startswith(f"{BUNDLED}/")
 
 
 def _source(name: str) -> str:
     """Return the folder or hub name to load from."""
+    if name == SMOLLM2:
+        return str(fetched())
     if _is_bundled(name):
         _, _, seed = name.partition("/")
         folder = DATA / BUNDLED / (seed or DEFAULT_SEED)
@@ -276,7 +281,7 @@ def _source(name: str) -> str:
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name
     raise FileNotFoundError(
-        f"a model must be {BUNDLED!r}, an existing folder, or a hub name such as "
+        f"a model must be {BUNDLED!r}, {SMOLLM2!r}, an existing folder, or a hub name such as "
         f"'meta-llama/Llama-3.1-8B'; got {name!r}. Check the spelling."
     )
 

