@@ -116,10 +116,10 @@ def changes_of(pairs: ConceptPairs) -> Tensor:
     return torch.tensor(pairs.changes, dtype=torch.float32)
 
 
-def train_shifts(kind: str, stream: int) -> dict[str, Tensor]:
+def train_shifts(stream: int) -> dict[str, Tensor]:
     """Return what comes with the course: shifts of the mean over tokens in the middle layer."""
-    place = LAYERS[kind].index(LAYER)
-    found = kept_shifts(kind, stream, True)
+    kind = "one wording"
+    found, place = kept_shifts(kind, stream, True), LAYERS[kind].index(LAYER)
     return {part: found[part][0, place] for part in SIZES[kind]}
 
 
@@ -232,3 +232,40 @@ def score_set(name: str, frame: str, stream: int) -> dict[str, Tensor]:
     cosines = [cosine_similarity(known[cut:] @ v, s[cut:]).mean() for v, s in tried]
     norms = states.norm(dim=1)
     return {"cosines": torch.stack(cosines), "norms": torch.stack([norms.min(), norms.max()])}
+
+
+def _site(kind: str, stream: int, trained: bool, token: str, layer: int) -> dict[str, Any]:
+    return {"kind": kind, "stream": stream, "trained": trained, "token": token, "layer": layer}
+
+
+STREAMS = (0, 1, 2)
+_PLACES = [
+    (token, layer)
+    for token in TOKENS
+    for layer in LAYERS["one wording"]
+    if layer or token == TOKENS[0]  # the embedding of a full stop is that of any full stop
+]
+SITES = [
+    *(_site("one wording", s, True, *place) for s in STREAMS for place in _PLACES),
+    *(_site("one wording", 0, False, *place) for place in _PLACES),
+    *(
+        _site(kind, s, True, TOKENS[0], layer)
+        for kind in ("many wordings", "documents")
+        for s in STREAMS
+        for layer in LAYERS[kind]
+    ),
+]
+"""Where every method is scored, with 16 latents."""
+WIDTHS = [
+    _site(kind, s, True, TOKENS[0], LAYER) | {"n_latents": k}
+    for kind in ("one wording", "documents")
+    for s in STREAMS
+    for k in (8, 12, 24)
+]
+"""The same with other widths, in the middle layer."""
+SETS = [
+    {"name": name, "frame": frame, "stream": s}
+    for name in ("LANG", "GENDER", "BINARY", "CORR", "TRUTH")
+    for frame in FRAMES
+    for s in (STREAMS if frame == "in a sentence" else STREAMS[:1])
+]

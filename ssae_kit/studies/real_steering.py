@@ -165,3 +165,17 @@ def as_bytes(texts: Sequence[str]) -> Tensor:
 def as_texts(held: Tensor) -> list[str]:
     """Return the texts again."""
     return bytes(held.tolist()).decode().split("\0")
+
+
+WAYS = [
+    {"way": way, "strength": strength, "stream": 0}
+    for way, strength in (
+        ("unsteered", 0.0),
+        ("asking", 0.0),
+        ("SSAE", 0.25),
+        ("random", 0.25),
+        ("difference of means", 0.25),
+        ("SSAE", 0.5),
+    )
+]
+"""Ways to write; a strength is in units of a token's size."""
