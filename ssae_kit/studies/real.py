@@ -117,10 +117,17 @@ def changes_of(pairs: ConceptPairs) -> Tensor:
 
 
 def train_shifts(stream: int) -> dict[str, Tensor]:
-    """Return what comes with the course: shifts of the mean over tokens in the middle layer."""
+    """Return what comes with the course: shifts of the mean over tokens in the middle layer.
+
+    And the `norms` `[trained/untrained, tokens]` of the first text there.
+    """
     kind = "one wording"
     found, place = kept_shifts(kind, stream, True), LAYERS[kind].index(LAYER)
-    return {part: found[part][0, place] for part in SIZES[kind]}
+    model, text = llama.load(MODEL), real_pairs(kind, stream)["train"].source[:1]
+    both = (model, llama.untrained(model, Streams(stream).seed(330)))
+    norms = [llama.run(one, text, keep=[LAYER])[LAYER][0].norm(dim=-1) for one in both]
+    parts = {part: found[part][0, place] for part in SIZES[kind]}
+    return parts | {"norms": torch.stack(norms).detach()}
 
 
 def ridge(shifts: Tensor, changes: Tensor) -> methods.Found:
