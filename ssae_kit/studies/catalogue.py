@@ -78,7 +78,7 @@ REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "real_shifts": (train_shifts, _grid(stream=SEEDS[:3])),
     "real_sites": (score_site, SITES + WIDTHS),
     "real_sets": (score_set, SETS),
-    "real_words": (next_words, _grid(strength=(0.5, 0.25), stream=SEEDS[:3])),
+    "real_words": (next_words, _grid(strength=[0.5], stream=SEEDS[:3])),
     "real_texts": (write_texts, WAYS),
 }
 """Parts of the study `real`, each a file of its own."""

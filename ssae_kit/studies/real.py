@@ -4,11 +4,12 @@ A condition names the pairs (`kind`), the random `stream` that everything is dra
 the model was `trained`. What a pass through the model costs is kept, so scores can be made anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
@@ -30,7 +31,7 @@ LAYERS = {"one wording": (0, 1, 15, 28), "many wordings": (1, 15), "documents": 
 """Kind of pairs -> layers that are read."""
 SIZES = {
     "one wording": {"train": 1000, "test": 300, "template": 200, "words": 200},
-    "many wordings": {"train": 1000, "test": 300},
+    "many wordings": {"train": 600, "test": 200},
     "documents": {"train": 300, "test": 100},
 }
 """Pairs to learn from; to score on; of the held-out template; of held-out nouns and verbs."""
@@ -73,15 +74,14 @@ def read_texts(model: llama.Llama, texts: Sequence[str], layers: Sequence[int]) 
     return states
 
 
-def read_shifts(kind: str, stream: int, trained: bool) -> dict[str, Tensor]:
+def shifts_in(
+    model: llama.Llama, parts: Mapping[str, ConceptPairs], layers: Sequence[int], stream: int
+) -> dict[str, Tensor]:
     """Return shifts `[tokens, layers, pairs, d_model]` of every part, and of shuffled pairs."""
-    model = llama.load(MODEL)
-    if not trained:
-        model = llama.untrained(model, Streams(stream).seed(330))
     found = {}
-    for part, pairs in real_pairs(kind, stream).items():
+    for part, pairs in parts.items():
         texts = list(dict.fromkeys(pairs.source + pairs.target))
-        states, row = read_texts(model, texts, LAYERS[kind]), {t: i for i, t in enumerate(texts)}
+        states, row = read_texts(model, texts, layers), {t: i for i, t in enumerate(texts)}
         source, target = (
             states[:, :, [row[text] for text in side]] for side in (pairs.source, pairs.target)
         )
@@ -90,6 +90,24 @@ def read_shifts(kind: str, stream: int, trained: bool) -> dict[str, Tensor]:
             order = torch.randperm(len(pairs), generator=Streams(stream)(331))
             found["shuffled"] = (target[:, :, order] - source).half()
     return found
+
+
+def read_shifts(kind: str, stream: int, trained: bool) -> dict[str, Tensor]:
+    """Return the same of the study's pairs, in the real Llama or in an untrained one."""
+    model = llama.load(MODEL)
+    model = model if trained else llama.untrained(model, Streams(stream).seed(330))
+    return shifts_in(model, real_pairs(kind, stream), LAYERS[kind], stream)
+
+
+@torch.no_grad()
+def token_norms(
+    model: llama.Llama, text: str, layer: int, seed: int
+) -> Float[Tensor, "models tokens"]:
+    """Return the norm of every token's state in the model, and in one that was never trained."""
+    both = (model, llama.untrained(model, seed))
+    return torch.stack(
+        [llama.run(one, [text], keep=[layer])[layer][0].float().norm(dim=-1).cpu() for one in both]
+    )
 
 
 METHODS = (
@@ -123,11 +141,9 @@ def train_shifts(stream: int) -> dict[str, Tensor]:
     """
     kind = "one wording"
     found, place = kept_shifts(kind, stream, True), LAYERS[kind].index(LAYER)
-    model, text = llama.load(MODEL), real_pairs(kind, stream)["train"].source[:1]
-    both = (model, llama.untrained(model, Streams(stream).seed(330)))
-    norms = [llama.run(one, text, keep=[LAYER])[LAYER][0].norm(dim=-1) for one in both]
-    parts = {part: found[part][0, place] for part in SIZES[kind]}
-    return parts | {"norms": torch.stack(norms).detach()}
+    text = real_pairs(kind, stream)["train"].source[0]
+    norms = token_norms(llama.load(MODEL), text, LAYER, Streams(stream).seed(330))
+    return {part: found[part][0, place] for part in SIZES[kind]} | {"norms": norms}
 
 
 def ridge(shifts: Tensor, changes: Tensor) -> methods.Found:
@@ -228,7 +244,9 @@ def score_set(name: str, frame: str, stream: int) -> dict[str, Tensor]:
     states, other = (llama.hidden_states(one, rows, LAYER) for one in (model, blank))
     x, y = (one[len(own) :] - one[: len(own)] for one in (states, other))
     config = training.TrainingConfig(steps=CONFIG.steps, batch_size=min(64, cut))
-    found = methods.ssae(x[:cut], 2 * known.shape[1], seed=draw.seed(372), config=config)
+    many: Any = {"n_levels": 10, "n_restarts": 1, "config": config}
+    swept = training.choose_level(x[:cut], 2 * known.shape[1], generator=draw(372), **many)
+    found = methods.of_autoencoder(swept.best(swept.chosen))
     mean = methods.difference_of_means(x[:cut], known[:cut]).directions
     wrong = methods.difference_of_means(x[:cut], methods.shuffled(known[:cut])).directions
     blind = methods.difference_of_means(y[:cut], known[:cut]).directions

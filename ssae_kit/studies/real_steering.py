@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ssae_kit import llama, methods
+from ssae_kit import llama
 from ssae_kit.llama.rows import token_rows
 from ssae_kit.streams import Streams
 from ssae_kit.studies.real import LAYER, LAYERS, MODEL, changes_of, find, kept_shifts, real_pairs
@@ -25,17 +25,12 @@ def steering_rows(stream: int) -> dict[str, Float[Tensor, "rows d_model"]]:
     """Return directions of length 1 in the middle layer, by how they were found."""
     kind, place = "one wording", LAYERS["one wording"].index(LAYER)
     shifts = {k: v[0, place].float() for k, v in kept_shifts(kind, stream, True).items()}
-    behind = kept_shifts(kind, stream, True)["train"][2, place].float()
     known = changes_of(real_pairs(kind, stream)["train"])
     found, _ = find(shifts["train"], shifts["shuffled"], known, stream, 2 * len(CONCEPTS))
     rows = {
         "SSAE": found["SSAE"].named(shifts["train"], known)[0],
-        "no constraint": found["no constraint"].named(shifts["train"], known)[0],
         "difference of means": found["difference of means"].directions,
-        "difference of means, after the text": methods.difference_of_means(
-            behind, known
-        ).directions,
-        "random": torch.randn(N_RANDOM, behind.shape[1], generator=Streams(stream)(350)),
+        "random": torch.randn(N_RANDOM, shifts["train"].shape[1], generator=Streams(stream)(350)),
     }
     return {name: normalize(row) for name, row in rows.items()}
 
