@@ -28,7 +28,18 @@ ROOMS = {
     "organism": {"world", "llama", "methods", "steering", "storage"},
     "methods": {"autoencoders", "training", "metrics"},
     "steering": {"llama", "autoencoders", "methods", "metrics", "pairs", "training"},
-    "studies": {"synthetic", "autoencoders", "methods", "training", "metrics", "storage"},
+    "studies": {
+        "synthetic",
+        "autoencoders",
+        "methods",
+        "training",
+        "metrics",
+        "storage",
+        "streams",
+        "llama",
+        "world",
+        "pairs",
+    },
 }
 for room in set(ROOMS) - {"checks"}:  # any room may ask what comes in at its doors
     ROOMS[room].add("checks")

@@ -32,7 +32,7 @@ LAYERS = {"one wording": (0, 1, 15, 28), "many wordings": (1, 15), "documents": 
 SIZES = {
     "one wording": {"train": 1000, "test": 300, "template": 200, "words": 200},
     "many wordings": {"train": 600, "test": 200},
-    "documents": {"train": 300, "test": 100},
+    "documents": {"train": 240, "test": 80},
 }
 """Pairs to learn from; to score on; of the held-out template; of held-out nouns and verbs."""
 PARTS = ("test", "template", "words")

@@ -6,7 +6,6 @@ once or more. In a pair everything else (noun, verb, object, wording, template) 
 
 import re
 import tomllib
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -44,8 +43,8 @@ def natural_pairs(
     n_pairs: int,
     generator: torch.Generator,
     *,
-    wordings: Literal["one", "many"] = "one",
-    held_out: Literal["template", "words"] | None = None,
+    wordings: str = "one",
+    held_out: str | None = None,
     n_sentences: int = 1,
 ) -> ConceptPairs:
     """Draw pairs of English texts in which one to three of the eight concepts change.
@@ -53,8 +52,9 @@ def natural_pairs(
     Args:
         n_pairs: Number of pairs.
         generator: Source of every choice.
-        wordings: Whether a concept is said by one pair of phrases or by several.
-        held_out: Use the template, or the nouns and verbs, that are never used otherwise.
+        wordings: "one" or "many" pairs of phrases that say a concept.
+        held_out: "template" or "words": use the template, or the nouns and verbs, that are never
+            used otherwise.
         n_sentences: Sentences per text, each with words of its own, all with the same values.
 
     Raises:
