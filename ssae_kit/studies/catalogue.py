@@ -86,12 +86,12 @@ STUDIES |= REAL
 
 
 def collect(results: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack what every condition returned; where sizes differ, one tensor per condition."""
+    """Stack what every condition returned; where sizes differ, one tensor for each that has it."""
     collected: dict[str, Tensor] = {}
-    for name in results[0]:
-        values = [result[name] for result in results]
-        if len({value.shape for value in values}) == 1:
-            collected[name] = torch.stack(values)
+    for name in {name: None for result in results for name in result}:
+        values = {i: result[name] for i, result in enumerate(results) if name in result}
+        if len(values) == len(results) and len({value.shape for value in values.values()}) == 1:
+            collected[name] = torch.stack(list(values.values()))
         else:
-            collected |= {f"{name}.{i}": value for i, value in enumerate(values)}
+            collected |= {f"{name}.{i}": value for i, value in values.items()}
     return collected
