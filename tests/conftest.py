@@ -21,6 +21,17 @@ install_import_hook("ssae_kit", f"{__name__}.check")
 collect_ignore = ["notebooks_bad"]  # they must fail; test_nbtest.py runs copies of them
 
 
+@pytest.fixture(scope="session")
+def smollm2():
+    """The real Llama; where it was not fetched, the test is skipped and says how to."""
+    from ssae_kit import llama
+
+    try:
+        return llama.load("smollm2")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture
 def displayed(monkeypatch):
     """What the code under test shows in a notebook: a list of {MIME type: data}."""

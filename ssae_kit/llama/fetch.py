@@ -140,16 +140,10 @@ def _convert(gguf: Gguf, folder: Path) -> None:
         eos_token="<|im_end|>",
         pad_token="<|im_end|>",
         chat_template=gguf.facts["tokenizer.chat_template"],
-        clean_up_tokenization_spaces=False,
-        padding_side="left",
-        model_max_length=gguf.facts["llama.context_length"],
     )
     tokenizer.save_pretrained(folder)
-    ends = {
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
+    kinds = ("bos", "eos", "pad")
+    ends = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in kinds}
     _config(gguf, ends).save_pretrained(folder)
     GenerationConfig(**ends).save_pretrained(folder)
     (folder / "README.md").write_text(CARD, "utf-8")

@@ -9,7 +9,8 @@ is replaced. Plain ``pytest`` does all of it; two options are added:
     Run with another value in the notebook's ``parameters`` cell.
 
 Tags that count: ``parameters``, ``nbval-check-output`` (the committed output must equal the fresh
-one), ``raises-exception`` and ``nbval-skip``. A notebook that should have been collected but was
+one), ``raises-exception``, ``nbval-skip`` and ``needs-fetch`` (where this cell finds no file, the
+whole notebook is skipped and says why). A notebook that should have been collected but was
 not becomes a failing test of its own, so no notebook can drop out silently.
 """
 

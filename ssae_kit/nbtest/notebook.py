@@ -35,6 +35,8 @@ NEVER_COMPARED = (
     "image/svg+xml",
     "text/html",
 )
+#: Tag of a cell that loads what the user fetches: without it the whole notebook is skipped.
+NEEDS_FETCH = "needs-fetch"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -102,8 +104,9 @@ class Notebook(nbval.IPyNbFile):
         cells = nbformat.read(self.out, 4).cells if self.out.exists() else []
         self.fresh = {cell.id: cell for cell in cells if cell.cell_type == "code"}
         self.problems: dict[str, tuple[str, str]] = {}
+        self.missing = "".join(map(not_fetched, self.fresh.values()))
         self._judge(crash)
-        if self.config.getoption("nb_write") and not self.problems:
+        if self.config.getoption("nb_write") and not self.problems and not self.missing:
             write_outputs(self.path, self.nb, self.fresh, self.config.rootpath)
 
     def teardown(self) -> None:
@@ -191,6 +194,8 @@ class Cell(nbval.IPyNbCell):
         notebook, key = self.parent, self.cell.id
         if self.options["skip"]:
             pytest.skip("tagged nbval-skip")
+        if notebook.missing:
+            pytest.skip(notebook.missing)
         if key in notebook.problems:
             self.raise_cell_error(*notebook.problems[key])
         if key in notebook.unreached:
@@ -230,6 +235,14 @@ class Cell(nbval.IPyNbCell):
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where pytest says that the cell is."""
         return self.path, 0, f"{shown(self.path, self.config.rootpath)}::{self.name}"
+
+
+def not_fetched(cell: Any) -> str:
+    """What a cell tagged `needs-fetch` did not find, in its own words; else an empty text."""
+    for output in cell.outputs if NEEDS_FETCH in cell.metadata.get("tags", []) else ():
+        if output.output_type == "error" and output.ename == "FileNotFoundError":
+            return str(output.evalue)
+    return ""
 
 
 def shown(path: Path, root: Path) -> str:
