@@ -31,8 +31,8 @@ LAYERS = {"one wording": (0, 1, 15, 28), "many wordings": (15,), "documents": (1
 """Kind of pairs -> layers that are read."""
 SIZES = {
     "one wording": {"train": 1000, "test": 300, "template": 200, "words": 200},
-    "many wordings": {"train": 500, "test": 150},
-    "documents": {"train": 240, "test": 80},
+    "many wordings": {"train": 400, "test": 100},
+    "documents": {"train": 200, "test": 60},
 }
 """Pairs to learn from; to score on; of the held-out template; of held-out nouns and verbs."""
 PARTS = ("test", "template", "words")
@@ -230,38 +230,46 @@ FRAMES = {"bare": "{}", "begin token": "{}", "in a sentence": "The word: {}"}
 """How a word of a published set stands in its text; a bare one has no begin token before it."""
 
 
-def score_set(name: str, frame: str, stream: int) -> dict[str, Tensor]:
-    """Score directions on a published kind of set, read at the word's last token.
+def score_set(name: str, stream: int) -> dict[str, Tensor]:
+    """Score directions on a published kind of set, read at the word's last token, in every frame.
 
     Returns:
-        `cosines` with held-out shifts: of the SSAE's nearest direction, of the mean shift, of the
-        mean shift with labels of other pairs, and of the mean shift in an untrained model; and
-        `norms`, the smallest and the largest state of a word.
+        `cosines` `[frames, 4]` with held-out shifts: of the SSAE's nearest direction, of the mean
+        shift, of the mean shift with labels of other pairs, and of the mean shift in an untrained
+        model; and `norms` `[frames, 2]`, of the shortest and the longest state.
     """
     model, draw = llama.load(MODEL), Streams(stream)
+    blank = llama.untrained(model, draw.seed(330))
     own = dataset(name)
     own = own.take(torch.randperm(len(own), generator=draw(371)).tolist())
-    known, cut = changes_of(own), int(0.8 * len(own))
-    texts = [FRAMES[frame].format(text) for text in own.source + own.target]
-    rows = token_rows(model, texts)
-    rows = [row[1:] for row in rows] if frame == "bare" else rows
-    blank = llama.untrained(model, draw.seed(330))
-    states, other = (llama.hidden_states(one, rows, LAYER) for one in (model, blank))
-    x, y = (one[len(own) :] - one[: len(own)] for one in (states, other))
+    known, found = changes_of(own), []
+    for frame, text in FRAMES.items():
+        rows = token_rows(model, [text.format(word) for word in own.source + own.target])
+        rows = [row[1:] for row in rows] if frame == "bare" else rows
+        states, other = (llama.hidden_states(one, rows, LAYER) for one in (model, blank))
+        x, y = (one[len(own) :] - one[: len(own)] for one in (states, other))
+        norms = states.norm(dim=1)
+        found.append((_cosines(x, y, known, draw), torch.stack([norms.min(), norms.max()])))
+    return {
+        "cosines": torch.stack([c for c, _ in found]),
+        "norms": torch.stack([n for _, n in found]),
+    }
+
+
+def _cosines(x: Tensor, y: Tensor, known: Tensor, draw: Streams) -> Tensor:
+    """Cosines with held-out shifts `x`; `y` are those of an untrained model."""
+    cut = int(0.8 * len(x))
     config = training.TrainingConfig(steps=CONFIG.steps, batch_size=min(64, cut))
     many: Any = {"n_levels": 10, "n_restarts": 1, "config": config}
     swept = training.choose_level(x[:cut], 2 * known.shape[1], generator=draw(372), **many)
-    found = methods.of_autoencoder(swept.best(swept.chosen))
+    unit = normalize(methods.of_autoencoder(swept.best(swept.chosen)).directions)
     mean = methods.difference_of_means(x[:cut], known[:cut]).directions
     wrong = methods.difference_of_means(x[:cut], methods.shuffled(known[:cut])).directions
     blind = methods.difference_of_means(y[:cut], known[:cut]).directions
-    unit = normalize(found.directions)
     near = unit[(mean @ unit.T).abs().argmax(1)]
     near = near * (mean * near).sum(1, keepdim=True)
     tried = ((near, x), (mean, x), (wrong, x), (blind, y))
-    cosines = [cosine_similarity(known[cut:] @ v, s[cut:]).mean() for v, s in tried]
-    norms = states.norm(dim=1)
-    return {"cosines": torch.stack(cosines), "norms": torch.stack([norms.min(), norms.max()])}
+    return torch.stack([cosine_similarity(known[cut:] @ v, s[cut:]).mean() for v, s in tried])
 
 
 def _site(kind: str, stream: int, trained: bool, token: str, layer: int) -> dict[str, Any]:
@@ -276,10 +284,11 @@ _PLACES = [
     if layer or token == TOKENS[0]  # the embedding of a full stop is that of any full stop
 ]
 _AGAIN = [(TOKENS[0], 0), (TOKENS[0], 15), (TOKENS[1], 15), (TOKENS[1], 28), (TOKENS[2], 28)]
+_BLANK = [*_AGAIN, (TOKENS[0], 1), (TOKENS[2], 15)]
 SITES = [
     *(_site("one wording", 0, True, *place) for place in _PLACES),
     *(_site("one wording", s, True, *place) for s in STREAMS[1:] for place in _AGAIN),
-    *(_site("one wording", 0, False, *place) for place in _PLACES),
+    *(_site("one wording", 0, False, *place) for place in _BLANK),
     *(
         _site(kind, s, True, TOKENS[0], LAYER)
         for kind in ("many wordings", "documents")
@@ -293,8 +302,4 @@ WIDTHS = [
     for k in (8, 12, 24)
 ]
 """The same with other widths, in the middle layer."""
-SETS = [
-    {"name": name, "frame": frame, "stream": 0}
-    for name in ("LANG", "GENDER", "BINARY", "CORR", "TRUTH")
-    for frame in FRAMES
-]
+SETS = [{"name": name, "stream": 0} for name in ("LANG", "GENDER", "BINARY", "CORR", "TRUTH")]

@@ -19,6 +19,8 @@ WRITTEN = ("tense", "number", "gender", "sentiment", "size")
 N_RANDOM = 20
 NEW_TOKENS = 20
 TEMPERATURE = 0.7
+N_ASKED = 24
+"""Prompts that are asked about: a chat is long to read."""
 N_READ = 8
 """Prompts whose continuations the unsteered model reads again."""
 
@@ -72,12 +74,12 @@ def next_words(stream: int, strength: float) -> dict[str, Tensor]:
 
     Returns:
         Per kind of direction, the change of the log-odds `[rows, concepts, prompts]`: half the
-        difference between a push forth and a push back. Random directions are drawn once.
+        difference between a push forth and a push back. All but the SSAE's are tried once.
     """
     model, found = llama.load(MODEL), {}
     size = strength * token_size(model)
     for name, rows in steering_rows(stream).items():
-        if name == "random" and stream:
+        if name != "SSAE" and stream:
             continue
         pushes = size * torch.cat([rows, -rows])
         odds = torch.stack([log_odds(model, concept, pushes) for concept in CONCEPTS], 1)
@@ -111,7 +113,7 @@ def write_on(
 def ask_for(model: llama.Llama, concept: str, value: int, stream: int) -> list[str]:
     """Ask the model, by its chat template, to continue every prompt with a value of a concept."""
     chats = []
-    for text in PROMPTS:
+    for text in PROMPTS[:N_ASKED]:
         turn: Any = [{"role": "user", "content": request(text, concept, value)}]
         chat = model.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
         chats.append(model.tokenizer(chat + text, add_special_tokens=False)["input_ids"])
