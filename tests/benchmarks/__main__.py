@@ -16,6 +16,7 @@ MODULES = {
     "sae": "tests.benchmarks.sae",
     "ssae": "tests.benchmarks.ssae",
     "toy": "tests.benchmarks.toy",
+    "wide": "tests.benchmarks.wide",
 }
 
 
