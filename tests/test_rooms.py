@@ -36,7 +36,18 @@ ROOMS = {
         "training",
         "storage",
     },
-    "studies": {"synthetic", "autoencoders", "llama", "methods", "training", "metrics", "storage"},
+    "studies": {
+        "synthetic",
+        "autoencoders",
+        "methods",
+        "training",
+        "metrics",
+        "storage",
+        "streams",
+        "llama",
+        "world",
+        "pairs",
+    },
 }
 for room in set(ROOMS) - {"checks"}:  # any room may ask what comes in at its doors
     ROOMS[room].add("checks")

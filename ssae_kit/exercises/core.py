@@ -40,6 +40,7 @@ NOTEBOOKS = {
     "04": "shifts",
     "05": "llama_shifts",
     "06": "steering",
+    "07": "real_llama",
 }
 """Number of a notebook, and the module of this room that holds its exercises."""
 HINTS = {

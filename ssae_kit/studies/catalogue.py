@@ -16,6 +16,8 @@ from ssae_kit.studies.phases import (
     size_cell,
     width_cell,
 )
+from ssae_kit.studies.real import SETS, SITES, WIDTHS, score_set, score_site, train_shifts
+from ssae_kit.studies.real_steering import WAYS, next_words, write_texts
 from ssae_kit.studies.scale import SIZES, scale
 from ssae_kit.studies.sweep import Study
 
@@ -72,14 +74,24 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
 }
 """Name -> function and conditions. A condition holds only what JSON can hold."""
 
+REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
+    "real_shifts": (train_shifts, _grid(stream=SEEDS[:3])),
+    "real_sites": (score_site, SITES + WIDTHS),
+    "real_sets": (score_set, SETS),
+    "real_words": (next_words, _grid(strength=[0.5], stream=SEEDS[:3])),
+    "real_texts": (write_texts, WAYS),
+}
+"""Parts of the study `real`, each a file of its own."""
+STUDIES |= REAL
+
 
 def collect(results: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack what every condition returned; where sizes differ, one tensor per condition."""
+    """Stack what every condition returned; where sizes differ, one tensor for each that has it."""
     collected: dict[str, Tensor] = {}
-    for name in results[0]:
-        values = [result[name] for result in results]
-        if len({value.shape for value in values}) == 1:
-            collected[name] = torch.stack(values)
+    for name in {name: None for result in results for name in result}:
+        values = {i: result[name] for i, result in enumerate(results) if name in result}
+        if len(values) == len(results) and len({value.shape for value in values.values()}) == 1:
+            collected[name] = torch.stack(list(values.values()))
         else:
-            collected |= {f"{name}.{i}": value for i, value in enumerate(values)}
+            collected |= {f"{name}.{i}": value for i, value in values.items()}
     return collected

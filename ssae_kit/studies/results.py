@@ -73,6 +73,11 @@ class StudyResult:
         return f"*Numbers from* `{self.command}` *({self.cpu_seconds:.0f} s of one core).*"
 
 
+def file_of(name: str, folder: str | Path = RESULTS) -> Path:
+    """Return the file of a study's result."""
+    return Path(folder) / f"{'' if name.startswith('real_') else 'shifts_'}{name}.safetensors"
+
+
 def load_study(name: str, folder: str | Path = RESULTS) -> StudyResult:
     """Read a study's file; by default one that comes with the course.
 
@@ -80,7 +85,7 @@ def load_study(name: str, folder: str | Path = RESULTS) -> StudyResult:
         FileNotFoundError: if it has not been run.
         ValueError: if the file is damaged, or of something else.
     """
-    path = Path(folder) / f"shifts_{name}.safetensors"
+    path = file_of(name, folder)
     tensors, metadata = load_tensors(path)
     told = ("conditions", "command", "cpu_seconds")
     if not isinstance(metadata, dict) or not metadata.keys() >= set(told):

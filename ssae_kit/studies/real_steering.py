@@ -1,0 +1,178 @@
+"""The real Llama, steered at length: odds of the next word, and texts scored by word lists."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ssae_kit import llama
+from ssae_kit.llama.rows import token_rows
+from ssae_kit.streams import Streams
+from ssae_kit.studies.real import LAYER, LAYERS, MODEL, changes_of, find, kept_shifts, real_pairs
+from ssae_kit.world.natural import CONCEPTS, NEXT_WORD, PROMPTS, request, word_counts
+
+WRITTEN = ("tense", "number", "gender", "sentiment", "size")
+"""Concepts that are written about; of the others the lists count too few words."""
+N_RANDOM = 20
+NEW_TOKENS = 20
+TEMPERATURE = 0.7
+N_ASKED = 24
+"""Prompts that are asked about: a chat is long to read."""
+N_READ = 8
+"""Prompts whose continuations the unsteered model reads again."""
+
+
+def steering_rows(stream: int) -> dict[str, Float[Tensor, "rows d_model"]]:
+    """Return directions of length 1 in the middle layer, by how they were found."""
+    kind, place = "one wording", LAYERS["one wording"].index(LAYER)
+    shifts = {k: v[0, place].float() for k, v in kept_shifts(kind, stream, True).items()}
+    known = changes_of(real_pairs(kind, stream)["train"])
+    found, _ = find(shifts["train"], shifts["shuffled"], known, stream, 2 * len(CONCEPTS))
+    rows = {
+        "SSAE": found["SSAE"].named(shifts["train"], known)[0],
+        "difference of means": found["difference of means"].directions,
+        "random": torch.randn(N_RANDOM, shifts["train"].shape[1], generator=Streams(stream)(350)),
+    }
+    return {name: normalize(row) for name, row in rows.items()}
+
+
+def token_size(model: llama.Llama, layer: int = LAYER) -> float:
+    """Return the median norm of a token's state: the unit of a push."""
+    states = llama.token_states(model, PROMPTS, layer).states
+    return float(states.norm(dim=1).median())
+
+
+def log_odds(
+    model: llama.Llama, concept: str, pushes: Float[Tensor, "pushes d_model"], layer: int = LAYER
+) -> Float[Tensor, "pushes prompts"]:
+    """Return how much likelier the next word says value 1 than value 0, in nats, under each push.
+
+    The push is added at the last token of the concept's prompts. The odds are those of all words
+    of value 1 together against all of value 0, by their first token after a space.
+    """
+    prompts, words = NEXT_WORD[concept]
+    first = [
+        {model.tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0] for word in side}
+        for side in words
+    ]
+    ids = [list(first[v] - first[1 - v]) for v in (0, 1)]  # a token that begins both says nothing
+    rows = []
+    for some in pushes.split(16):
+        edits = {layer: llama.Add(some.repeat_interleave(len(prompts), 0))}
+        texts, following = list(prompts) * len(some), torch.zeros(len(prompts) * len(some), 1)
+        expected = llama.next_token_log_probs(model, texts, following.long(), edits=edits)[:, 0]
+        low, high = (expected[:, side].logsumexp(1) for side in ids)
+        rows.append((high - low).view(len(some), -1).cpu())
+    return torch.cat(rows)
+
+
+def next_words(stream: int, strength: float) -> dict[str, Tensor]:
+    """Push along every direction, both ways, at the last token of every prompt.
+
+    Returns:
+        Per kind of direction, the change of the log-odds `[rows, concepts, prompts]`: half the
+        difference between a push forth and a push back. All but the SSAE's are tried once.
+    """
+    model, found = llama.load(MODEL), {}
+    size = strength * token_size(model)
+    for name, rows in steering_rows(stream).items():
+        if name != "SSAE" and stream:
+            continue
+        pushes = size * torch.cat([rows, -rows])
+        odds = torch.stack([log_odds(model, concept, pushes) for concept in CONCEPTS], 1)
+        found[name] = (odds[: len(rows)] - odds[len(rows) :]) / 2
+    return found
+
+
+def write_on(
+    model: llama.Llama, pushes: Float[Tensor, "ways d_model"], stream: int, layer: int = LAYER
+) -> list[list[str]]:
+    """Continue every prompt under every push, added from the prompt's last token on."""
+    rows, written = token_rows(model, PROMPTS), [[""] * len(PROMPTS) for _ in pushes]
+    for length in {len(row) for row in rows}:
+        own = [i for i, row in enumerate(rows) if len(row) == length]
+        at = slice(length - 1, None)  # all prompts of one length begin to be pushed at one place
+        texts = llama.generate(
+            model,
+            [rows[i] for _ in pushes for i in own],
+            max_new_tokens=NEW_TOKENS,
+            generator=Streams(stream)(360 + length),
+            temperature=TEMPERATURE,
+            edits={layer: llama.Add(pushes.repeat_interleave(len(own), 0), at=at)},
+            n_ways=len(pushes),
+        )
+        for way in range(len(pushes)):
+            for place, i in enumerate(own):
+                written[way][i] = texts[way * len(own) + place]
+    return written
+
+
+def ask_for(model: llama.Llama, concept: str, value: int, stream: int) -> list[str]:
+    """Ask the model, by its chat template, to continue every prompt with a value of a concept."""
+    chats = []
+    for text in PROMPTS[:N_ASKED]:
+        turn: Any = [{"role": "user", "content": request(text, concept, value)}]
+        chat = model.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        chats.append(model.tokenizer(chat + text, add_special_tokens=False)["input_ids"])
+    return llama.generate(
+        model,
+        chats,
+        max_new_tokens=NEW_TOKENS,
+        generator=Streams(stream)(380),
+        temperature=TEMPERATURE,
+    )
+
+
+def write_texts(way: str, strength: float, stream: int) -> dict[str, Tensor]:
+    """Write in one way, forth and back along each of its directions.
+
+    Returns:
+        `counts` `[rows, 2, prompts, concepts, values]` of words that say a value, `losses`
+        `[rows, 2, prompts]` in nats per token of the first texts as the unsteered model reads
+        them, and the `texts` as bytes, separated by zeros.
+    """
+    model = llama.load(MODEL)
+    if way == "asking":
+        texts = [ask_for(model, c, v, stream) for c in WRITTEN for v in (1, 0)]
+    else:
+        rows = torch.zeros(1, model.d_model) if way == "unsteered" else steering_rows(stream)[way]
+        if len(rows) == len(CONCEPTS):
+            rows = rows[[CONCEPTS.index(concept) for concept in WRITTEN]]
+        pushes = strength * token_size(model) * rows
+        texts = write_on(model, torch.stack([pushes, -pushes], 1).flatten(0, 1), stream)
+    losses = [
+        llama.text_losses(model, [f"{a} {b}" for a, b in zip(PROMPTS[:N_READ], one, strict=False)])
+        for one in texts
+    ]
+    counts = torch.stack([word_counts(one) for one in texts])
+    return {
+        "counts": counts.unflatten(0, (-1, 2)),
+        "losses": torch.stack(losses).unflatten(0, (-1, 2)),
+        "texts": as_bytes([text for one in texts for text in one]),
+    }
+
+
+def as_bytes(texts: Sequence[str]) -> Tensor:
+    """Return texts as a tensor, which a file of results can hold."""
+    return torch.tensor(list("\0".join(texts).encode()), dtype=torch.uint8)
+
+
+def as_texts(held: Tensor) -> list[str]:
+    """Return the texts again."""
+    return bytes(held.tolist()).decode().split("\0")
+
+
+WAYS = [
+    {"way": way, "strength": strength, "stream": 0}
+    for way, strength in (
+        ("unsteered", 0.0),
+        ("asking", 0.0),
+        ("SSAE", 0.25),
+        ("random", 0.25),
+        ("SSAE", 0.5),
+    )
+]
+"""Ways to write; a strength is in units of a token's size."""

@@ -1,0 +1,80 @@
+"""The study of the real Llama: where states are read, what a push changes, what a file holds."""
+
+import pytest
+import torch
+
+from ssae_kit import llama
+from ssae_kit.studies import load_study, real, real_steering
+from ssae_kit.studies.catalogue import REAL, collect
+from ssae_kit.studies.results import file_of
+from ssae_kit.world import natural
+
+TEXT = "Hey guys, the man cleaned a big lamp at night, and it was ugly."
+
+
+def test_a_result_that_one_condition_lacks_is_kept_for_the_others():
+    one, other = torch.ones(2), torch.zeros(2)
+    found = collect([{"a": one, "b": one}, {"a": other}])
+    assert found["a"].shape == (2, 2)
+    torch.testing.assert_close(found["b.0"], one)
+    assert set(found) == {"a", "b.0"}
+
+
+def test_texts_come_back_from_bytes_as_they_were():
+    texts = ["déjà vu", "", "a\nb"]
+    assert real_steering.as_texts(real_steering.as_bytes(texts)) == texts
+
+
+def test_streams_draw_other_pairs_and_a_ridge_probe_reads_what_is_there():
+    first, second = (real.real_pairs("one wording", stream)["train"] for stream in (0, 1))
+    assert first.source != second.source
+    changes = real.changes_of(first)
+    noise = torch.randn(len(changes), 20, generator=torch.Generator().manual_seed(0))
+    shifts = changes @ torch.randn(8, 20, generator=torch.Generator().manual_seed(1)) + 0.1 * noise
+    codes = real.ridge(shifts[:600], changes[:600]).codes(shifts[600:])
+    assert torch.corrcoef(torch.stack([codes[:, 0], changes[600:, 0]]))[0, 1] > 0.95
+    assert torch.corrcoef(torch.stack([codes[:, 0], changes[600:, 1]]))[0, 1] < 0.5
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_the_committed_results_are_those_of_the_conditions(name):
+    result = load_study(name)
+    assert result.conditions == REAL[name][1]
+    assert result.command == "python -m ssae_kit.studies real"
+    assert all(torch.isfinite(t.float()).any() for t in result.tensors.values())
+    assert file_of(name).stat().st_size < 8e6
+
+
+def test_states_are_read_at_the_full_stop_after_the_text_and_as_a_mean(smollm2):
+    states = real.read_texts(smollm2, [TEXT, TEXT[:10] + "."], [0, 2])
+    done = llama.run(smollm2, [TEXT + real.SUFFIX], keep=[2])
+    n = len(llama.run(smollm2, [TEXT], keep=[2]).ids[0])
+    torch.testing.assert_close(states[0, 1, 0], done[2][0, 1:n].mean(0))
+    torch.testing.assert_close(states[1, 1, 0], done[2][0, n - 1])
+    torch.testing.assert_close(states[2, 1, 0], done[2][0, -1])
+
+
+def test_the_embedding_of_a_full_stop_is_that_of_any_full_stop(smollm2):
+    states = real.read_texts(smollm2, [TEXT, "It was good."], [0])
+    torch.testing.assert_close(states[1, 0, 0], states[1, 0, 1])
+
+
+def test_a_push_that_is_zero_moves_no_odds_and_words_in_the_prompt_move_them(smollm2, monkeypatch):
+    zero = torch.zeros(2, smollm2.d_model)
+    odds = real_steering.log_odds(smollm2, "gender", zero)
+    torch.testing.assert_close(odds[0], odds[1])
+    prompts, words = natural.NEXT_WORD["gender"]
+    hers = ("My mother said that", *prompts[1:])
+    monkeypatch.setitem(natural.NEXT_WORD, "gender", (hers, words))
+    assert real_steering.log_odds(smollm2, "gender", zero)[0, 0] > odds[0, 0] + 1
+
+
+def test_texts_of_a_zero_push_are_the_unsteered_ones_and_a_long_push_changes_them(
+    smollm2, monkeypatch
+):
+    monkeypatch.setattr(real_steering, "PROMPTS", ("The movie was", "My friend told me that"))
+    monkeypatch.setattr(real_steering, "NEW_TOKENS", 4)
+    far = 300 * torch.nn.functional.normalize(torch.ones(1, smollm2.d_model))
+    texts = real_steering.write_on(smollm2, torch.cat([0 * far, 0 * far, far]), 0)
+    assert texts[0] == texts[1]
+    assert texts[0] != texts[2]
