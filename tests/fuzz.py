@@ -368,6 +368,7 @@ def spoken(room, folder):
         "llama.Apply": {"function": torch.relu},
         "llama.Clamp": {"values": normal(1, 2), "subspace": eye},
         "llama.ProjectOut": {"directions": vectors},
+        "llama.Site": {"layer": 2, "part": "head", "head": 1},
         "llama.Swap": {"sources": vectors, "subspace": eye},
         "llama.cache_hidden_states": llama | {"layers": [1], "folder": folder / "states"},
         "llama.direct_logits": {"llama": model, "directions": vectors},
@@ -385,6 +386,7 @@ def spoken(room, folder):
         "llama.text_losses": dict(llama),
         "llama.token_states": llama | {"layer": 2},
         "llama.untrained": {"llama": model, "seed": 0},
+        "steering.Prompted": {"prompts": texts, "edits": push()},
         "steering.LatentClamp.vectors": (
             clamp.vectors,
             {"states": states, "values": two, "steered": two > 0, "strength": 1.0},

@@ -32,10 +32,12 @@ class Site:
     """Which head, from 0; only with part "head"."""
 
     def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "layer", operator.index(self.layer))
-        except TypeError:
-            raise TypeError(f"`layer` must be a whole number; got {self.layer!r}.") from None
+        for name in ("layer", "head") if self.head is not None else ("layer",):
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, operator.index(value))
+            except TypeError:
+                raise TypeError(f"`{name}` must be a whole number; got {value!r}.") from None
 
     @classmethod
     def of(cls, place: "Site | SupportsIndex") -> "Site":

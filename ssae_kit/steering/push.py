@@ -1,7 +1,7 @@
 """From directions to what is added to each text."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import combinations, cycle, islice
 from typing import Any
 
@@ -61,11 +61,11 @@ def stacked(ways: Sequence[Prompted]) -> Prompted:
     prompts = [prompt for way in ways for prompt in way.prompts]
     if not edits:
         return Prompted(prompts)
-    layer, add = edits[0]
-    nothing = torch.zeros_like(add.vectors[:1])
-    vectors = [way.edits[layer].vectors if way.edits else nothing for way in ways]
-    rows = [some.expand(*sizes, -1) for some in vectors]
-    return Prompted(prompts, {layer: replace(add, vectors=torch.cat(rows))})
+    layer, first = edits[0]
+    adds: list[Any] = [way.edits.get(layer, first) for way in ways]
+    shares = [add.vectors * bool(way.edits) for add, way in zip(adds, ways, strict=True)]
+    rows = torch.cat([share.expand(*sizes, -1) for share in shares])
+    return Prompted(prompts, {layer: Add(rows, at=first.at)})
 
 
 def concepts_in_turn(
