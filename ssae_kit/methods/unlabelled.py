@@ -76,6 +76,7 @@ def ssae_seeds(
         config: How long and how fast.
     """
     shifts = as_floats("shifts", shifts)
+    checks.require("level", level, "above 0", lambda value: value > 0)
     sizes = (n_seeds * n_restarts, shifts.shape[1], n_latents)
     autoencoder = ShiftAutoencoder(*sizes, generator=seeded(seed)).to(shifts.device)
     rule = training.Penalty() if level == torch.inf else training.Constraint(level)
