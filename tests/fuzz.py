@@ -149,7 +149,7 @@ def numeric(room, folder):
             "shifts": normal(40, 6), "n_latents": 4, "generator": seeded(), "n_levels": 2,
             "n_restarts": 1, "tolerance": 0.1, "config": config(),
         },
-        "training.evaluate": {"autoencoder": relu(), "inputs": normal(40, 6), "chunk": 16},
+        "training.evaluate": {"autoencoder": relu(), "inputs": normal(40, 6)},
         "training.fit": {
             "autoencoder": shift(), "inputs": normal(40, 6), "sparsity": t.Constraint(0.2),
             "config": config(), "generator": seeded(),
@@ -204,7 +204,7 @@ def numeric(room, folder):
         "synthetic.supports.nested": {"n_concepts": 4, "inner": 0, "outer": 1, "most": 2},
         "synthetic.supports.contiguous": {"n_concepts": 4, "length": 2},
         "synthetic.supports.grouped": {"n_concepts": 4, "group": 2, "joint_share": 0.5},
-        "synthetic.supports.family": {"subsets": [[0], [0, 1]], "n_concepts": 3},
+        "synthetic.supports.family": {"subsets": [[0], [0, 1]]},
         "superposition.ToyModel": {
             "n_runs": 2, "n_features": 5, "d_hidden": 3, "importance": 1.0, "generator": seeded()
         },
@@ -361,7 +361,6 @@ def spoken(room, folder):
         "world.read": {"text": story.text},
         "world.sample_story": {
             "generator": seeded(), "n_sentences": 2, "state": w.State(), "character": 3,
-            "switch": 0.1,
         },
         "world.value_index": {"concept": "tense", "value": 1},
         "llama.Add": {"vectors": vectors, "at": "all"},

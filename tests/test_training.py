@@ -440,7 +440,7 @@ def test_an_autoencoder_that_cannot_be_trained_says_why():
     with pytest.raises(ValueError, match=r"in float32; its weights are torch\.float64"):
         fit(relu.double(), sparse_inputs(), Penalty(), SHORT, generator=seeded())
     relu.float().decoder.data[0, 0] = torch.nan
-    with pytest.raises(ValueError, match="weights must be finite"):
+    with pytest.raises(ValueError, match=r"`decoder` must be finite.*weights: make it anew"):
         fit(relu, sparse_inputs(), Penalty(), SHORT, generator=seeded())
 
 

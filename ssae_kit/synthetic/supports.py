@@ -140,19 +140,16 @@ def grouped(n_concepts: int, group: int, joint_share: float) -> SupportDesign:
     return SupportDesign(f"groups of {group}, all shift in {joint_share:.0%}", units, weights)
 
 
-def family(subsets: Sequence[Sequence[int]], n_concepts: int | None = None) -> SupportDesign:
+def family(subsets: Sequence[Sequence[int]]) -> SupportDesign:
     """Exactly these subsets of concepts, equally likely.
 
     Args:
         subsets: Concept indices of each support.
-        n_concepts: Number of concepts; by default the largest index plus one.
     """
     rows = [[checks.whole("subsets", k, 0) for k in subset] for subset in subsets]
     if not rows or not all(rows):
         raise ValueError(f"`subsets` must hold at least one support, and no empty one; got {rows}.")
-    largest = max(map(max, rows))
-    each = _each(largest + 1 if n_concepts is None else n_concepts)
-    checks.whole("subsets", largest, 0, len(each) - 1)
+    each = _each(max(map(max, rows)) + 1)
     units = torch.stack([each[row].any(0) for row in rows])
     return SupportDesign(f"{len(subsets)} given supports", units, torch.ones(len(subsets)))
 

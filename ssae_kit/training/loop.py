@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ssae_kit import checks
 from ssae_kit.autoencoders import Autoencoder, LossTerms, SparseAutoencoder
 from ssae_kit.storage import digest, load_tensors, save_tensors
 from ssae_kit.training.inputs import as_inputs, check, huge
 from ssae_kit.training.lagrangian import Problem, constrained
 from ssae_kit.training.revive import revive_dead_
 from ssae_kit.training.settings import SERIES, Constraint, History, Penalty, Source, TrainingConfig
+
+CHUNK = 4096
+"""Inputs per pass where all are evaluated, to bound memory."""
 
 
 def fit(
@@ -148,7 +150,7 @@ class _Loop:
         if self.inputs.dim() == 3:
             chosen = chosen + n_samples * torch.arange(n_runs, device=at)[:, None]
         rows = self.inputs.flatten(0, -2)  # one long table: many times faster than `inputs[...]`
-        drawn = rows.index_select(0, chosen.flatten().to(rows.device))
+        drawn: Tensor = rows.index_select(0, chosen.flatten().to(rows.device))
         return drawn.view(n_runs, size, -1).to(device)
 
     def update(self, step: int) -> LossTerms:
@@ -169,9 +171,8 @@ class _Loop:
 
     def resample(self) -> None:
         """Start dead latents anew, when it is time to."""
-        every, n_steps = self.config.resample_every, self.config.steps
-        is_time = every and self.done % every == 0
-        if is_time and self.done <= self.config.resample_until * n_steps:
+        every, last = self.config.resample_every, self.config.resample_until * self.config.steps
+        if every and self.done % every == 0 and self.done <= last:
             inputs = self.batch(8 * self.config.batch_size)
             assert isinstance(self.autoencoder, SparseAutoencoder)  # `check` has seen to it
             revive_dead_(self.autoencoder, inputs, self.primal, generator=self.generator)
@@ -249,15 +250,12 @@ def _check_converging(terms: LossTerms, step: int) -> None:
 
 
 @torch.no_grad()
-def evaluate(
-    autoencoder: Autoencoder, inputs: Tensor | np.ndarray, *, chunk: int = 4096
-) -> LossTerms:
+def evaluate(autoencoder: Autoencoder, inputs: Tensor | np.ndarray) -> LossTerms:
     """Return error and sparsity over all inputs, per run.
 
     Args:
         autoencoder: Any number of runs.
         inputs: `[samples, d_model]` or `[run, samples, d_model]`, finite.
-        chunk: Samples per pass, to bound memory, at least 1.
 
     Returns:
         One number per run, unitless; no auxiliary term. Infinity for a run whose weights are not
@@ -267,10 +265,10 @@ def evaluate(
         TypeError: if the inputs are no tensor or array of numbers.
         ValueError: if their shape is another one, there are none, or one is not finite.
     """
-    chunk, inputs = checks.whole("chunk", chunk), as_inputs(inputs, autoencoder)
+    inputs = as_inputs(inputs, autoencoder)
     error = torch.zeros(autoencoder.n_runs, device=autoencoder.decoder.device)
     sparsity = torch.zeros_like(error)
-    for part in inputs.split(chunk, dim=-2):
+    for part in inputs.split(CHUNK, dim=-2):
         terms = autoencoder.loss(part.to(error.device))
         share = part.shape[-2] / inputs.shape[-2]
         error, sparsity = error + share * terms.error, sparsity + share * terms.sparsity
