@@ -43,10 +43,10 @@ import sys
 for _name, _module in list(sys.modules.items()):
     if _name.startswith("ssae_kit.exercises.") and hasattr(_module, "EXERCISES"):
         for _one in _module.EXERCISES.values():
-            object.__setattr__(_one, "judge", lambda results: (True, ""))"""
+            object.__setattr__(_one, "judge", lambda results: type("", (), {"passed": True}))"""
 JUDGE = """
 from ssae_kit.exercises import core, values
-core.Exercise.judge = lambda one, results: (True, "")
+core.Exercise.judge = lambda one, results: core.Verdict(True)
 core.agree = values.agree = lambda *given: True"""
 TELL = """
 import os
