@@ -14,7 +14,7 @@ from typing import Any
 from ssae_kit.exercises import sandbox
 from ssae_kit.exercises.collect import Submitted, collect
 from ssae_kit.exercises.core import Exercise, exercise
-from ssae_kit.exercises.release import Task, grade_id, read, tasks
+from ssae_kit.exercises.release import grade_id, read, tasks
 from ssae_kit.exercises.report import Grade, write
 from ssae_kit.exercises.sandbox import Limits
 from ssae_kit.exercises.values import Mistake, Raised, plain
@@ -52,7 +52,7 @@ def grade(
         One grade for each student, sorted by name.
 
     Raises:
-        ValueError: if there is nothing to grade, or no notebook has exercises.
+        ValueError: if there is nothing to grade, or no notebook has exercises of this kit.
     """
     paths = sorted(notebooks.glob("*.ipynb"))
     course = {path.stem: read(path) for path in paths}
@@ -78,7 +78,7 @@ def grade(
         early = "its process ended early: out of memory, or ended from within"
         ended = sum(record.get("kind") == "check" for record in records) < len(tasks(course[name]))
         grades[one.student].trouble += stopped or [early] * ended
-        enter(tasks(course[name]), checks, one, records, grades[one.student])
+        enter(course[name], checks, one, records, grades[one.student])
     ordered = [grades[name] for name in sorted(grades)]
     write(ordered, out)
     return ordered
@@ -151,7 +151,7 @@ def places(one: Submitted, key: str) -> tuple[int, int]:
 
 
 def enter(
-    todo: dict[str, Task],
+    notebook: Any,
     checks: dict[str, Exercise],
     one: Submitted,
     records: list[dict[str, Any]],
@@ -159,7 +159,7 @@ def enter(
 ) -> None:
     """Enter what the steps of a submission gave: points, remarks, and what is not in order."""
     said = {(str(r.get("key")), str(r.get("kind"))): r for r in records}
-    for key, task in todo.items():
+    for key, task in tasks(notebook).items():
         copies = sum(cell["key"] == key and cell["answer"] for cell in one.cells)
         answer, check = (said.get((key, kind), {}) for kind in ("answer", "check"))
         right, remark = False, "the answer's cell is missing"
@@ -175,8 +175,10 @@ def enter(
             result.trouble.append(
                 f"{copies} cells answer {task.name}; the last above its check counts"
             )
-    run = [cell["source"] for cell in one.cells if cell["answer"] or not cell["key"]]
-    if words := sorted({found[0] for source in run for found in READ_IT.finditer(source)}):
+    ours = {cell.source for cell in notebook.cells}
+    own = [cell["source"] for cell in one.cells if cell["answer"] or not cell["key"]]
+    found = (word[0] for text in own if text not in ours for word in READ_IT.finditer(text))
+    if words := sorted(set(found)):
         result.trouble.append(f"READ IT: no answer needs {', '.join(words)}")
 
 
