@@ -28,6 +28,8 @@ READ_IT = re.compile(
 )
 """What no answer needs, and what one that looks for the solution may; whoever grades reads it."""
 
+EARLY = "its process ended early: out of memory, or ended from within"
+
 
 def grade(
     folder: Path,
@@ -55,8 +57,7 @@ def grade(
         ValueError: if there is nothing to grade, or no notebook has exercises of this kit.
     """
     paths = sorted(notebooks.glob("*.ipynb"))
-    course = {path.stem: read(path) for path in paths}
-    course = {name: notebook for name, notebook in course.items() if tasks(notebook)}
+    course = {path.stem: notebook for path in paths if tasks(notebook := read(path))}
     # Before anything is run that may change a file of the kit.
     checks = {t.name: exercise(t.name) for one in course.values() for t in tasks(one).values()}
     if not course:
@@ -64,24 +65,29 @@ def grade(
     found = collect(folder, paths)
     if not found:
         raise ValueError(f"there must be submissions (*.ipynb) below {folder}; found none.")
-    grades = {one.student: Grade(one.student) for one in found}
-    for name in roster:
-        grades.setdefault(name, Grade(name, trouble=["on the roster, but nothing was handed in"]))
-    for name in grades.keys() - set(roster) if roster else ():
-        grades[name].trouble.append("not on the roster")
+    grades = enrolled(found, roster)
     counted = choose(found, course, grades)
     files = sandbox.kit()
     with ThreadPoolExecutor(jobs) as pool:
         work = [(plan(course[name], one), files, limits or Limits()) for name, one in counted]
         results = list(pool.map(lambda job: sandbox.execute(*job), work))
     for (name, one), (records, stopped) in zip(counted, results, strict=True):
-        early = "its process ended early: out of memory, or ended from within"
-        ended = sum(record.get("kind") == "check" for record in records) < len(tasks(course[name]))
-        grades[one.student].trouble += stopped or [early] * ended
+        if sum(record.get("kind") == "check" for record in records) < len(tasks(course[name])):
+            stopped = stopped or [EARLY]
+        grades[one.student].trouble += stopped
         enter(course[name], checks, one, records, grades[one.student])
-    ordered = [grades[name] for name in sorted(grades)]
-    write(ordered, out)
+    write(ordered := [grades[name] for name in sorted(grades)], out)
     return ordered
+
+
+def enrolled(found: list[Submitted], roster: Sequence[str]) -> dict[str, Grade]:
+    """Row of everybody who handed something in or is on the roster."""
+    grades = {one.student: Grade(one.student) for one in found}
+    for name in roster:
+        grades.setdefault(name, Grade(name, trouble=["on the roster, but nothing was handed in"]))
+    for name in grades.keys() - set(roster) if roster else ():
+        grades[name].trouble.append("not on the roster")
+    return grades
 
 
 def choose(
