@@ -147,6 +147,21 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
+def turned(values: Tensor) -> Tensor:
+    """A matrix transposed; what is none is left for `Foreign` to refuse."""
+    return values.mT if values.dim() == 2 else values
+
+
+def require_sizes(folder: Path, tensors: dict[str, Tensor], *sizes: Any) -> None:
+    """Raise a ValueError if `W_dec` has other sizes [latents, d_model] than a configuration says."""
+    shape = list(tensors["W_dec"].shape) if "W_dec" in tensors else list(sizes)
+    if any(told not in (None, size) for told, size in zip(sizes, shape, strict=False)):
+        raise ValueError(
+            f"{folder}: `W_dec` must be [latents, d_model] = {list(sizes)}, as the configuration "
+            f"says (`d_sae` or `num_latents`, and `d_in`); got {shape}. Fetch both files anew."
+        )
+
+
 def require_files(folder: Path, *names: str) -> None:
     """Raise a FileNotFoundError that says which file is missing."""
     for name in names:

@@ -6,7 +6,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ssae_kit.autoencoders.foreign import Foreign, read_config, read_weights, require_files
+from ssae_kit.autoencoders.foreign import (
+    Foreign,
+    read_config,
+    read_weights,
+    require_files,
+    require_sizes,
+    turned,
+)
 from ssae_kit.autoencoders.saelens import WEIGHTS as SAELENS_WEIGHTS
 from ssae_kit.autoencoders.saelens import load_saelens
 from ssae_kit.autoencoders.sparse import SparseAutoencoder
@@ -84,7 +91,7 @@ def _dictionary_learning(folder: Path) -> SparseAutoencoder:
     k, threshold = stored.pop("k", None), stored.pop("threshold", None)
     stored.pop("group_sizes", None)
     tensors = {
-        NAMES.get(key, key): values.mT if key.endswith("coder.weight") else values
+        NAMES.get(key, key): turned(values) if key.endswith("coder.weight") else values
         for key, values in stored.items()
     }
     if architecture == "jumprelu" and threshold is not None:
@@ -92,7 +99,7 @@ def _dictionary_learning(folder: Path) -> SparseAutoencoder:
             raise ValueError(f"{folder}: `threshold` was never set; train it for longer.")
         bias = tensors.get("b_enc", threshold)
         tensors["threshold"] = threshold.expand_as(bias) if threshold.dim() == 0 else threshold
-    limit = None if k is None else k.item()
+    limit = None if k is None else k.tolist()
     return Foreign(folder, architecture, tensors, limit or trainer.get("k"), centred).build()
 
 
@@ -105,7 +112,10 @@ def _tensors_only(path: Path) -> dict[str, Tensor]:
             f"{path} must hold tensors only; it is damaged, or it holds a whole object, and to read "
             f"that would run its maker's code. If you trust them, convert it once: {CONVERSION}"
         ) from error
-    if not isinstance(stored, dict) or not all(isinstance(v, Tensor) for v in stored.values()):
+    named = isinstance(stored, dict) and all(
+        isinstance(name, str) and isinstance(values, Tensor) for name, values in stored.items()
+    )
+    if not named:
         raise ValueError(f"{path} must hold a dictionary of tensors, as `state_dict()` gives.")
     return dict(stored)
 
@@ -121,7 +131,8 @@ def _sparsify(folder: Path) -> SparseAutoencoder:
             f"activation={config.get('activation', 'topk')!r}. Load it with sparsify."
         )
     tensors = {
-        NAMES.get(key, key): values.mT if key == "encoder.weight" else values
+        NAMES.get(key, key): turned(values) if key == "encoder.weight" else values
         for key, values in stored.items()
     }
+    require_sizes(folder, tensors, config.get("num_latents") or None, config.get("d_in"))
     return Foreign(folder, "topk", tensors, config.get("k", 32)).build()  # 32 is their default

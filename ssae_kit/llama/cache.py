@@ -152,7 +152,7 @@ def cache_hidden_states(
         )
     rows = token_rows(llama, texts)
     provenance = describe(llama, rows, layers, texts_per_file, part)
-    inside = Path(folder) / provenance.fingerprint
+    inside = Path(folder).expanduser() / provenance.fingerprint
     for number in tqdm(range(_n_files(provenance)), disable=not progress, unit="file"):
         path = _path(inside, number)
         if _read(path, provenance, number) is not None:

@@ -9,6 +9,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.llama.load import Llama
 
 Part = Literal["block", "mlp", "attention", "head"]
@@ -144,7 +145,6 @@ def whole_number(value: SupportsIndex, name: str) -> int:
     Raises:
         TypeError: if it is none.
     """
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"`{name}` must be a whole number; got {value!r}.") from None
+    if checks.is_bool(value) or not hasattr(value, "__index__"):
+        raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
+    return operator.index(value)

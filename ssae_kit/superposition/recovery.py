@@ -35,11 +35,11 @@ def exactly_active(
     checks.require_generator(generator)
     n_samples = checks.whole("n_samples", n_samples)
     n_features = checks.whole("n_features", n_features)
-    (n_active,) = checks.tensors(n_active=(n_active, "run"))
+    n_active = checks.indices("n_active", n_active, "run")
     if (n_active < 0).any() or (n_active > n_features).any():
         raise ValueError(
             f"`n_active` must lie in 0..{n_features} (the number of features); got "
-            f"{n_active.long().tolist()}."
+            f"{n_active.tolist()}."
         )
     shape = (len(n_active), n_samples, n_features)
     rank = torch.rand(shape, generator=generator).argsort(-1).argsort(-1)

@@ -1,5 +1,6 @@
 """What a training is told, and what it tells back."""
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ def _require_amounts(settings: Any, name: str, what: str, holds: Callable[[Tenso
     """Raise a ValueError unless a setting is one number or one per run, for which `holds` is true."""
     value = getattr(settings, name)
     try:
-        amounts = torch.as_tensor(value, dtype=torch.float32)
+        amounts = torch.as_tensor(math.nan if checks.is_bool(value) else value, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):
         amounts = torch.full((1,), torch.nan)
     if amounts.dim() > 1 or not amounts.numel() or not amounts.isfinite().all():
