@@ -51,7 +51,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
-        forbidden = getattr(error, "errno", None) in (errno.EROFS, errno.EACCES, errno.EPERM)
+        kinds = (errno.EROFS, errno.EACCES, errno.EPERM)  # safetensors tells them as text only
+        told = [f"(os error {kind})" in str(error) for kind in kinds]
+        forbidden = any(told) or getattr(error, "errno", None) in kinds
         advice = "That folder is not yours to write to:" if forbidden else "Free some disk space or"
         raise OSError(
             f"could not write {path}: {error}. Nothing was changed there. "

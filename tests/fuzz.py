@@ -151,7 +151,6 @@ def numeric(room, folder):
         },
         "training.Penalty": {"weight": 0.1, "warmup": 0.1},
         "training.TrainingConfig": dataclasses.asdict(config()),
-        "training.Penalty.at": (t.Penalty(0.1).at, {"progress": 0.5}),
         "training.History.series": (history().series, {"name": "error"}),
         "training.Restarts.best": (restarts().best, {"group": 0}),
         "training.best_run": {"autoencoder": relu(), "inputs": normal(40, 6)},

@@ -81,7 +81,7 @@ def test_one_tensor_may_stand_under_two_names(tmp_path):
 @pytest.mark.parametrize(
     ("tensors", "metadata", "words"),
     [
-        ({"a": [1.0]}, {}, r"must map names to tensors; got \{'a': 'list'\}"),
+        ({"a": [1.0]}, {}, r"must map names to dense tensors; got \{'a': 'list'\}"),
         (TENSORS, {"a": torch.ones(1)}, "must be what JSON can hold"),
     ],
 )

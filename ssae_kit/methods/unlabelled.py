@@ -191,4 +191,4 @@ def _enough(shifts: Tensor, n_latents: int) -> tuple[Tensor, int]:
             f"{n_latents} components need at least as many pairs and dimensions, and must be at "
             f"least 1; got shifts of shape {list(shifts.shape)}. Bring more pairs or ask for fewer."
         )
-    return shifts
+    return shifts, n_latents
