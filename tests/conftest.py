@@ -2,6 +2,7 @@
 
 import os
 
+import jaxtyping
 import pytest
 import torch
 from beartype import BeartypeConf, beartype
@@ -19,6 +20,14 @@ check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 install_import_hook("ssae_kit", f"{__name__}.check")
 
 collect_ignore = ["notebooks_bad"]  # they must fail; test_nbtest.py runs copies of them
+
+
+@pytest.fixture
+def no_shape_checks():
+    """As users run it: the kit's own messages, not the test suite's shape checks, answer."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -145,10 +145,10 @@ def cache_hidden_states(
     checks.whole("texts_per_file", texts_per_file)
     if not len(layers):
         raise ValueError("at least one layer is required; got none.")
-    if hooks_of(llama):
+    if hooks_of(llama) or torch.is_autocast_enabled(llama.model.device.type):
         raise RuntimeError(
-            f"nothing must edit the passes of {llama.name} while its states are kept on disk; "
-            "hooks do. Leave the `with` block, or remove them."
+            f"nothing must change the passes of {llama.name} while its states are kept on disk; "
+            "hooks do, or `torch.autocast`. Leave the `with` block, or remove them."
         )
     rows = token_rows(llama, texts)
     provenance = describe(llama, rows, layers, texts_per_file, part)

@@ -56,6 +56,7 @@ def hooked(
         def own(states: Tensor) -> Tensor:
             return change(states, tokens) if threading.get_ident() == thread else states
 
+        own.kit = (thread, by_text)  # type: ignore[attr-defined]
         return own
 
     look.kit = (thread, by_text)  # type: ignore[attr-defined]
@@ -103,8 +104,12 @@ def unembed(llama: Llama, final: Float[Tensor, "*any d_model"]) -> Float[Tensor,
 
 
 def hooks_of(llama: Llama) -> list[Any]:
-    """Return all hooks on the model that this thread's passes would feel, whoever placed them."""
-    found = []
+    """Return all hooks that this thread's passes would feel, whoever placed them and where."""
+    every = torch.nn.modules.module
+    found: list[Any] = [
+        *every._global_forward_hooks.values(),
+        *every._global_forward_pre_hooks.values(),
+    ]
     for module in llama.model.modules():
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
             thread, _ = getattr(hook, "kit", (threading.get_ident(), False))

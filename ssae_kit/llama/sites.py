@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Literal, SupportsIndex
 
 import torch
@@ -100,6 +101,7 @@ _PATHS = {
 
 
 def _output_hook(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    @wraps(change)  # a hook tells whose it is
     def hook(_module: Any, _inputs: Any, output: Any) -> Any:
         """Return the new states in place of the module's output; some modules return more."""
         if isinstance(output, tuple):
@@ -110,6 +112,7 @@ def _output_hook(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
 
 
 def _head_hook(change: Callable[[Tensor], Tensor], own: slice) -> Callable[..., Any]:
+    @wraps(change)
     def hook(_module: Any, inputs: Any) -> Any:
         """Return the heads side by side, one of them changed."""
         heads = inputs[0]

@@ -49,6 +49,8 @@ def read_concepts(
     if isinstance(texts, str) or not len(texts):
         raise ValueError(f"a list of at least one text is required; got {texts!r:.60}.")
     checks.require_kind("concepts", concepts, tuple | list, '("tense", "size")')
+    for concept in concepts:
+        checks.require_kind("concepts", concept, str, '("tense", "size")')
     rows = [_read(text, read, concepts, n_sentences) for text in texts]
     share, onset, n_words, ill_formed = map(torch.tensor, zip(*rows, strict=True))
     return Expressed(share, onset, n_words, ill_formed)
