@@ -105,4 +105,5 @@ def _checked(directions: Tensor) -> list[Tensor]:
 def _overlap(directions: Tensor) -> Tensor:
     """Sum over all j, i among them, of (unit direction i · direction j) squared."""
     unit = directions / directions.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-    return (unit @ directions.mT).square().sum(-1)  # over [run, k, k]
+    overlap: Tensor = (unit @ directions.mT).square().sum(-1)  # over [run, k, k]
+    return overlap

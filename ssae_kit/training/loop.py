@@ -164,7 +164,8 @@ class _Loop:
         """The batch that a function would give first; the generator stays as it is."""
         twin = torch.Generator(self.generator.device)
         twin.set_state(self.generator.get_state())
-        return as_inputs(self.inputs(self.config.batch_size, twin), self.autoencoder)
+        draw: Any = self.inputs
+        return as_inputs(draw(self.config.batch_size, twin), self.autoencoder)
 
     def update(self, step: int) -> LossTerms:
         """Make one update; returns the batch's loss terms before it."""
