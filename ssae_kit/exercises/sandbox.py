@@ -82,7 +82,8 @@ def execute(
     Returns:
         What each step gave, and what went wrong with the whole, in words.
     """
-    token = secrets.token_hex(16)
+    # One marks processes, and answers can read it; the other marks results, and they should not.
+    mark, token = secrets.token_hex(16), secrets.token_hex(16)
     job = {**job, "token": token, "limits": asdict(limits), "confined": confined()}
     with tempfile.TemporaryDirectory(prefix="graded", ignore_cleanup_errors=True) as name:
         scratch = Path(name)
@@ -90,7 +91,7 @@ def execute(
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told:
             given.write(json.dumps(job).encode())
             given.seek(0)
-            trouble = _supervise(_command(scratch), scratch, given, told, limits.seconds, token)
+            trouble = _supervise(_command(scratch), scratch, given, told, limits.seconds, mark)
             records = _records(told, token)
         if any((scratch / "kit" / path).read_bytes() != text for path, text in files.items()):
             trouble.append("FORGED: the kit on disk was changed; no points")
