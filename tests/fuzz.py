@@ -486,8 +486,7 @@ def mistakes(value):
             "narrower": value[..., :-1], "integers": (3 * value.float()).int(),
             "mask": value > 0, "empty": value[:0], "negative": -value.float() - 1,
             "zeros": torch.zeros_like(value), "huge": value.float() * 1e30,
-            "tiny": value.float() * 1e-30, "huge double": value.double() * 1e200,
-            "a table": value.tolist(), "transposed": value.transpose(0, -1), "half": value.half(), "double": value.double(),
+            "tiny": value.float() * 1e-30, "huge double": value.double() * 1e200, "half": value.half(), "double": value.double(),
             "constant": torch.ones_like(value.float()), "one number": 1.0,
         }  # fmt: skip
     return wrong | {"a number": 7, "a tensor": torch.ones(3)}
