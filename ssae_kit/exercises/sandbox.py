@@ -93,7 +93,8 @@ def execute(
             given.seek(0)
             trouble = _supervise(_command(scratch), scratch, given, told, limits.seconds, mark)
             records = _records(told, token)
-        if any((scratch / "kit" / path).read_bytes() != text for path, text in files.items()):
+        own = {name: scratch / "kit" / name for name in files}
+        if any(not p.is_file() or p.read_bytes() != files[name] for name, p in own.items()):
             trouble.append("FORGED: the kit on disk was changed; no points")
     if not trouble and not any("tampered" in record for record in records):
         trouble.append("its process ended early: out of memory, or ended from within")
