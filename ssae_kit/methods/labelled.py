@@ -170,7 +170,9 @@ def explained(shifts: Shifts, changes: Changes, directions: Directions) -> float
             "some shift must not be zero, or there is nothing to explain; all are. Check how they "
             "were collected."
         )
-    return 1 - float((shifts - changes @ directions).square().sum() / total)
+    missed = (shifts - changes @ directions).square().sum() / total
+    checks.require_finite("share", missed, "The shifts are far too small, or the sum too large.")
+    return 1 - float(missed)
 
 
 def require_two_values(values: Real[Tensor, "*any"]) -> None:

@@ -111,12 +111,13 @@ def steering_vectors(
         values=(values, "texts concepts"),
         steered=(steered, "texts concepts"),
     )
-    require_two_values(values[on != 0])
+    on = checks.mask("steered", on)
+    require_two_values(values[on])
     (strength,) = checks.tensors(strength=(strength, "*texts"))
     if tuple(strength.shape) not in ((), (1, 1), (len(values), 1)):
         raise ValueError(
             f"`strength` must be one number, or one per text, [{len(values)}, 1]; got "
             f"{list(strength.shape)}."
         )
-    pushes: Tensor = strength.to(directions) * ((1 - 2 * values) * (on != 0) @ directions)
+    pushes: Tensor = strength.to(directions) * ((1 - 2 * values) * on @ directions)
     return pushes

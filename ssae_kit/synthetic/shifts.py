@@ -46,7 +46,8 @@ class Magnitudes:
     ) -> Float[Tensor, "samples concepts"]:
         """Draw a magnitude for every concept of every pair."""
         checks.require_generator(generator)
-        size = (n_samples, n_concepts)
+        n_concepts = checks.whole("n_concepts", n_concepts)
+        size = (checks.whole("n_samples", n_samples), n_concepts)
         if self.values:
             drawn = torch.randint(len(self.values), size, generator=generator)
             magnitude = torch.tensor(self.values)[drawn]
@@ -84,6 +85,8 @@ class Mixing:
             ValueError: if there are too few dimensions.
         """
         checks.require_generator(generator)
+        n_concepts = checks.whole("n_concepts", n_concepts)
+        d_model = checks.whole("d_model", d_model)
         directions: Tensor = torch.randn(n_concepts, d_model, generator=generator)
         if self.condition > 1 or self.kind == "orthogonal":
             if d_model < n_concepts:
@@ -153,10 +156,12 @@ class ShiftData:
             n_latents: Length of the code, over which the mean goes; by default one latent per
                 concept.
         """
+        n_concepts = self.directions.shape[-2]
+        n_latents = n_concepts if n_latents is None else checks.whole("n_latents", n_latents)
         lengths = self.directions.norm(dim=-1)
         total: Tensor = (self.changes.abs().mean(-2) * lengths).sum(-1)
         scale = self.shifts.square().sum(-1).mean(-1).sqrt()
-        level: Tensor = total / scale / (n_latents or self.directions.shape[-2])
+        level: Tensor = total / scale / n_latents
         return level
 
 

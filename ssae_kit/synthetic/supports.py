@@ -41,7 +41,7 @@ class SupportDesign:
             units=(self.units, "units concepts"), weights=(self.weights, "units")
         )
         n_units, empty = len(units), int((~units.any(1)).sum())
-        object.__setattr__(self, "units", units != 0)
+        object.__setattr__(self, "units", checks.mask("units", units))
         object.__setattr__(self, "weights", weights)
         if empty:
             raise ValueError(

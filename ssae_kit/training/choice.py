@@ -41,8 +41,10 @@ class Restarts:
         """Return the best restart of a group.
 
         Raises:
-            ValueError: if none of its errors is a finite number.
+            ValueError: if none of its errors is a finite number, or there is no such group.
         """
+        n_groups = len(self.error)
+        group = checks.whole("group", group, -n_groups, n_groups - 1)
         _require_finite(self.error[group])
         return self.autoencoder.select(int(self.best_runs[group]))
 

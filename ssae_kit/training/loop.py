@@ -52,9 +52,9 @@ def fit(
         checkpoint: File to save to every `checkpoint_every` steps. If it exists, training goes on
             from there, with the result, bit for bit, that an uninterrupted run would have had. It
             must be of the same data, settings, initial weights and state of the generator, so
-            make both anew, from their seeds, before you call again. (Data from a function cannot
-            be compared: keep a file for each function. Nothing is saved on an interrupt: it may
-            fall in the middle of an update.)
+            make both anew, from their seeds, before you call again. (Of a function, the first
+            batch is compared. Nothing is saved on an interrupt: it may fall in the middle of an
+            update.)
 
     Returns:
         The history.
@@ -153,6 +153,13 @@ class _Loop:
         drawn: Tensor = rows.index_select(0, chosen.flatten().to(rows.device))
         return drawn.view(n_runs, size, -1).to(device)
 
+    def first(self) -> Tensor:
+        """The batch that a function would give first; the generator stays as it is."""
+        twin = torch.Generator(self.generator.device)
+        twin.set_state(self.generator.get_state())
+        draw: Any = self.inputs
+        return as_inputs(draw(self.config.batch_size, twin), self.autoencoder)
+
     def update(self, step: int) -> LossTerms:
         """Make one update; returns the batch's loss terms before it."""
         progress = step / self.config.steps
@@ -232,7 +239,7 @@ class _Loop:
             "architecture": [type(self.autoencoder).__name__, self.autoencoder.settings],
             "initial weights": digest(state),
             "state of the generator": digest({"generator": self.generator.get_state()}),
-            "inputs": "a function" if callable(self.inputs) else digest({"": self.inputs}),
+            "inputs": digest({"": self.first() if callable(self.inputs) else self.inputs}),
             "sparsity": [type(self.sparsity).__name__, vars(self.sparsity)],
             "config": asdict(self.config),
         }
@@ -262,7 +269,7 @@ def evaluate(autoencoder: Autoencoder, inputs: Tensor | np.ndarray) -> LossTerms
         finite, so that no such run is ever the best.
 
     Raises:
-        TypeError: if the inputs are no tensor or array of numbers.
+        TypeError: if the inputs are no tensor or array of numbers, or `chunk` is no whole number.
         ValueError: if their shape is another one, there are none, or one is not finite.
     """
     inputs = as_inputs(inputs, autoencoder)
