@@ -384,6 +384,7 @@ def spoken(room, folder):
         "llama.Add": {"vectors": vectors, "at": "all"},
         "llama.Apply": {"function": torch.relu},
         "llama.Clamp": {"values": normal(1, 2), "subspace": eye},
+        "llama.Intervention": {"layer": 2, "vectors": vectors},
         "llama.ProjectOut": {"directions": vectors},
         "llama.Site": {"layer": 2, "part": "head", "head": 1},
         "llama.Swap": {"sources": vectors, "subspace": eye},
