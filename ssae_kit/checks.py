@@ -108,11 +108,11 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None, what: 
 
 
 def require(name: str, value: Any, what: str, holds: Callable[[Any], Any]) -> None:
-    """Raise a ValueError unless this is one number for which `holds` is true; `what` says which."""
+    """Raise a ValueError unless `holds` is true of a number, or of all of an array's."""
     try:
         if isinstance(value, str) or is_bool(value) or not holds(value):
             raise ValueError
-        if LARGEST < abs(value) < math.inf:
+        if LARGEST < float(torch.as_tensor(value).detach().abs().max()) < math.inf:
             what = f"{what}, and at most {LARGEST:g}"
             raise ValueError
     except (TypeError, ValueError, RuntimeError, OverflowError):

@@ -112,7 +112,7 @@ def test_states_are_not_kept_while_a_hook_may_edit_them(llama, tmp_path):
     for place in (llama.model.model.layers[0], llama.model.model.layers[0].self_attn.o_proj):
         for hang in (place.register_forward_hook, place.register_forward_pre_hook):
             handle = hang(lambda *_: None)
-            with pytest.raises(RuntimeError, match=r"a hook on its Llama|a hook on its Linear"):
+            with pytest.raises(RuntimeError, match="nothing must change the passes"):
                 store(llama, tmp_path)
             handle.remove()
     store(llama, tmp_path)

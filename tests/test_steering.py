@@ -240,7 +240,7 @@ def test_vectors_are_found_by_the_name_of_their_concept(monkeypatch):
 @pytest.mark.usefixtures("no_shape_checks")
 def test_indices_in_place_of_masks_and_values_that_are_none_are_refused():
     nothing = torch.zeros(2, 2)
-    said = Expressed(nothing, nothing, nothing, torch.zeros(2))
+    said = Expressed(nothing, nothing, torch.zeros(2))
     with pytest.raises(ValueError, match="`steered` must be a mask"):
         score_steering(said, nothing, torch.tensor([[0, 2], [1, 0]]))
     with pytest.raises(ValueError, match="concept values must be 0 or 1"):

@@ -84,12 +84,14 @@ def edit(
         new = apply.change(states[:, start:]).to(states.dtype)
         return torch.cat([states[:, :start], new], dim=1)
 
+    for hook in (look, own):
+        hook.thread = thread  # type: ignore[attr-defined]
     hooks = [inner(llama).register_forward_pre_hook(look, with_kwargs=True)]
     try:
         hooks.append(site.attach(llama, own))
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        for handle in hooks:
+            handle.remove()
     if not n_passes:
         raise no_effect(llama, site, "changed nothing: no pass ran")

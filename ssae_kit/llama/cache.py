@@ -6,6 +6,7 @@ whole or not at all. What is missing, damaged or not what the fingerprint says i
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +168,9 @@ def _refuse_hooks(llama: Llama) -> None:
     hooks = [*every._global_forward_hooks.values(), *every._global_forward_pre_hooks.values()]
     for module in llama.model.modules():
         hooks += [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-    own = [h for h in hooks if not str(getattr(h, "__module__", "")).startswith("transformers.")]
+    here = threading.get_ident()  # a hook of the kit tells which thread's passes it feels
+    mine = [hook for hook in hooks if getattr(hook, "thread", here) == here]
+    own = [h for h in mine if not str(getattr(h, "__module__", "")).startswith("transformers.")]
     if own or torch.is_autocast_enabled(llama.model.device.type):
         raise RuntimeError(
             f"nothing must change the passes of {llama.name} while its states are kept on disk; "

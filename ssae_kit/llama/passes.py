@@ -214,6 +214,7 @@ def editing(
                 keep[site](site, new)
             return new
 
+        change.thread = thread  # type: ignore[attr-defined]
         return change
 
     with ExitStack() as stack:
