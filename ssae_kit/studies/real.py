@@ -302,4 +302,4 @@ WIDTHS = [
     for k in (8, 12, 24)
 ]
 """The same with other widths, in the middle layer."""
-SETS = [{"name": name, "stream": 0} for name in ("LANG", "GENDER", "BINARY", "CORR", "TRUTH")]
+SETS = [{"name": name, "stream": 0} for name in ("LANG", "GENDER", "BINARY", "TRUTH")]
