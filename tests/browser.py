@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,6 +29,8 @@ def missing():
     needed = ("playwright", "voila", "axe_playwright_python")
     lacking = [name for name in needed if find_spec(name) is None]
     lacking += [] if lacking or executable() else ["Chromium (`playwright install chromium`)"]
+    if int(version("ipywidgets").split(".")[0]) < 8:  # 7 is for Colab, which shows it by itself
+        lacking.append("ipywidgets 8 (JupyterLab 4 and Voilà show no widget of 7)")
     return f"needs {' and '.join(lacking)}" if lacking else ""
 
 

@@ -12,6 +12,9 @@ from torch.utils._pytree import tree_flatten, tree_map
 MOVES = {"_to_copy", "copy_", "_local_scalar_dense", "equal"}
 """Operations that may read from one device and write to another."""
 
+INDEXED = {"index", "index_put_", "_index_put_impl_"}
+"""Operations that take indices on the CPU for what is on the GPU, but not the other way round."""
+
 
 class OnGpu(torch.Tensor):
     """A tensor that pretends."""
@@ -32,6 +35,31 @@ class OnGpu(torch.Tensor):
         return run(function, args, kwargs or {})
 
 
+class GpuGenerator(torch.Generator):
+    """A stream of random numbers that may pretend to be drawn on the device."""
+
+    far = {}
+    """Those that do, by address: torch hands operations another Python object of the same."""
+
+    def __new__(cls, device="cpu"):
+        made = super().__new__(cls)
+        if torch.device(device).type == "meta":
+            cls.far[made._cdata] = made
+        return made
+
+
+def on_gpu(module):
+    """Move a module to the pretended GPU, in place."""
+    for part in module.modules():
+        for name, value in list(part._parameters.items()):
+            if value is not None:
+                held = torch.nn.Parameter(OnGpu(value.detach()), value.requires_grad)
+                part._parameters[name] = held
+        for name, value in list(part._buffers.items()):
+            part._buffers[name] = OnGpu(value)
+    return module
+
+
 class Pretend(TorchDispatchMode):
     """Where tensors may be made on "meta", and hold numbers there."""
 
@@ -42,18 +70,21 @@ class Pretend(TorchDispatchMode):
 def run(function, args, kwargs):
     """Run on the CPU what is asked for on a device; wrap the results."""
     name = function.overloadpacket.__name__
+    args, kwargs = tree_map(_held_if_empty, (args, kwargs))
     given = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, torch.Tensor)]
     asked = kwargs.get("device")
     on_gpu = [isinstance(tensor, OnGpu) for tensor in given]
     large = {isinstance(tensor, OnGpu) for tensor in given if tensor.dim()}
-    if len(large) > 1 and name not in MOVES:
+    may_mix = name in MOVES or (name in INDEXED and isinstance(args[0], OnGpu))
+    if len(large) > 1 and not may_mix:
         raise RuntimeError(f"Expected all tensors to be on the same device, but found two: {name}")
     generator = kwargs.get("generator")
     to_gpu = torch.device(asked).type == "meta" if asked is not None else any(on_gpu)
     if name == "copy_":
         to_gpu = on_gpu[0]
-    if generator is not None and to_gpu and name != "copy_":
-        raise RuntimeError("Expected a 'meta' device type for generator but found 'cpu'")
+    is_far = generator is not None and generator._cdata in GpuGenerator.far
+    if generator is not None and is_far != to_gpu:
+        raise RuntimeError("Expected a generator of the device on which numbers are drawn")
     bare = tree_map(lambda t: t.held if isinstance(t, OnGpu) else t, (args, kwargs))
     if asked is not None:
         bare[1]["device"] = torch.device("cpu")
@@ -68,3 +99,11 @@ def run(function, args, kwargs):
         return OnGpu(value) if to_gpu else value
 
     return tree_map(wrap, found)
+
+
+def _held_if_empty(value):
+    """`torch.tensor([], device=...)` makes a tensor that is really on "meta"; it holds nothing."""
+    if isinstance(value, OnGpu) or not isinstance(value, torch.Tensor):
+        return value
+    is_far = value.is_meta and value.numel() == 0
+    return OnGpu(torch.empty(value.shape, dtype=value.dtype)) if is_far else value

@@ -284,7 +284,7 @@ def test_a_file_of_other_shapes_says_so(tmp_path):
     state = build(ReluSAE).state_dict() | {"encoder": torch.zeros(2, 9, 6)}
     metadata = {"format": "ssae_kit.autoencoder/1", "class": "ReluSAE"}
     storage.save_tensors(path, state, metadata)
-    with pytest.raises(ValueError, match="weights of other shapes"):
+    with pytest.raises(ValueError, match="must hold the settings and weights of a"):
         load(path)
     with pytest.raises(FileNotFoundError, match="is not a file"):
         load(tmp_path / "nothing.safetensors")
@@ -296,7 +296,7 @@ def test_settings_that_are_missing_or_unknown_are_refused(settings, tmp_path):
     build(TopKSAE).save(path)
     tensors, metadata = storage.load_tensors(path)
     storage.save_tensors(path, tensors, metadata | {"settings": settings})
-    with pytest.raises(ValueError, match="must hold the settings of a TopKSAE"):
+    with pytest.raises(ValueError, match="must hold the settings and weights of a TopKSAE"):
         load(path)
 
 

@@ -28,7 +28,6 @@ def test_fewer_pairs_than_latents_are_refused():
     [
         (0, {}, "must be at least 1; got 0"),
         (2, {"n_restarts": 0}, "must be at least 1; got 0"),
-        (2, {"generator": None}, "`generator` must be a torch.Generator; got None"),
     ],
 )
 def test_a_choice_that_cannot_be_made_is_refused_in_words(n_latents, options, error):

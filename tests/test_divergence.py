@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from ssae_kit.llama import Intervention, edit, load
-from ssae_kit.llama.predict import next_token_log_probs
+from ssae_kit.llama import Add, Apply, load, next_token_log_probs, run
 from ssae_kit.steering import Prompted, off_target_kl, stacked
 
 PROMPTS = (
@@ -41,8 +40,7 @@ def test_a_nudge_acts_at_the_last_token_of_the_prompt_and_on_all_that_follows(ll
     ids, _ = ids_of(llama, WRITTEN[:1])
     vector = 30 * torch.randn(1, llama.d_model, generator=torch.Generator().manual_seed(0))
     plain, steered = (
-        next_token_log_probs(llama, PROMPTS[:1], ids, how)
-        for how in (None, Intervention(3, vector))
+        next_token_log_probs(llama, PROMPTS[:1], ids, edits=how) for how in (None, {3: Add(vector)})
     )
     moved = (plain - steered).abs().amax(-1)[0]
     assert moved.min() > 1e-4  # far above rounding, also at the last token
@@ -51,10 +49,10 @@ def test_a_nudge_acts_at_the_last_token_of_the_prompt_and_on_all_that_follows(ll
 def test_a_push_at_every_token_acts_on_the_continuation_too(llama):
     ids, rows = ids_of(llama, WRITTEN[:1])
     vector = 3 * torch.randn(1, llama.d_model, generator=torch.Generator().manual_seed(0))
-    found = next_token_log_probs(llama, PROMPTS[:1], ids, Intervention(3, vector, "all"))
+    push = {3: Add(vector, at="all")}
+    found = next_token_log_probs(llama, PROMPTS[:1], ids, edits=push)
     start = llama.tokenizer(PROMPTS[0])["input_ids"]
-    with edit(llama, 3, lambda hidden: hidden + vector):
-        logits = llama.model(torch.tensor([start + rows[0]])).logits[0, len(start) - 1 : -1]
+    logits = run(llama, [start + rows[0]], edits=push, logits=True).logits[0, len(start) - 1 : -1]
     # Other batch shapes round differently.
     torch.testing.assert_close(found[0], logits.log_softmax(-1), atol=1e-3, rtol=1e-3)
 
@@ -68,7 +66,7 @@ def test_unsteered_diverges_by_nothing_and_a_push_or_another_prompt_by_something
     push = 30 * torch.randn(2, llama.d_model, generator=torch.Generator().manual_seed(0))
     ways = [
         Prompted(PROMPTS),
-        Prompted(PROMPTS, Intervention(3, push)),
+        Prompted(PROMPTS, {3: Add(push)}),
         Prompted(PROMPTS[::-1]),
     ]
     kl = off_target_kl(llama, PROMPTS, WRITTEN, [[], []], ways)
@@ -81,11 +79,11 @@ def test_unsteered_diverges_by_nothing_and_a_push_or_another_prompt_by_something
 
 def test_only_tokens_outside_the_spans_count(llama):
     push = 30 * torch.randn(1, llama.d_model, generator=torch.Generator().manual_seed(0))
-    way = Prompted(PROMPTS[:1], Intervention(3, push))
+    way = Prompted(PROMPTS[:1], {3: Add(push)})
     text = WRITTEN[0]
     ids, _ = ids_of(llama, [text])
     plain, steered = (
-        next_token_log_probs(llama, PROMPTS[:1], ids, how) for how in (None, way.intervention)
+        next_token_log_probs(llama, PROMPTS[:1], ids, edits=how) for how in (None, way.edits)
     )
     per_token = (plain.exp() * (plain - steered)).sum(-1)[0]
     queen = text.index("queen")
@@ -99,7 +97,7 @@ def test_only_tokens_outside_the_spans_count(llama):
 
 def test_a_story_that_ended_at_once_has_no_divergence_and_disturbs_no_other(llama):
     push = 30 * torch.randn(2, llama.d_model, generator=torch.Generator().manual_seed(0))
-    ways = [Prompted(PROMPTS, Intervention(3, push))]
+    ways = [Prompted(PROMPTS, {3: Add(push)})]
     kl = off_target_kl(llama, PROMPTS, ("", WRITTEN[1]), [[], []], ways)
     assert kl[0].isnan().tolist() == [True, False]
     both = off_target_kl(llama, PROMPTS, WRITTEN, [[], []], ways)
@@ -113,26 +111,31 @@ def test_unequal_lengths_are_refused(llama):
         off_target_kl(llama, PROMPTS, WRITTEN[:1], [[]], [])
 
 
-@pytest.mark.parametrize(("n_prompts", "n_vectors"), [(3, 3), (2, 3), (1, 1)])
-def test_a_way_for_other_texts_is_refused(llama, n_prompts, n_vectors):
-    push = Intervention(3, torch.ones(n_vectors, llama.d_model))
-    way = Prompted((PROMPTS * 2)[:n_prompts], push)
-    message = f"same 2 texts; got one with {n_prompts} prompts and {n_vectors} vectors"
-    with pytest.raises(ValueError, match=message):
-        off_target_kl(llama, PROMPTS, WRITTEN, [[], []], [Prompted(PROMPTS), way])
+def test_a_way_for_other_texts_is_refused(llama):
+    with pytest.raises(ValueError, match="same 2 texts; got one with 4 prompts"):
+        off_target_kl(llama, PROMPTS, WRITTEN, [[], []], [Prompted(PROMPTS), Prompted(PROMPTS * 2)])
+    with pytest.raises(ValueError, match=r"one row of `vectors` per text is required \(2\).*got 3"):
+        Prompted(PROMPTS, {3: Add(torch.ones(3, 4))})
 
 
 def test_stacked_ways_are_one_batch_and_must_fit_together():
-    push = Intervention(3, torch.ones(2, 4))
+    push = {3: Add(torch.ones(2, 4))}
     both = stacked([Prompted(PROMPTS), Prompted(PROMPTS[::-1], push)])
     assert both.prompts == [*PROMPTS, *PROMPTS[::-1]]
-    assert both.intervention.vectors.tolist() == [[0.0] * 4] * 2 + [[1.0] * 4] * 2
-    assert (both.intervention.layer, both.intervention.at) == (3, "last")
-    assert stacked([Prompted(PROMPTS)] * 2).intervention is None
+    assert both.edits[3].vectors.tolist() == [[0.0] * 4] * 2 + [[1.0] * 4] * 2
+    assert (list(both.edits), both.edits[3].at) == ([3], "last")
+    assert stacked([Prompted(PROMPTS)] * 2).edits == {}
     for other in (
         Prompted(PROMPTS[:1]),
-        Prompted(PROMPTS, Intervention(2, torch.ones(2, 4))),
-        Prompted(PROMPTS, Intervention(3, torch.ones(2, 4), "all")),
+        Prompted(PROMPTS, {2: Add(torch.ones(2, 4))}),
+        Prompted(PROMPTS, {3: Add(torch.ones(2, 4), at="all")}),
+        Prompted(PROMPTS, {3: Apply(torch.neg, at="last")}),
     ):
         with pytest.raises(ValueError, match="by themselves"):
             stacked([Prompted(PROMPTS, push), other])
+
+
+def test_one_vector_for_all_texts_is_stacked_as_one_for_each():
+    one, each = {3: Add(torch.ones(1, 4))}, {3: Add(torch.zeros(2, 4))}
+    both = stacked([Prompted(PROMPTS, one), Prompted(PROMPTS, each)])
+    assert both.edits[3].vectors.tolist() == [[1.0] * 4] * 2 + [[0.0] * 4] * 2

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell
 
 from ssae_kit.exercises import sandbox
 from ssae_kit.exercises.collect import code_cells
-from ssae_kit.exercises.grade import Limits, grade, imports
+from ssae_kit.exercises.grade import Limits, grade
 from ssae_kit.exercises.release import read
 from tests.test_exercises_release import COSINE, SHIFT, small_course
 
@@ -43,7 +43,22 @@ import sys
 for _name, _module in list(sys.modules.items()):
     if _name.startswith("ssae_kit.exercises.") and hasattr(_module, "EXERCISES"):
         for _one in _module.EXERCISES.values():
-            object.__setattr__(_one, "test", lambda answer: None)"""
+            object.__setattr__(_one, "judge", lambda results: (True, ""))"""
+JUDGE = """
+from ssae_kit.exercises import core, values
+core.Exercise.judge = lambda one, results: (True, "")
+core.agree = values.agree = lambda *given: True"""
+TELL = """
+import os
+for _file in range(3, 64):
+    try:
+        os.write(_file, b'{"key": "00-shift", "kind": "check", "passed": true, "results": []}\\n')
+    except OSError:
+        pass"""
+ODD = """
+from ssae_kit.exercises import core
+core.Exercise.results = lambda one, answer: [{"passed": True}] * 3
+core.Exercise.judge = lambda one, results: core.Verdict(True)"""
 KIT = "\nimport ssae_kit\nopen(ssae_kit.__file__, 'a').write('#')"
 BOMB = """
 import os, time
@@ -78,20 +93,25 @@ CASES = {
     "dia": (SHIFT, COSINE + "\nimport os\nos._exit(1)", [], "10", "its process ended early"),
     "eli": ("def shift(a, b):\n    while True: pass", COSINE, [], "01", "ran too long and was"),
     "fay": (None, COSINE, [], "01", "the answer's cell is missing"),
-    "hui": (WRONG + VERDICT + "forge()", COSINE, [], "01", "displays a verdict of its own"),
-    "ivy": (WRONG + LIE, COSINE, [], "00", "FORGED: a check was tampered with"),
+    "hui": (WRONG + VERDICT + "forge()", COSINE, [], "01", "READ IT: no answer needs ssae-check"),
+    "ivy": (WRONG + LIE, COSINE, [], "01", "turned round"),
     "jon": ("def shift(source, target)\n    return target", COSINE, [], "01", "SyntaxError"),
     "kim": ("def shift(a, b):\n    return bytearray(2**45)", COSINE, [], "01", "MemoryError"),
     "lou": (None, None, [], "  ", "no answer cell of this course was found"),
     "exits": (VERDICT + "def shift(*a):\n    forge()\n    raise SystemExit", COSINE, [], "01",
-              "FORGED: a verdict for 00.shift, and then SystemExit"),
+              "SystemExit"),
     "twice": (VERDICT + "def shift(*a):\n    forge()\n    return 0", COSINE, [], "01",
-              "FORGED: more than one verdict"),
+              "READ IT: no answer needs ssae-check"),
     "dies": (VERDICT + "def shift(*a):\n    forge()\n    import os\n    os._exit(0)", COSINE, [], "00",
              "its process ended early"),
-    "patches": (WRONG + PATCH, COSINE, [], "00", "tampered with (ssae"),
-    "replaces": (WRONG + EXERCISES, COSINE, [], "00", "FORGED: a check was tampered with"),
-    "patches-apart": (WRONG, COSINE, [PATCH], "00", "FORGED: a check was tampered with"),
+    "patches": (WRONG + PATCH, COSINE, [], "01", "turned round"),
+    "replaces": (WRONG + EXERCISES, COSINE, [], "01", "READ IT: no answer needs ssae_kit.exercises, sys.modules"),
+    "patches-apart": (WRONG, COSINE, [PATCH], "01", "READ IT: no answer needs ssae_kit.exercises"),
+    "judges": (WRONG + JUDGE, COSINE, [], "01", "turned round"),
+    "tells": (WRONG + TELL, COSINE, [], "01", "turned round"),
+    "odd results": (WRONG + ODD, COSINE, [], "00", "what it gave cannot be read"),
+    "kit's own": ("", COSINE, ['from ssae_kit import exercises\nshift = exercises.check("00.shift", 1)'],
+                  "01", "the kit's version carries on"),
     "peeks": ("def shift(*a):\n    import sys\n    return sys._getframe(1).f_locals['x']", COSINE, [],
               "01", "READ IT: no answer needs"),
     "kills": ("import os\nos.kill(os.getppid(), 9)\n" + SHIFT, COSINE, [], None, ""),
@@ -203,8 +223,7 @@ def test_without_namespaces_a_submission_still_changes_nothing_but_its_result(
     submit(tmp_path / "in", source, "3 parent", "import os\nos.kill(os.getppid(), 9)\n" + SHIFT)
     submit(tmp_path / "in", source, "4 startup", SHIFT + STARTUP)
     kit, daemon, _, startup = grade(tmp_path / "in", source, tmp_path / "out", jobs=2)
-    assert (kit.score, daemon.score, startup.score) == (0, 2, 2)
-    assert kit.trouble == ["FORGED: the kit on disk was changed; no points"] or os.geteuid()
+    assert (kit.score, daemon.score, startup.score) == (1, 2, 2)
     test_nothing_that_a_submission_started_runs_on(None)
 
 
@@ -319,16 +338,6 @@ def test_a_process_that_has_ended_by_itself_need_not_be_killed():
     time.sleep(0.1)
     sandbox.end("t", patience=2)
     ended.wait()
-
-
-def test_only_imports_that_are_not_the_kits_are_given_to_answers():
-    source = nbformat.v4.new_notebook(
-        cells=[
-            new_code_cell("import math\nimport torch\nfrom ssae_kit import exercises\nx = 1"),
-            new_code_cell("from IPython.display import display\nimport numpy as np\nimport math"),
-        ]
-    )
-    assert imports(source) == "import math\nimport torch\nimport numpy as np"
 
 
 def test_nothing_to_grade_is_said(tmp_path):

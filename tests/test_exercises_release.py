@@ -32,7 +32,7 @@ COSINE = """def cosine(first, second):
     ### END SOLUTION"""
 CHECK = """exercises.check("00.{0}", {0})
 ### BEGIN HIDDEN TESTS
-assert exercises.passes("00.{0}", {0})
+assert exercises.judge("00.{0}", {0}).passed
 ### END HIDDEN TESTS"""
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import autoencoders, llama
-from ssae_kit.labs import LatentLab, LatentSettings, TokenDictionary, latents, subjects
-from ssae_kit.labs.latents import PICK
+from ssae_kit.labs import LatentLab, TokenDictionary, latents, subjects
+from ssae_kit.labs.latents import PICK, LatentSettings
 from ssae_kit.labs.texts import shaded
 from tests import labs as small
 from tests.labs import finished, plain
@@ -44,15 +44,13 @@ def test_the_clamped_texts_are_those_of_the_kits_clamp(lab):
     lab.set(latent=latent, search="", strength=4.0, seed=5)
     result = finished(lab)
     value = 4.0 * float(dictionary.codes[:, latent].max())
-    with llama.edit(
-        dictionary.llama,
-        3,
-        lambda hidden: autoencoders.clamp(dictionary.autoencoder, hidden, latent, value),
-    ):
-        written = llama.generate(
-            dictionary.llama, [lab.controls["prompt"].value] * 2, max_new_tokens=6,
-            generator=torch.Generator().manual_seed(5), temperature=0.5,
-        )  # fmt: skip
+    clamped = llama.Apply(
+        lambda states: autoencoders.clamp(dictionary.autoencoder, states, latent, value)
+    )
+    written = llama.generate(
+        dictionary.llama, [lab.controls["prompt"].value] * 2, max_new_tokens=6,
+        generator=torch.Generator().manual_seed(5), temperature=0.5, edits={3: clamped},
+    )  # fmt: skip
     assert result.clamped == written
     assert result.written != written
 
@@ -94,31 +92,10 @@ def test_without_a_dictionary_it_trains_one_and_shows_its_clearest_latent(short,
     monkeypatch.setattr(subjects, "STEPS", 2)
     monkeypatch.setattr(subjects, "BATCH", 16)
     lab = LatentLab()
-    with pytest.raises(ValueError, match="still being trained"):
-        lab.export()
     lab.start()
     finished(lab)
-    assert lab.settings().latent == lab.dictionary.clearest
-    assert "dictionary = labs.token_dictionary()\n" in lab.export().code
-    lab.close()
-
-
-def test_a_change_at_the_end_of_the_first_training_leaves_control_and_latent_alike(
-    short, monkeypatch
-):
-    lab = LatentLab()
-
-    def trained(*_):
-        lab.controls["seed"].value += 1
-        return small.dictionary()
-
-    monkeypatch.setattr(latents, "token_dictionary", trained)
-    lab.start()
-    while lab.busy:
-        lab.wait()
-    clearest = small.dictionary().clearest
-    assert clearest != 0
-    assert (lab.result.settings.latent, lab.settings().latent) == (clearest, clearest)
+    assert lab.settings().latent == lab.given["dictionary"].clearest == lab.result.settings.latent
+    assert "dictionary = labs.token_dictionary()\n" in lab.code()
     lab.close()
 
 

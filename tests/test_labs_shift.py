@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import studies
-from ssae_kit.labs import ShiftLab, ShiftSettings, shift
+from ssae_kit.labs import ShiftLab, shift
+from ssae_kit.labs.shift import ShiftSettings
 from tests import labs as small
 from tests.labs import finished, hold
 
@@ -34,7 +35,7 @@ def test_the_figure_shows_the_kits_own_numbers(lab):
 
 
 def test_every_condition_has_a_button_that_sets_it(lab):
-    for name, (changes, _) in lab.places.items():
+    for name, changes in lab.places.items():
         lab.go_to(name)
         lab.stop()
         expected = vars(ShiftSettings()) | changes
@@ -66,7 +67,7 @@ def test_the_game_hides_its_settings_until_a_guess(lab):
     assert "Support diversity" not in lab.words_shown.text
     assert truth not in lab.words_shown.text
     with pytest.raises(ValueError, match="guess first"):
-        lab.export()
+        lab.code()
     right, played = lab.score
     assert not lab.guess(next(name for name in lab.game if name != truth))
     lab.hide()
@@ -99,7 +100,7 @@ def test_a_guess_that_is_no_condition_is_refused_and_not_counted(lab):
 
 def test_what_the_hidden_condition_should_show_stays_until_something_is_changed(lab):
     lab.hide()
-    hint = lab.places[lab.hidden][1]
+    hint = lab.hints[lab.hidden]
     lab.guess("noise")
     for _ in range(2):
         finished(lab)
@@ -125,9 +126,9 @@ def test_a_guess_shows_no_scores_of_the_world_before(lab, monkeypatch):
     finished(lab)
 
 
-def test_an_export_makes_the_same_lab_again_and_impossible_numbers_are_refused(lab):
+def test_settings_make_the_same_lab_again_and_impossible_numbers_are_refused(lab):
     lab.set(**vars(ShiftSettings(seed=7, n_concepts=4, n_latents=4)))
-    again = ShiftLab(**lab.export().settings)
+    again = ShiftLab(**vars(lab.settings()))
     assert again.settings() == lab.settings()
     again.close()
     with pytest.raises(ValueError, match=r"`most` must lie in 1\.\.3; got 5"):

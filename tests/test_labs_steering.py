@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import labs, llama, methods, steering, world
-from ssae_kit.labs import SteeringSettings, subjects
+from ssae_kit.labs import subjects
 from ssae_kit.labs.listing import listing
+from ssae_kit.labs.steering import SteeringSettings
 from ssae_kit.labs.texts import side_by_side
 from tests import labs as small
 from tests.labs import finished, plain
@@ -40,9 +41,7 @@ def test_the_figure_shows_the_kits_own_numbers(lab, subject):
         max_new_tokens=22,
         generator=torch.Generator().manual_seed(0),
         temperature=0.5,
-        intervention=llama.Intervention(
-            3, steering.steering_vectors(directions, values, steered, 1.5)
-        ),
+        edits={3: llama.Add(steering.steering_vectors(directions, values, steered, 1.5))},
     )
     assert result.texts[1.5] == written
     said = steering.read_concepts(written, world.read, world.CONCEPTS, n_sentences=1)
@@ -68,14 +67,14 @@ def test_strength_zero_changes_nothing(lab):
 
 
 def test_a_prompt_of_ones_own_comes_first_and_a_bad_one_is_explained(lab, subject):
-    lab._own.value = "  " + subject.prompts[1]
-    assert lab.settings().prompt == subject.prompts[1]
+    lab.controls["own"].value = "  " + subject.prompts[1]
+    assert lab.settings().text == subject.prompts[1]
     finished(lab)
-    lab._own.value = "colourless green ideas"
+    lab.controls["own"].value = "colourless green ideas"
     lab.wait()
     assert lab.words_shown.text == lab.error
     assert lab.error.startswith("This did not work")
-    lab._own.value = ""
+    lab.controls["own"].value = ""
     finished(lab)
 
 
@@ -95,7 +94,7 @@ def test_a_subject_that_nobody_holds_is_forgotten(short, subject):
 
 
 def test_the_code_makes_the_bundled_subject_and_asks_for_any_other(lab, subject):
-    assert "# `subject` is yours.\n" in lab.export().code
+    assert "# `subject` is yours.\n" in lab.code()
     both = labs.bundled(), labs.bundled(subject.llama)
     made = ({"subject": one.source} for one in both)
     bundled, given = (listing(lab.run, lab.settings(), code) for code in made)
@@ -121,6 +120,6 @@ def test_random_settings_are_what_is_computed(lab, wanted):
     result = finished(lab)
     expected = SteeringSettings(prompt=lab.controls["prompt"].value, **wanted)
     assert set(lab.settings().concepts) == set(expected.concepts)
-    assert result.strength == wanted["strength"]
+    assert result.settings.strength == wanted["strength"]
     assert lab.words_shown.text == result.words()
-    assert sum(result.steered) == len(wanted["concepts"])
+    assert sum("<b>" in name for name in lab.fig.data[0].y) == len(wanted["concepts"])

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import superposition
-from ssae_kit.labs import SuperpositionLab, SuperpositionSettings
-from ssae_kit.labs.superposition import flat
+from ssae_kit.labs import superposition as superposition_lab
+from ssae_kit.labs.superposition import SuperpositionLab, SuperpositionSettings, flat
 from ssae_kit.synthetic.features import sample_features
 from tests import labs as small
 from tests.labs import finished, hold
@@ -134,7 +134,21 @@ def test_what_cannot_be_is_explained_in_place(lab):
 def test_every_place_can_be_visited(lab, name):
     lab.go_to(name)
     finished(lab)
-    assert vars(lab.settings()) == vars(SuperpositionSettings()) | SuperpositionLab.places[name][0]
+    assert vars(lab.settings()) == vars(SuperpositionSettings()) | SuperpositionLab.places[name]
+
+
+@pytest.mark.parametrize("name", ["dense", "linear"])
+def test_where_there_is_no_superposition_as_many_features_are_stored_as_dimensions(
+    monkeypatch, name
+):
+    monkeypatch.setattr(superposition_lab, "STEPS", 400)
+    wanted = SuperpositionSettings(**SuperpositionLab.places[name])
+    outcome = superposition_lab.run(wanted)
+    best = outcome.frames[-1, outcome.best][None]
+    assert superposition.represented(best).tolist() == [[True, True, False, False, False]]
+    sparse = superposition_lab.run(SuperpositionSettings(decay=0.8))
+    best = sparse.frames[-1, sparse.best][None]
+    assert superposition.represented(best).sum() > 2
 
 
 RANDOM = st.builds(

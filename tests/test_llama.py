@@ -10,18 +10,18 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ssae_kit.llama import (
-    Intervention,
+    Add,
+    Apply,
     Llama,
+    Site,
     generate,
     hidden_states,
-    intervene,
     load,
+    run,
     text_losses,
     token_states,
 )
-from ssae_kit.llama.edits import Apply
 from ssae_kit.llama.load import _explained
-from ssae_kit.llama.passes import run
 from ssae_kit.llama.predict import next_token_log_probs
 
 WORDS = ["the", "king", "queen", "saw", "found", "a", "small", "large", "hat", "book", ".", ","]
@@ -210,11 +210,11 @@ def test_a_full_device_is_no_broken_file(monkeypatch, name):
 
 def test_a_zero_vector_leaves_the_text_unchanged_and_a_large_one_changes_it(llama):
     prompts = TEXTS[:2]
-    zero = Intervention(2, torch.zeros(2, 16))
-    large = Intervention(2, 30 * torch.randn(2, 16, generator=seeded()))
+    zero = {2: Add(torch.zeros(2, 16))}
+    large = {2: Add(30 * torch.randn(2, 16, generator=seeded()))}
     texts = [
-        generate(llama, prompts, max_new_tokens=8, generator=seeded(1), intervention=i)
-        for i in (None, zero, large)
+        generate(llama, prompts, max_new_tokens=8, generator=seeded(1), edits=edits)
+        for edits in (None, zero, large)
     ]
     assert texts[0] == texts[1]
     assert texts[0] != texts[2]
@@ -235,12 +235,11 @@ def test_several_ways_at_once_write_what_each_writes_alone(llama):
     alone = [
         generate(
             llama, TEXTS, max_new_tokens=6, generator=seeded(3),
-            intervention=Intervention(1, vectors[way]),
+            edits={1: Add(vectors[way])},
         )
         for way in (slice(0, 4), slice(4, 8))
     ]  # fmt: skip
-    both = Intervention(1, vectors)
-    options = {"max_new_tokens": 6, "intervention": both, "n_ways": 2}
+    options = {"max_new_tokens": 6, "edits": {1: Add(vectors)}, "n_ways": 2}
     assert alone[0] + alone[1] == generate(llama, TEXTS * 2, generator=seeded(3), **options)
     assert alone[0] != alone[1]
     with pytest.raises(ValueError, match="equal length"):
@@ -267,54 +266,35 @@ def test_tokens_come_as_often_as_the_softmax_says(llama):
             assert written.count(word) / n == pytest.approx(share, abs=4 * error)
 
 
+def logits_of(llama, ids=((3, 4),), edits=None):
+    return run(llama, [list(row) for row in ids], edits=edits, logits=True).logits
+
+
 def test_one_nudge_touches_only_the_last_token_of_the_prompt(llama):
-    ids = torch.tensor([llama.tokenizer(TEXTS[0])["input_ids"]])
     vector = torch.randn(1, 16, generator=seeded())
-    plain = llama.model(ids).logits
+    plain = logits_of(llama, [(3, 4, 5, 6)])
     for at, untouched in (("last", slice(0, -1)), ("all", slice(0, 0))):
-        with intervene(llama, Intervention(1, vector, at)):
-            steered = llama.model(ids).logits
+        steered = logits_of(llama, [(3, 4, 5, 6)], {1: Add(vector, at=at)})
         assert torch.equal(plain[:, untouched], steered[:, untouched])
         assert not torch.equal(plain[:, -1], steered[:, -1])
 
 
-class Scattered(Llama):
-    """A model over several devices: the first weights are elsewhere than the layer steered."""
-
-    @property
-    def device(self):
-        return torch.device("meta")
-
-
-def test_the_vector_goes_to_the_device_and_type_of_the_layer_not_of_the_model(llama):
-    scattered = Scattered(llama.name, llama.model, llama.tokenizer)
-    ids = torch.tensor([llama.tokenizer(TEXTS[0])["input_ids"]])
+def test_the_vector_takes_the_type_of_the_layer(llama):
     vector = torch.randn(1, 16, generator=seeded())
-    with intervene(llama, Intervention(1, vector)):
-        expected = llama.model(ids).logits
-    with intervene(scattered, Intervention(1, vector.double())):
-        assert torch.equal(scattered.model(ids).logits, expected)
+    expected = logits_of(llama, edits={1: Add(vector)})
+    assert torch.equal(logits_of(llama, edits={1: Add(vector.double())}), expected)
 
 
 def test_the_hook_is_gone_after_an_exception_and_after_an_interrupt(llama):
-    ids = torch.tensor([[3, 4]])
-    plain = llama.model(ids).logits
+    plain = logits_of(llama)
     for error in (ValueError, KeyboardInterrupt):
-        with pytest.raises(error), intervene(llama, Intervention(1, torch.ones(1, 16))):
+
+        def stop(_states, error=error):
             raise error
-        assert torch.equal(plain, llama.model(ids).logits)
 
-
-def test_passes_of_another_thread_stay_as_they_are(llama):
-    ids = torch.tensor([[3, 4]])
-    plain, seen = llama.model(ids).logits, []
-    with intervene(llama, Intervention(1, torch.ones(1, 16))):
-        other = threading.Thread(target=lambda: seen.append(llama.model(ids).logits))
-        other.start()
-        other.join()
-        seen.append(llama.model(ids).logits)
-    assert torch.equal(seen[0], plain)
-    assert not torch.equal(seen[1], plain)
+        with pytest.raises(error):
+            logits_of(llama, edits={1: Add(torch.ones(1, 16)), 2: Apply(stop)})
+        assert torch.equal(plain, logits_of(llama))
 
 
 def test_reading_in_the_background_disturbs_no_pass(llama):
@@ -335,71 +315,44 @@ def test_reading_in_the_background_disturbs_no_pass(llama):
     assert torch.equal(logits[0], llama.model(ids).logits)
 
 
-def test_the_check_of_the_logits_takes_the_prompt_of_its_own_thread(llama):
-    """The other thread's prompt is one token: steered alone it would change nothing."""
-    other = threading.Thread(target=lambda: llama.model(input_ids=torch.tensor([[3]])))
-    with intervene(llama, Intervention(1, torch.ones(1, 16))):
-        other.start()
-        other.join()
-        llama.model(input_ids=torch.tensor([[3, 4]]))
-
-
-def test_readers_that_sort_their_texts_refuse_to_be_steered_text_by_text(llama):
-    push = Intervention(1, torch.ones(len(TEXTS), 16))
-    for read in (
-        lambda: hidden_states(llama, TEXTS, 2),
-        lambda: token_states(llama, TEXTS, 2),
-        lambda: text_losses(llama, TEXTS[:2]),
-    ):
-        with pytest.raises(RuntimeError, match="keep the order"), intervene(llama, push):
-            read()
-        read()
+def test_the_check_of_the_logits_is_that_of_its_own_thread(llama):
+    """The other thread's pass, in the middle of this one, is neither edited nor looked at."""
     seen = []
-    other = threading.Thread(target=lambda: seen.append(hidden_states(llama, TEXTS, 2)))
-    with intervene(llama, Intervention(1, torch.ones(1, 16))):
-        other.start()
-        other.join()
-        llama.model(torch.tensor([[3, 4]]))
-    torch.testing.assert_close(seen[0], hidden_states(llama, TEXTS, 2))
+
+    def look(states):
+        if not seen:
+            seen.append(None)
+            other = threading.Thread(target=lambda: seen.append(logits_of(llama, [(3,)])))
+            other.start()
+            other.join()
+        return states
+
+    edits = {Site(1): Add(torch.ones(1, 16)), Site(1, "mlp"): Apply(look)}
+    logits_of(llama, edits=edits)
+    assert torch.equal(seen[1], logits_of(llama, [(3,)]))
 
 
-def test_an_intervention_that_changes_nothing_is_an_error(llama):
-    intervention = Intervention(1, torch.ones(1, 16))
-    with pytest.raises(RuntimeError, match="changed nothing"), intervene(llama, intervention):
-        pass
-    lost = Intervention(1, torch.tensor([[1.0], [1e-30]]).expand(2, 16))
-    with (
-        pytest.raises(RuntimeError, match=r"nothing in the text\(s\) \[1\]"),
-        intervene(llama, lost),
-    ):
-        llama.model(torch.tensor([[3, 4], [4, 3]]))
-
-
-def test_an_intervention_that_does_not_reach_the_logits_is_an_error(llama):
+def test_a_vector_that_does_not_reach_the_logits_is_an_error(llama):
     deaf = Llama(llama.name, copy.deepcopy(llama.model), llama.tokenizer)
     deaf.model.model.norm.weight.zero_()  # whatever the hidden state is, all logits are 0
-    intervention = Intervention(1, torch.tensor([[0.0], [1.0]]).expand(2, 16))
-    ids = torch.tensor([[3, 4], [4, 3]])
-    with intervene(llama, intervention):
-        llama.model(input_ids=ids)
-    with pytest.raises(RuntimeError, match="not the logits"), intervene(deaf, intervention):
-        deaf.model(input_ids=ids)
+    edits = {1: Add(torch.tensor([[0.0], [1.0]]).expand(2, 16))}
+    ids = [(3, 4), (4, 3)]
+    logits_of(llama, ids, edits)
     with pytest.raises(RuntimeError, match="not the logits"):
-        generate(deaf, TEXTS[:2], max_new_tokens=2, generator=seeded(), intervention=intervention)
+        logits_of(deaf, ids, edits)
+    with pytest.raises(RuntimeError, match="not the logits"):
+        generate(deaf, TEXTS[:2], max_new_tokens=2, generator=seeded(), edits=edits)
 
 
 def test_vectors_that_do_not_fit_are_refused(llama):
-    with pytest.raises(ValueError, match="one vector per prompt"):
-        generate(
-            llama, TEXTS, max_new_tokens=2, generator=seeded(),
-            intervention=Intervention(1, torch.ones(2, 16)),
-        )  # fmt: skip
-    ids = torch.tensor([[3, 4]])
-    wide = Intervention(1, torch.ones(1, 8))
-    with pytest.raises(ValueError, match=r"\[1, 16\]"), intervene(llama, wide):
-        llama.model(ids)
+    edits = {1: Add(torch.ones(2, 16))}
+    with pytest.raises(ValueError, match=r"one row of `vectors` per text is required \(4\)"):
+        generate(llama, TEXTS, max_new_tokens=2, generator=seeded(), edits=edits)
+    with pytest.raises(ValueError, match=r"as wide as the states at this site, 16; got \[1, 8\]"):
+        logits_of(llama, edits={1: Add(torch.ones(1, 8))})
     # With shape checks on, as in these tests, the type checker speaks first.
-    with pytest.raises((ValueError, TypeError, TypeCheckError), match=r"'last'.*'all'"):
-        Intervention(1, torch.ones(1, 16), "middle")
+    for at in ("middle", 3):
+        with pytest.raises((ValueError, TypeError, TypeCheckError), match=r"'last'.*'all'"):
+            Add(torch.ones(1, 16), at=at)
     with pytest.raises(ValueError, match="finite"):
-        Intervention(1, torch.full((1, 16), float("nan")))
+        Add(torch.full((1, 16), float("nan")))

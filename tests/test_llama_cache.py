@@ -13,6 +13,7 @@ from transformers import LlamaForCausalLM
 from ssae_kit.llama import cache, cache_hidden_states, hidden_states
 from ssae_kit.llama.create import create_llama, create_tokenizer
 from ssae_kit.llama.load import Llama
+from ssae_kit.llama.rows import token_rows
 from ssae_kit.storage import load_tensors
 
 WORDS = ["the", "a", "king", "queen", "hat", "book", "saw", "."]
@@ -46,6 +47,10 @@ def counted(monkeypatch):
 
 def store(llama, folder, texts=TEXTS, layers=LAYERS, part="block"):
     return cache_hidden_states(llama, texts, layers, folder, part=part, texts_per_file=5)
+
+
+def provenance(llama):
+    return cache.describe(llama, token_rows(llama, TEXTS), LAYERS, 5, "block")
 
 
 def test_cached_states_are_the_states(llama, tmp_path):
@@ -96,10 +101,20 @@ def test_other_texts_layers_weights_settings_or_tokens_are_other_states(llama, t
 
 def test_the_same_model_read_from_a_folder_has_the_same_states(tmp_path):
     llama = make()
-    made = cache.describe(llama, TEXTS, LAYERS).fingerprint
+    made = provenance(llama)
     llama.model.save_pretrained(tmp_path)
     read = replace(llama, model=LlamaForCausalLM.from_pretrained(tmp_path).eval())
-    assert cache.describe(read, TEXTS, LAYERS).fingerprint == made
+    assert provenance(read) == made
+
+
+def test_states_are_not_kept_while_a_hook_may_edit_them(llama, tmp_path):
+    for place in (llama.model.model.layers[0], llama.model.model.layers[0].self_attn.o_proj):
+        for hang in (place.register_forward_hook, place.register_forward_pre_hook):
+            handle = hang(lambda *_: None)
+            with pytest.raises(RuntimeError, match=r"a hook on its Llama|a hook on its Linear"):
+                store(llama, tmp_path)
+            handle.remove()
+    store(llama, tmp_path)
 
 
 def damage_cut(path):

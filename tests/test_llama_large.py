@@ -11,14 +11,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from ssae_kit.autoencoders import ShiftAutoencoder
 from ssae_kit.llama import (
-    Intervention,
+    Add,
     cache_hidden_states,
     generate,
     hidden_states,
     load,
     memory,
 )
-from ssae_kit.llama.memory import check_memory, estimate_memory
+from ssae_kit.llama.memory import check_memory, count_weights
 from ssae_kit.pairs import dataset
 from ssae_kit.training import Constraint, TrainingConfig, fit
 
@@ -153,7 +153,7 @@ def test_the_same_code_embeds_identifies_and_steers(llama, tmp_path):
     pairs = dataset("BINARY")
     texts = (pairs.source + pairs.target)[:512]
     cached = cache_hidden_states(llama, texts, [2, 4], tmp_path, texts_per_file=200)
-    assert cached.provenance.dtype == "bfloat16"
+    assert cached.provenance["dtype"] == "bfloat16"
     states = cached.load()[0]
     torch.testing.assert_close(states[:200], hidden_states(llama, texts[:200], 2))
     shifts = states[282:] - states[:230]
@@ -163,8 +163,8 @@ def test_the_same_code_embeds_identifies_and_steers(llama, tmp_path):
     vectors = 20 * shifts.norm(dim=1).mean() * autoencoder.directions[0]
     prompts = ["the king saw", "the queen"]
     plain, steered = (
-        generate(llama, prompts, max_new_tokens=4, generator=seeded(1), intervention=one)
-        for one in (None, Intervention(2, vectors))
+        generate(llama, prompts, max_new_tokens=4, generator=seeded(1), edits=edits)
+        for edits in (None, {2: Add(vectors)})
     )
     assert plain != steered
 
@@ -184,16 +184,17 @@ def test_a_device_map_without_its_library_names_the_extra(folder, monkeypatch):
         load(folder, device_map="auto")
 
 
-def test_the_estimate_at_full_size_equals_the_published_size():
-    need = estimate_memory(LlamaConfig(**PUBLISHED))
-    assert need.n_parameters == 8_030_261_248  # the hub's "8.03B params"
-    assert need.dtype == torch.bfloat16
-    assert need.weight_bytes == 16_060_522_496  # the published index's total_size
+def test_the_estimate_at_full_size_equals_the_published_size(monkeypatch):
+    config = LlamaConfig(**PUBLISHED)
+    assert count_weights(config) == 8_030_261_248  # the hub's "8.03B params"
+    monkeypatch.setattr(memory, "free_bytes", lambda _device: GB)
+    # The published index's total_size is 16,060,522,496 bytes; a tenth on top.
+    with pytest.raises(MemoryError, match=r"needs about 17\.7 GB in bfloat16"):
+        check_memory("m", config, None, "cpu")
 
 
 def test_the_estimate_equals_what_is_loaded(llama):
-    loaded = sum(w.numel() * w.element_size() for w in llama.model.parameters())
-    assert estimate_memory(llama.model.config).weight_bytes == loaded
+    assert count_weights(llama.model.config) == sum(w.numel() for w in llama.model.parameters())
 
 
 GB = 10**9
@@ -219,9 +220,10 @@ def test_too_little_memory_says_what_would_fit(monkeypatch, free, dtype, fits, d
 
 
 def test_a_small_gpu_beside_a_large_memory_is_told_to_use_both(monkeypatch):
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 12 * GB)
+    monkeypatch.setattr(memory, "_free_memory", lambda: 12 * GB)
     monkeypatch.setattr(memory, "torch", SimpleNamespace(**vars(torch)))
-    monkeypatch.setattr(memory.torch, "cuda", SimpleNamespace(device_count=lambda: 1))
+    card = SimpleNamespace(device_count=lambda: 1, mem_get_info=lambda _device: (12 * GB, 24 * GB))
+    monkeypatch.setattr(memory.torch, "cuda", card)
     with pytest.raises(MemoryError, match=r"device_map='auto', all devices together \(24\.0 GB\)"):
         check_memory("m", LlamaConfig(**PUBLISHED), None, "cuda")
     check_memory("m", LlamaConfig(**PUBLISHED), None, "auto")

@@ -1,7 +1,5 @@
 """The one door: sites, edits, gradients, and what another transformers calls things."""
 
-import inspect
-
 import numpy as np
 import pytest
 import torch
@@ -113,16 +111,12 @@ def test_the_cache_is_handed_over_under_either_name(model, monkeypatch, name):
     ids = torch.tensor([[200, 210, 220]] * 3)
     expected = llama.next_token_log_probs(model, TEXTS, ids)
     forward = model.model.model.forward
-    installed = "cache" if "cache" in inspect.signature(forward).parameters else "past_key_values"
 
-    def other(input_ids, attention_mask, position_ids, use_cache, cache=None):
-        return forward(
-            input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids,
-            use_cache=use_cache, **{installed: cache},
-        )  # fmt: skip
+    def other(input_ids, attention_mask, position_ids, cache=None, use_cache=None):
+        return forward(input_ids, attention_mask, position_ids, cache, use_cache=use_cache)
 
-    def older(input_ids, attention_mask, position_ids, use_cache, past_key_values=None):
-        return other(input_ids, attention_mask, position_ids, use_cache, past_key_values)
+    def older(input_ids, attention_mask, position_ids, past_key_values=None, use_cache=None):
+        return other(input_ids, attention_mask, position_ids, past_key_values, use_cache)
 
     stub = {"cache": other, "past_key_values": older}[name]
     monkeypatch.setattr(model.model.model, "forward", stub)
@@ -132,7 +126,7 @@ def test_the_cache_is_handed_over_under_either_name(model, monkeypatch, name):
 def test_names_that_transformers_no_longer_has_are_said(model, monkeypatch):
     ids = torch.tensor([[200, 210]] * 3)
     with monkeypatch.context() as patch:
-        patch.setattr(model.model.model, "forward", lambda **_named: None)
+        patch.setattr(model.model.model, "forward", lambda *_given, **_named: None)
         with pytest.raises(RuntimeError, match=r"transformers \d.*does not have"):
             llama.next_token_log_probs(model, TEXTS, ids)
     monkeypatch.delitem(model.model.model.layers[0]._modules, "mlp")

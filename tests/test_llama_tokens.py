@@ -1,18 +1,22 @@
 """Every token of a text: states, losses, edits, direct logits; and a Llama without training."""
 
-from inspect import signature
-
 import pytest
 import torch
 from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ssae_kit.llama import Llama, direct_logits, edit, hidden_states, text_losses, token_states
-from ssae_kit.llama.create import create_llama, create_tokenizer, save_llama, untrained
-
-CACHE_NAME = (
-    "cache" if "cache" in signature(LlamaForCausalLM.forward).parameters else "past_key_values"
+from ssae_kit.llama import (
+    Apply,
+    Llama,
+    Site,
+    direct_logits,
+    hidden_states,
+    next_token_log_probs,
+    run,
+    text_losses,
+    token_states,
 )
+from ssae_kit.llama.create import create_llama, create_tokenizer, save_llama, untrained
 
 TEXTS = ["the king saw a hat .", "the queen found", "the small king found a large book ."]
 
@@ -44,8 +48,8 @@ def test_the_last_token_of_each_text_has_the_state_that_hidden_states_gives(llam
 
 
 def test_the_mlp_is_what_it_adds_to_the_residual_stream(llama):
-    with edit(llama, 2, torch.zeros_like, part="mlp"):
-        without = hidden_states(llama, TEXTS, 2)
+    silent = {Site(2, "mlp"): Apply(torch.zeros_like)}
+    without = hidden_states(llama, TEXTS, 2, edits=silent)
     with_it, mlp = hidden_states(llama, TEXTS, 2), hidden_states(llama, TEXTS, 2, part="mlp")
     assert_close(with_it - without, mlp)
 
@@ -70,53 +74,42 @@ def test_text_losses_are_those_of_transformers_without_the_first_word(llama):
 def test_an_edit_that_changes_nothing_costs_nothing_and_zeros_cost_something(llama):
     plain = text_losses(llama, TEXTS)
     for part in ("block", "mlp"):
-        with edit(llama, 3, lambda hidden: hidden, part=part, from_token=1):
-            assert torch.equal(text_losses(llama, TEXTS), plain)
-        with edit(llama, 3, torch.zeros_like, part=part, from_token=1):
-            assert not torch.allclose(text_losses(llama, TEXTS), plain)
+        idle = {Site(3, part): Apply(lambda states: states, at=slice(1, None))}
+        assert torch.equal(text_losses(llama, TEXTS, edits=idle), plain)
+        zeros = {Site(3, part): Apply(torch.zeros_like, at=slice(1, None))}
+        assert not torch.allclose(text_losses(llama, TEXTS, edits=zeros), plain)
     assert torch.equal(text_losses(llama, TEXTS), plain)  # the hook is gone
 
 
 def test_an_edit_starts_at_the_token_it_is_told(llama):
-    ids = ids_of(llama, TEXTS[0])
-    plain = llama.model(ids).logits
-    with edit(llama, 3, torch.zeros_like, from_token=4):
-        edited = llama.model(ids).logits
+    zeros = {3: Apply(torch.zeros_like, at=slice(4, None))}
+    plain, edited = (
+        run(llama, TEXTS[:1], edits=edits, logits=True).logits for edits in (None, zeros)
+    )
     assert torch.equal(plain[:, :4], edited[:, :4])
     assert edited[:, 4:].abs().max() == 0  # the norm and the unembedding of nothing
 
 
 @pytest.mark.parametrize("cut", [1, 3, 6])
 def test_an_edit_starts_at_the_same_token_where_the_text_is_read_in_parts(llama, cut):
-    ids = ids_of(llama, TEXTS[0])
-    with edit(llama, 2, torch.neg, from_token=4):
-        whole = llama.model(ids).logits
-        first = llama.model(ids[:, :cut], use_cache=True)
-        rest = llama.model(ids[:, cut:], **{CACHE_NAME: first[CACHE_NAME]})
-    assert_close(torch.cat([first.logits, rest.logits], dim=1), whole)
+    row = ids_of(llama, TEXTS[0])[0].tolist()
+    turned = {2: Apply(torch.neg, at=slice(4, None))}
+    whole = run(llama, [row], edits=turned, logits=True).logits.log_softmax(-1)
+    rest = next_token_log_probs(llama, [row[:cut]], torch.tensor([row[cut:]]), edits=turned)
+    assert_close(rest, whole[:, cut - 1 : -1])
 
 
-def test_an_edit_of_another_shape_or_without_a_pass_is_an_error(llama):
-    ids = ids_of(llama, TEXTS[0])
-    with (
-        pytest.raises(ValueError, match="must return the shape"),
-        edit(llama, 1, lambda h: h[:1, :2]),
-    ):
-        llama.model(ids)
-    with (
-        pytest.raises(RuntimeError, match="changed nothing: no pass ran"),
-        edit(llama, 1, torch.neg),
-    ):
-        pass
+def test_an_edit_of_another_shape_is_an_error(llama):
+    with pytest.raises(ValueError, match="must return the shape"):
+        run(llama, TEXTS, keep=[2], edits={1: Apply(lambda states: states[:1, :2])})
 
 
 def test_direct_logits_are_what_the_last_layer_adds_to_the_logits_up_to_its_size(llama):
     directions = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
     found = direct_logits(llama, directions)
-    ids = ids_of(llama, TEXTS[0])
     for direction, logits in zip(directions, found, strict=True):
-        with edit(llama, 3, lambda hidden, d=direction: d.expand_as(hidden)):
-            alone = llama.model(ids).logits[0, -1]
+        alone = {3: Apply(lambda states, d=direction: d.expand_as(states))}
+        alone = run(llama, TEXTS[:1], edits=alone, logits=True).logits[0, -1]
         size = direction.square().mean().add(llama.model.config.rms_norm_eps).sqrt()
         assert_close(logits / size, alone)
 

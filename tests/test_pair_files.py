@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from ssae_kit.pairs import (
     DATASETS,
     ConceptPairs,
-    bias_in_bios,
-    bios_pairs,
     category_pairs,
     dataset,
     load_pairs,
@@ -211,9 +209,6 @@ QUESTIONS = [
     {"question": "Q1?", "mc1_targets": {"choices": ["R", "W", "V"], "labels": [1, 0, 0]}},
     {"question": "Q2?", "mc1_targets": {"choices": ["W", "R"], "labels": [0, 1]}},
 ]
-BIOS = [
-    {"hard_text": f"text {i}", "profession": i % 28, "gender": i % 2} for i in range(7)
-]  # men: 0 2 4 6; women: 1 3 5
 
 
 def test_truthful_questions_become_wrong_to_right():
@@ -238,32 +233,14 @@ def test_a_question_of_another_schema_is_refused(row, message):
         truth_pairs([row])
 
 
-def test_biographies_are_paired_from_man_to_woman_and_used_equally():
-    pairs = bios_pairs(BIOS, 12, seeded())
-    assert {int(text[5:]) % 2 for text in pairs.source} == {0}
-    assert {int(text[5:]) % 2 for text in pairs.target} == {1}
-    assert {pairs.source.count(text) for text in pairs.source} == {3}
-    assert {pairs.target.count(text) for text in pairs.target} == {4}
-
-
-def test_biographies_without_one_gender_or_of_another_schema_are_refused():
-    with pytest.raises(ValueError, match="4 of men, 0 of women"):
-        bios_pairs(BIOS[::2], 2, seeded())
-    with pytest.raises(ValueError, match="row 0: `gender` must be 0 or 1; got 2"):
-        bios_pairs([{"hard_text": "x", "gender": 2}], 2, seeded())
-
-
-def test_the_loaders_read_local_files_of_the_published_schemas(tmp_path, monkeypatch):
+def test_the_loader_reads_local_files_of_the_published_schema(tmp_path, monkeypatch):
     pytest.importorskip("datasets", reason="the extra `data` is not installed")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     options = {"split": "train", "cache_dir": str(tmp_path / "cache")}
-    for name, rows in (("questions", QUESTIONS), ("bios", BIOS)):
-        text = "\n".join(json.dumps(row) for row in rows)
-        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    text = "\n".join(json.dumps(row) for row in QUESTIONS)
+    (tmp_path / "questions.jsonl").write_text(text, encoding="utf-8")
     questions = truthful_qa("json", data_files=str(tmp_path / "questions.jsonl"), **options)
     assert questions == truth_pairs(QUESTIONS)
-    bios = bias_in_bios(5, seeded(), "json", data_files=str(tmp_path / "bios.jsonl"), **options)
-    assert bios == bios_pairs(BIOS, 5, seeded())
 
 
 def test_a_missing_library_names_the_extra(monkeypatch):

@@ -139,7 +139,7 @@ def test_what_cannot_be_exchanged_says_why(tmp_path):
     with pytest.raises(ValueError, match='`normalize_activations` must be "none"'):
         load_saelens(tmp_path)
     (tmp_path / "sae_weights.safetensors").write_bytes(b"short")
-    with pytest.raises(ValueError, match="does not hold a complete autoencoder"):
+    with pytest.raises(ValueError, match="must be a complete autoencoder"):
         load_saelens(tmp_path)
 
 

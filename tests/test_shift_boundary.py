@@ -104,5 +104,5 @@ def _turn_pays(joint_share, length, free_signs):
 def test_a_setting_out_of_range_is_named():
     with pytest.raises(ValueError, match="at least 2"):
         tilt_boundary(1, 0.5)
-    with pytest.raises(ValueError, match=r"must lie in 0\.\.1"):
+    with pytest.raises(ValueError, match=r"must be in 0\.\.1"):
         turn_boundary(1.5)

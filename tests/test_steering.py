@@ -147,7 +147,7 @@ def test_reading_nothing_is_refused(texts, n_sentences):
 
 def expressed(share, ill_formed=(0.0, 0.0)):
     share = torch.tensor(share)
-    return Expressed(share, share.round(), torch.ones_like(share), torch.tensor(ill_formed))
+    return Expressed(share, share.round(), torch.tensor(ill_formed))
 
 
 def test_scores_separate_the_target_from_the_rest():
@@ -201,7 +201,7 @@ def test_wilson_interval_of_8_in_10_matches_the_textbook_and_never_collapses():
 
 
 def test_shift_vectors_are_target_minus_source(monkeypatch):
-    def lengths(_llama, texts, layer, progress=False):
+    def lengths(_llama, texts, layer):
         length = torch.tensor([[float(len(text))] for text in texts])
         return length if layer == 0 else torch.stack([length * one for one in layer])
 

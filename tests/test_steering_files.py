@@ -68,7 +68,7 @@ def test_vectors_of_another_width_are_not_saved(tmp_path, model, vectors):
 
 
 def test_the_readmes_snippet_steers_with_nothing_of_ours_as_the_kit_does(path, model, vectors):
-    _, snippet = blocks("python")
+    *_, snippet = blocks("python")
     assert "ssae_kit" not in snippet
     folder = Path(DATA) / "llama_tiny" / "seed2"
     for written, meant in (("vectors.safetensors", path), ("folder/of/the/model", folder)):
@@ -80,11 +80,10 @@ def test_the_readmes_snippet_steers_with_nothing_of_ours_as_the_kit_does(path, m
     )
     names = {}
     exec(compile(snippet, "README.md", "exec"), names)
-    ids = torch.tensor([model.tokenizer("the kind king sees a castle")["input_ids"]])
+    texts = ["the kind king sees a castle"]
+    ids = torch.tensor([model.tokenizer(texts[0])["input_ids"]])
     with torch.no_grad():
         found = names["model"](ids).logits
-        plain = model.model(ids).logits
-        with llama.edit(model, 3, lambda states: states + 2 * vectors["tense"]):
-            expected = model.model(ids).logits
-    torch.testing.assert_close(found, expected)
-    assert not torch.allclose(found, plain)
+    push = {3: llama.Add(2 * vectors["tense"], at="all")}
+    torch.testing.assert_close(found, llama.run(model, texts, edits=push, logits=True).logits)
+    assert not torch.allclose(found, llama.run(model, texts, logits=True).logits)

@@ -57,9 +57,9 @@ def test_the_gaussian_imitation_of_few_samples_stays_in_their_span():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"density": torch.tensor([0.5, 0.0])}, "above 0 and at most 1; got 0"),
-        ({"density": torch.tensor([0.5, 1.2])}, r"above 0 and at most 1; got 1\.2"),
-        ({"weakest": 1.5}, r"`weakest` must lie in 0\.\.1; got 1\.5"),
+        ({"density": torch.tensor([0.5, 0.0])}, r"above 0 and at most 1; \[1\] has 0"),
+        ({"density": torch.tensor([0.5, 1.2])}, r"above 0 and at most 1; \[1\] has 1\.2"),
+        ({"weakest": 1.5}, r"`weakest` must be in 0\.\.1; got 1\.5"),
         ({"parent": torch.tensor([1, -1])}, "feature 0 has parent 1"),
         ({"parent": torch.tensor([-1, -2])}, "feature 1 has parent -2"),
     ],

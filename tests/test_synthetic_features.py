@@ -71,7 +71,7 @@ def test_patterns_give_the_expectation_that_samples_give():
 
 
 BAD = {
-    "zero": (dict(density=torch.tensor([[0.1, 0.0]])), "run 0, feature 1 has 0"),
+    "zero": (dict(density=torch.tensor([[0.1, 0.0]])), r"\[0, 1\] has 0"),
     "above one": (dict(density=torch.tensor([[1.5, 0.1]])), "at most 1"),
     "not a number": (dict(density=torch.tensor([[float("nan"), 0.1]])), "has nan"),
     "samples": (dict(n_samples=0), "`n_samples` must be at least 1; got 0"),

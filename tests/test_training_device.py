@@ -13,23 +13,13 @@ from ssae_kit.autoencoders import (
     TopKSAE,
 )
 from ssae_kit.training import Constraint, Penalty, TrainingConfig, fit, revive_dead_
-from tests.pretend import OnGpu, Pretend
+from tests.pretend import Pretend, on_gpu
 
 CONFIG = TrainingConfig(steps=4, batch_size=8, record_every=2, resample_every=0)
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def on_gpu(autoencoder):
-    """Move to the pretended GPU, in place."""
-    for module in autoencoder.modules():
-        for name, value in list(module._parameters.items()):
-            module._parameters[name] = torch.nn.Parameter(OnGpu(value.detach()))
-        for name, value in list(module._buffers.items()):
-            module._buffers[name] = OnGpu(value)
-    return autoencoder
 
 
 @pytest.fixture(autouse=True)

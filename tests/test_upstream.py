@@ -7,7 +7,7 @@ from importlib.metadata import version
 import pytest
 
 PLACES = {  # library: what is taken away, and who needs it
-    "nbval": ("import nbval.plugin as at; del at.nocolors", "ssae_kit.nbtest"),
+    "nbval": ("import nbval.plugin as at; del at.coalesce_streams", "ssae_kit.nbtest"),
     "nbclient": (
         "from nbclient.output_widget import OutputWidget as at; del at.sync_state",
         "ssae_kit.nbtest",

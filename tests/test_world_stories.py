@@ -16,9 +16,9 @@ from ssae_kit.world import (
     read,
     sample_story,
     value_index,
-    word_values,
 )
 from ssae_kit.world.lexicon import TEMPLATES
+from ssae_kit.world.parse import word_values
 from ssae_kit.world.sentences import all_states, draw_plan, realise, recognise, story_words
 from ssae_kit.world.state import Draws
 from ssae_kit.world.stories import MAX_SENTENCES
@@ -212,7 +212,8 @@ def test_concepts_and_values_that_do_not_exist_are_refused():
 
 
 def test_what_a_word_says_cannot_be_changed_for_later_readers():
-    word_values("queens")["gender"] = 0
+    with pytest.raises(TypeError):
+        word_values("queens")["gender"] = 0
     with pytest.raises(TypeError, match="item assignment"):
         read("the queens").words[1].values["gender"] = 0
     assert word_values("queens")["gender"] == read("queens").words[0].values["gender"] == 1

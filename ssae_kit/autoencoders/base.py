@@ -19,8 +19,8 @@ from ssae_kit.storage import load_tensors, save_tensors
 FORMAT = "ssae_kit.autoencoder/1"
 CHUNK = 65536
 """Inputs looked at together where all of them are."""
-TOO_LARGE = "What went in is too large for its dtype, or a weight is not finite."
 Run = TypeVar("Run", bound="Autoencoder")
+TOO_LARGE = "What went in is too large for its dtype, or a weight is not finite."
 
 
 class LossTerms(NamedTuple):
@@ -35,54 +35,48 @@ class LossTerms(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """Base of every autoencoder: an affine decoder with unit-norm directions, for many runs.
+    """Base of every autoencoder: affine maps to and fro, unit-norm directions, many runs.
 
     A subclass brings `_encode` and `loss`. All of its parameters and buffers start with the run
-    axis, and `settings` names what its constructor needs beyond the sizes.
+    axis, and `options` names what its constructor needs beyond the sizes.
 
     Args:
         n_runs: Independent runs trained side by side, at least 1.
         d_model: Width of the inputs.
         n_latents: Length of the code.
-        generator: Source of the initial directions.
+        generator: Source of the initial directions; the encoder starts as their transpose.
 
     Raises:
         ValueError: if a size is below 1.
         TypeError: if a size is no whole number, or there is no generator.
     """
 
+    options: tuple[str, ...] = ()
+    """Names of what the constructor needs beyond the sizes."""
+    tied = False
+    """Whether the encoder is the decoder's transpose, and no weights of its own."""
+    scale: Tensor
+    """Size of a typical input, `[run]`."""
+
     def __init__(
         self, n_runs: int, d_model: int, n_latents: int, *, generator: torch.Generator
     ) -> None:
         super().__init__()
-        for name, size in {"n_runs": n_runs, "d_model": d_model, "n_latents": n_latents}.items():
-            checks.whole(name, size)
+        sizes = {"n_runs": n_runs, "d_model": d_model, "n_latents": n_latents}
+        self.n_runs, self.d_model, self.n_latents = (checks.whole(*size) for size in sizes.items())
         checks.require_generator(generator)
         directions = torch.randn(n_runs, d_model, n_latents, generator=generator)
         self.decoder = nn.Parameter(directions / directions.norm(dim=1, keepdim=True))
         self.decoder_bias = nn.Parameter(torch.zeros(n_runs, d_model))
-        self.scale: Tensor
+        if not self.tied:
+            self.encoder = nn.Parameter(self.decoder.detach().mT.contiguous())
+        self.encoder_bias = nn.Parameter(torch.zeros(n_runs, n_latents))
         self.register_buffer("scale", torch.ones(n_runs))
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the constructor needs beyond the sizes; JSON can hold it."""
-        return {}
-
-    @property
-    def n_runs(self) -> int:
-        """Number of runs."""
-        return self.decoder.shape[0]
-
-    @property
-    def d_model(self) -> int:
-        """Width of the inputs."""
-        return self.decoder.shape[1]
-
-    @property
-    def n_latents(self) -> int:
-        """Length of the code."""
-        return self.decoder.shape[2]
+        return {name: getattr(self, name) for name in self.options}
 
     @property
     def directions(self) -> Float[Tensor, "run latents d_model"]:
@@ -132,25 +126,14 @@ class Autoencoder(nn.Module):
         return (inputs / self.scale[:, None, None]).expand(self.n_runs, -1, -1)
 
     def _checked(self, name: str, given: Any, width: int) -> Tensor:
-        """Return values of the weights' dtype; training comes by here, so what is right is quick."""
-        weights = self.decoder
-        if isinstance(given, Tensor) and given.dtype == weights.dtype:
-            values = given
-        else:
-            values = checks.tensors(**{name: (given, "*run batch d")})[0].to(weights.dtype)
-        runs = values.shape[:-2]
-        if (
-            values.dim() < 2
-            or not values.numel()
-            or values.shape[-1] != width
-            or runs not in ((), (1,), (self.n_runs,))
-        ):
+        """Return finite values of the weights' dtype, a batch for all runs or for each."""
+        (values,) = checks.tensors(**{name: (given, "*run batch d")})
+        if values.shape[-1] != width or values.shape[:-2] not in ((), (1,), (self.n_runs,)):
             raise ValueError(
                 f"`{name}` must be of shape [batch, {width}] or [{self.n_runs}, batch, {width}] "
                 f"(runs, batch, width), as this autoencoder is; got {list(values.shape)}."
             )
-        checks.require_finite(name, values, "Look for the rows where it came from.")
-        return values
+        return values.to(self.decoder.dtype)
 
     @torch.no_grad()
     def calibrate_(self, inputs: Float[Tensor, "*run samples d_model"]) -> None:
@@ -208,11 +191,10 @@ class Autoencoder(nn.Module):
         Raises:
             ValueError: if there is no such run; negative numbers count from the last.
         """
-        bounds = (-self.n_runs, self.n_runs - 1, ", the runs there are")
-        run = checks.whole("run", run, *bounds)
+        n = self.n_runs
+        run = checks.whole("run", run, -n, n - 1, ", the runs there are") % n
         sizes = (1, self.d_model, self.n_latents)
         chosen = type(self)(*sizes, generator=torch.Generator(), **self.settings).to(self.decoder)
-        run %= self.n_runs
         state = {name: value[run : run + 1] for name, value in self.state_dict().items()}
         chosen.load_state_dict(state)
         return chosen
@@ -223,11 +205,6 @@ class Autoencoder(nn.Module):
             raise ValueError(
                 f"one run is required; got {self.n_runs}. Use `autoencoder.select(run)`."
             )
-
-    def require_finite_weights(self, path: str | Path) -> None:
-        """Raise a ValueError if a file brought a weight that is not finite."""
-        for name, values in self.state_dict().items():
-            checks.require_finite(name, values, f"{path} is damaged or diverged: fetch it anew.")
 
     def save(self, path: str | Path) -> None:
         """Write the weights to a safetensors file, atomically.
@@ -248,32 +225,27 @@ def load(path: str | Path) -> Any:
             finite.
     """
     tensors, metadata = load_tensors(path)
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        found = metadata.get("format") if isinstance(metadata, dict) else metadata
+    told = metadata if isinstance(metadata, dict) else {"format": metadata}
+    if told.get("format") != FORMAT:
         raise ValueError(
-            f"{path} must hold an autoencoder in format {FORMAT!r}; its format is {found!r}. "
-            "Save it anew with this version of the kit."
+            f"{path} must hold an autoencoder in format {FORMAT!r}; its format is "
+            f"{told.get('format')!r}. Save it anew with this version of the kit."
         )
-    name = str(metadata.get("class"))
+    name = str(told.get("class"))
     kind = getattr(importlib.import_module("ssae_kit.autoencoders"), name, None)
     if not (isinstance(kind, type) and issubclass(kind, Autoencoder)):
         raise ValueError(
             f"{path} holds a {name!r}, an architecture this version does not know. Update the kit."
         )
-    decoder = tensors.get("decoder", torch.empty(0))
-    if decoder.dim() != 3:
-        raise ValueError(f"{path} has no decoder of shape [run, d_model, latents].")
-    settings = metadata.get("settings", {})
+    sizes = tensors["decoder"].shape if "decoder" in tensors else ()
     try:
-        autoencoder = kind(*decoder.shape, generator=torch.Generator(), **settings)
-    except (TypeError, ValueError) as error:
+        autoencoder = kind(*sizes, generator=torch.Generator(), **told.get("settings", {}))
+        autoencoder.to(tensors["decoder"].dtype).load_state_dict(tensors)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
-            f"{path} must hold the settings of a {name}; they do not fit: {error}. Save it anew "
-            "with this version of the kit."
+            f"{path} must hold the settings and weights of a {name}; they do not fit: {error}. "
+            "Save it anew with this version of the kit."
         ) from error
-    try:
-        autoencoder.to(decoder.dtype).load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f"{path} holds weights of other shapes: {error}") from error
-    autoencoder.require_finite_weights(path)
+    for weights, values in tensors.items():
+        checks.require_finite(weights, values, f"{path} is damaged or diverged: fetch it anew.")
     return autoencoder

@@ -1,7 +1,8 @@
 """Autoencoders that others published: checked, then built as ours, whatever file they came from."""
 
 import json
-from dataclasses import dataclass
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,144 +12,134 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ssae_kit import checks
-from ssae_kit.autoencoders.jumprelu import JumpReluSAE
-from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder
+from ssae_kit.autoencoders.sparse import GatedSAE, JumpReluSAE, ReluSAE, SparseAutoencoder
 from ssae_kit.autoencoders.topk import TopKSAE
 
-OWN_WEIGHTS = {
-    "standard": {"b_enc"},
-    "topk": {"b_enc"},
-    "gated": {"b_gate", "b_mag", "r_mag"},
-    "jumprelu": {"b_enc", "threshold"},
+ARCHITECTURES: dict[str, tuple[Any, set[str]]] = {
+    "standard": (ReluSAE, {"b_enc"}),
+    "topk": (TopKSAE, {"b_enc"}),
+    "gated": (GatedSAE, {"b_gate", "b_mag", "r_mag"}),
+    "jumprelu": (JumpReluSAE, {"b_enc", "threshold"}),
 }
-"""Architectures that the kit can read, and the weights that not all of them have."""
+"""What the kit can read: its class, and the weights beside W_enc, W_dec and b_dec."""
 LENGTH_ERROR = 1e-2
 """Largest error of a direction's length that rounding to bfloat16 explains."""
 
 
-@dataclass(frozen=True)
-class Foreign:
-    """One autoencoder in SAELens' names and layout.
+@torch.no_grad()
+def build(
+    folder: Path,
+    architecture: str,
+    tensors: dict[str, Tensor],
+    k: Any = None,
+    centred: bool = True,
+    by_length: bool = False,
+) -> SparseAutoencoder:
+    """Return an autoencoder in SAELens' names and layout as one of ours, of one run with scale 1.
 
         f = activation((x - b_dec) W_enc + b_enc),      x' = f W_dec + b_dec
 
-    with one latent per column of W_enc and per row of W_dec.
+    with one latent per column of W_enc and per row of W_dec. Decoder directions are brought to unit
+    norm and their lengths worked into the encoder, which leaves reconstructions as they are.
+
+    Args:
+        folder: Where it came from.
+        architecture: A key of `ARCHITECTURES`.
+        tensors: Weights by name.
+        k: Latents that may fire, for "topk".
+        centred: Whether b_dec is subtracted before the encoder; ours always does.
+        by_length: Whether "topk" ranks codes times the lengths of their directions.
+
+    Raises:
+        ValueError: if a weight is missing, unknown, of another size or not finite, or `k` is no
+            number of latents.
     """
-
-    folder: Path
-    """Where it came from."""
-    architecture: str
-    """A key of `OWN_WEIGHTS`."""
-    tensors: dict[str, Tensor]
-    """Weights by name."""
-    k: Any = None
-    """Latents that may fire, for "topk"."""
-    centred: bool = True
-    """Whether b_dec is subtracted before the encoder; ours always does."""
-    by_length: bool = False
-    """Whether "topk" ranks codes times the lengths of their directions."""
-
-    @torch.no_grad()
-    def build(self) -> SparseAutoencoder:
-        """Return it as an autoencoder of one run with scale 1.
-
-        Decoder directions are brought to unit norm and their lengths worked into the encoder, which
-        leaves reconstructions as they are.
-
-        Raises:
-            ValueError: if a weight is missing, unknown, of another size or not finite, or `k` is no
-                number of latents.
-        """
-        self._check()
-        # Before anything is computed: norms in half precision would be off in the third digit.
-        t = {name: values.float() for name, values in self.tensors.items()}
-        lengths = t["W_dec"].norm(dim=1).clamp_min(1e-8)  # [latents]
-        if self.architecture == "topk" and not self.by_length:
-            if not torch.allclose(lengths, torch.ones_like(lengths), rtol=0, atol=LENGTH_ERROR):
-                raise ValueError(
-                    f"{self.folder}: a topk autoencoder must have unit decoder directions, or rank "
-                    "codes by their length (SAELens' `rescale_acts_by_decoder_norm=True`); this one "
-                    "does neither. Train it so."
-                )
-            lengths = torch.ones_like(lengths)  # rescaled by rounding errors, codes would rank anew
-        loaded: SparseAutoencoder = self._empty()
-        loaded.encoder[0] = (t["W_enc"] * lengths).T
-        shift = loaded.encoder[0] @ t["b_dec"] * (0.0 if self.centred else 1.0)
-        if isinstance(loaded, GatedSAE):
-            loaded.log_magnitude[0] = t["r_mag"]
-            loaded.magnitude_bias[0] = t["b_mag"] * lengths + shift * t["r_mag"].exp()
-        elif isinstance(loaded, JumpReluSAE):
-            loaded.log_threshold[0] = (t["threshold"] * lengths).clamp_min(1e-30).log()
-        loaded.encoder_bias[0] = t.get("b_enc", t.get("b_gate")) * lengths + shift
-        loaded.decoder[0] = (t["W_dec"] / lengths[:, None]).T
-        loaded.decoder_bias[0] = t["b_dec"]
-        return loaded
-
-    def _empty(self) -> Any:
-        sizes = (1, *reversed(self.tensors["W_dec"].shape))
-        kinds = {"standard": ReluSAE, "gated": GatedSAE, "jumprelu": JumpReluSAE, "topk": TopKSAE}
-        extra = {"k": self.k} if self.architecture == "topk" else {}
-        try:
-            return kinds[self.architecture](*sizes, generator=torch.Generator(), **extra)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{self.folder} holds settings that do not fit: {error}") from error
-
-    def _check(self) -> None:
-        if self.architecture not in OWN_WEIGHTS:
+    _check(folder, architecture, tensors, k)
+    # Before anything is computed: norms in half precision would be off in the third digit.
+    t = {name: values.float() for name, values in tensors.items()}
+    lengths = t["W_dec"].norm(dim=1).clamp_min(1e-8)  # [latents]
+    if architecture == "topk" and not by_length:
+        if ((lengths - 1).abs() > LENGTH_ERROR).any():
             raise ValueError(
-                f"{self.folder}: the architecture must be one of {sorted(OWN_WEIGHTS)}; got "
-                f"{self.architecture!r}. (SAELens writes a trained BatchTopK or Matryoshka as "
-                "jumprelu: save_inference_model.)"
+                f"{folder}: a topk autoencoder must have unit decoder directions, or rank codes by "
+                "their length (SAELens' `rescale_acts_by_decoder_norm=True`); this one does "
+                "neither. Train it so."
             )
-        needed = {"W_enc", "W_dec", "b_dec", *OWN_WEIGHTS[self.architecture]}
-        missing, unknown = needed - self.tensors.keys(), self.tensors.keys() - needed
-        if self.architecture == "topk" and self.k is None:
-            missing = missing | {"k"}
-        if missing or unknown:
+        lengths = torch.ones_like(lengths)  # rescaled by rounding errors, codes would rank anew
+    sizes, extra = (1, *reversed(t["W_dec"].shape)), {"k": k} if architecture == "topk" else {}
+    try:
+        loaded = ARCHITECTURES[architecture][0](*sizes, generator=torch.Generator(), **extra)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{folder} holds settings that do not fit: {error}") from error
+    loaded.encoder[0] = (t["W_enc"] * lengths).T
+    shift = loaded.encoder[0] @ t["b_dec"] * (0.0 if centred else 1.0)
+    if architecture == "gated":
+        loaded.log_magnitude[0] = t["r_mag"]
+        loaded.magnitude_bias[0] = t["b_mag"] * lengths + shift * t["r_mag"].exp()
+    elif architecture == "jumprelu":
+        loaded.log_threshold[0] = (t["threshold"] * lengths).clamp_min(1e-30).log()
+    loaded.encoder_bias[0] = t.get("b_enc", t.get("b_gate")) * lengths + shift
+    loaded.decoder[0] = (t["W_dec"] / lengths[:, None]).T
+    loaded.decoder_bias[0] = t["b_dec"]
+    return loaded  # type: ignore[no-any-return]
+
+
+def _check(folder: Path, architecture: str, tensors: dict[str, Tensor], k: Any) -> None:
+    if architecture not in ARCHITECTURES:
+        raise ValueError(
+            f"{folder}: the architecture must be one of {sorted(ARCHITECTURES)}; got "
+            f"{architecture!r}. (SAELens writes a trained BatchTopK or Matryoshka as jumprelu: "
+            "save_inference_model.)"
+        )
+    needed = {"W_enc", "W_dec", "b_dec", *ARCHITECTURES[architecture][1]}
+    missing, unknown = needed - tensors.keys(), tensors.keys() - needed
+    missing |= {"k"} if architecture == "topk" and k is None else set()
+    if missing or unknown:
+        raise ValueError(
+            f"{folder} does not hold a complete autoencoder: a {architecture} one lacks "
+            f"{sorted(missing)} and has no use for {sorted(unknown)}. Fetch it anew, or load it "
+            "with the library that made it."
+        )
+    n_latents, d_model = (*tensors["W_dec"].shape, 0, 0)[:2]
+    shapes = {"W_enc": [d_model, n_latents], "W_dec": [n_latents, d_model], "b_dec": [d_model]}
+    for name, values in tensors.items():
+        shape = shapes.get(name, [n_latents])
+        if list(values.shape) != shape:
             raise ValueError(
-                f"{self.folder} does not hold a complete autoencoder: a {self.architecture} one "
-                f"lacks {sorted(missing)} and has no use for {sorted(unknown)}. Fetch it anew, or "
-                "load it with the library that made it."
+                f"{folder}: `{name}` must be of shape {shape}, to fit a `W_dec` of "
+                f"[latents, d_model] = {list(tensors['W_dec'].shape)}; got {list(values.shape)}. "
+                "Transpose or reshape it."
             )
-        n_latents, d_model = (*self.tensors["W_dec"].shape, 0, 0)[:2]
-        for name, values in self.tensors.items():
-            shape = {"W_enc": (d_model, n_latents), "W_dec": (n_latents, d_model)}.get(
-                name, (d_model,) if name == "b_dec" else (n_latents,)
-            )
-            if tuple(values.shape) != shape:
-                raise ValueError(
-                    f"{self.folder}: `{name}` must be of shape {list(shape)}, to fit a `W_dec` of "
-                    f"[latents, d_model] = {list(self.tensors['W_dec'].shape)}; got "
-                    f"{list(values.shape)}. Transpose or reshape it."
-                )
-            checks.require_finite(name, values.float(), f"{self.folder} is damaged; fetch it anew.")
+        checks.require_finite(name, values.float(), f"{folder} is damaged; fetch it anew.")
+
+
+def read(path: Path, parse: Callable[[Path], Any], what: str) -> dict[str, Any]:
+    """Read a dictionary from a file, or say that it is missing, damaged or holds something else.
+
+    Args:
+        path: The file.
+        parse: Reads it.
+        what: What it must be, and what to do where it is not.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} is not complete: {path.name} is missing.")
+    found: Any = None
+    try:
+        found = parse(path)
+    # JSON's and UTF-8's errors are both of the first kind; the last three are torch's.
+    except (ValueError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        found = error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must be {what} Got {type(found).__name__}: {found!s:.200}.")
+    return found
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a JSON object, or say what else the file holds."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # JSON's and UTF-8's errors are both of this kind
-        raise ValueError(f"{path} must be JSON in UTF-8; {error}. Fetch it anew.") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} must hold a JSON object; got {type(config).__name__}.")
-    return config
+    """Read a JSON object."""
+    what = "a JSON object in UTF-8; fetch it anew."
+    return read(path, lambda path: json.loads(path.read_text(encoding="utf-8")), what)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file, or say that it is damaged."""
-    try:
-        weights: dict[str, Tensor] = load_file(path)
-        return weights
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path.parent} does not hold a complete autoencoder ({path.name}: {error}). "
-            "Fetch it anew."
-        ) from error
-
-
-def require_files(folder: Path, *names: str) -> None:
-    """Raise a FileNotFoundError that says which file is missing."""
-    for name in names:
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} must hold {' and '.join(names)}; {name} is missing.")
+    """Read a safetensors file."""
+    return read(path, load_file, "a complete autoencoder in safetensors; fetch it anew.")

@@ -1,14 +1,13 @@
 """Autoencoders published as folders of SAELens, dictionary_learning or sparsify."""
 
-import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ssae_kit.autoencoders.foreign import Foreign, read_config, read_weights, require_files
-from ssae_kit.autoencoders.saelens import WEIGHTS as SAELENS_WEIGHTS
-from ssae_kit.autoencoders.saelens import load_saelens
+from ssae_kit.autoencoders import saelens
+from ssae_kit.autoencoders.foreign import build, read, read_config, read_weights
 from ssae_kit.autoencoders.sparse import SparseAutoencoder
 
 CLASSES = {
@@ -32,7 +31,11 @@ NAMES = {
     "mag_bias": "b_mag",
 }
 """Their weights' names → SAELens'."""
-CONVERSION = 'torch.save(torch.load("ae.pt", weights_only=False).state_dict(), "ae.pt")'
+WHOLE = (
+    "a dictionary of tensors, as `state_dict()` gives. To read a whole object would run its maker's "
+    "code. If you trust them, convert it once: "
+    'torch.save(torch.load("ae.pt", weights_only=False).state_dict(), "ae.pt").'
+)
 
 
 def load_published(folder: str | Path) -> SparseAutoencoder:
@@ -55,7 +58,7 @@ def load_published(folder: str | Path) -> SparseAutoencoder:
     """
     folder = Path(folder).expanduser()
     readers = {
-        SAELENS_WEIGHTS: load_saelens,
+        saelens.WEIGHTS: saelens.load_saelens,
         "ae.pt": _dictionary_learning,
         "sae.safetensors": _sparsify,
     }
@@ -70,7 +73,6 @@ def load_published(folder: str | Path) -> SparseAutoencoder:
 
 
 def _dictionary_learning(folder: Path) -> SparseAutoencoder:
-    require_files(folder, "config.json", "ae.pt")
     trainer = read_config(folder / "config.json").get("trainer")
     trainer = trainer if isinstance(trainer, dict) else {}
     name = trainer.get("dict_class")
@@ -80,39 +82,34 @@ def _dictionary_learning(folder: Path) -> SparseAutoencoder:
             f"got {name!r}."
         )
     architecture, centred = CLASSES[name]
-    stored = _tensors_only(folder / "ae.pt")
+    stored = read(folder / "ae.pt", _tensors_only, WHOLE)
     k, threshold = stored.pop("k", None), stored.pop("threshold", None)
     stored.pop("group_sizes", None)
-    tensors = {
-        NAMES.get(key, key): values.mT if key.endswith("coder.weight") else values
-        for key, values in stored.items()
-    }
+    tensors = _renamed(stored)
     if architecture == "jumprelu" and threshold is not None:
         if threshold.dim() == 0 and threshold < 0:
             raise ValueError(f"{folder}: `threshold` was never set; train it for longer.")
         bias = tensors.get("b_enc", threshold)
         tensors["threshold"] = threshold.expand_as(bias) if threshold.dim() == 0 else threshold
     limit = None if k is None else k.item()
-    return Foreign(folder, architecture, tensors, limit or trainer.get("k"), centred).build()
+    return build(folder, architecture, tensors, limit or trainer.get("k"), centred)
 
 
-def _tensors_only(path: Path) -> dict[str, Tensor]:
-    """Read a state dictionary of tensors; anything else in the file is refused, and not run."""
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ValueError(
-            f"{path} must hold tensors only; it is damaged, or it holds a whole object, and to read "
-            f"that would run its maker's code. If you trust them, convert it once: {CONVERSION}"
-        ) from error
-    if not isinstance(stored, dict) or not all(isinstance(v, Tensor) for v in stored.values()):
-        raise ValueError(f"{path} must hold a dictionary of tensors, as `state_dict()` gives.")
-    return dict(stored)
+def _tensors_only(path: Path) -> Any:
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    return stored if all(isinstance(value, Tensor) for value in stored.values()) else list(stored)
+
+
+def _renamed(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights under SAELens' names, with its axes: theirs are of `torch.nn.Linear`."""
+    return {
+        NAMES.get(name, name): values.mT if name.endswith("coder.weight") else values
+        for name, values in stored.items()
+    }
 
 
 def _sparsify(folder: Path) -> SparseAutoencoder:
-    require_files(folder, "cfg.json", "sae.safetensors")
-    config, stored = read_config(folder / "cfg.json"), read_weights(folder / "sae.safetensors")
+    config = read_config(folder / "cfg.json")
     foreign = ("transcode", "skip_connection", "embed_skip", "gram_lookup", "signed")
     used = [name for name in foreign if config.get(name)]
     if used or config.get("activation", "topk") != "topk":
@@ -120,8 +117,5 @@ def _sparsify(folder: Path) -> SparseAutoencoder:
             f"{folder} must hold a plain TopK autoencoder; its cfg.json says {used or ''} "
             f"activation={config.get('activation', 'topk')!r}. Load it with sparsify."
         )
-    tensors = {
-        NAMES.get(key, key): values.mT if key == "encoder.weight" else values
-        for key, values in stored.items()
-    }
-    return Foreign(folder, "topk", tensors, config.get("k", 32)).build()  # 32 is their default
+    stored = read_weights(folder / "sae.safetensors")
+    return build(folder, "topk", _renamed(stored), config.get("k", 32))  # 32 is their default

@@ -69,9 +69,4 @@ def _rows(autoencoder: Autoencoder, states: Tensor) -> tuple[Tensor, Tensor]:
     autoencoder.require_one_run()
     if not isinstance(states, Tensor):  # those of a hook are looked at by `encode`, once
         (states,) = checks.tensors(states=(states, "*rows d_model"))
-    if states.dim() < 1 or states.shape[-1] != autoencoder.d_model:
-        raise ValueError(
-            f"`states` must be [..., {autoencoder.d_model}], as wide as the autoencoder; got "
-            f"{list(states.shape)}. Read them at the layer that it was trained on."
-        )
-    return states, states.reshape(-1, autoencoder.d_model).to(autoencoder.decoder)
+    return states, states.reshape(-1, *states.shape[-1:]).to(autoencoder.decoder)

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from ssae_kit import checks
-from ssae_kit.autoencoders.foreign import Foreign, read_config, read_weights, require_files
-from ssae_kit.autoencoders.jumprelu import JumpReluSAE
-from ssae_kit.autoencoders.sparse import GatedSAE, ReluSAE, SparseAutoencoder, TiedSAE
+from ssae_kit.autoencoders.foreign import build, read_config, read_weights
+from ssae_kit.autoencoders.sparse import GatedSAE, JumpReluSAE, ReluSAE, SparseAutoencoder, TiedSAE
 from ssae_kit.autoencoders.topk import BatchTopKSAE, TopKSAE
 from ssae_kit.storage import replacing, save_tensors
 
@@ -77,7 +76,6 @@ def load_saelens(folder: str | Path) -> SparseAutoencoder:
         ValueError: if the files are damaged, or hold what the kit has no counterpart for.
     """
     folder = Path(folder).expanduser()
-    require_files(folder, CONFIG, WEIGHTS)
     config, tensors = read_config(folder / CONFIG), read_weights(folder / WEIGHTS)
     for name in ("normalize_activations", "reshape_activations"):
         if config.get(name) not in (None, "none"):
@@ -89,14 +87,9 @@ def load_saelens(folder: str | Path) -> SparseAutoencoder:
     shape = list(tensors["W_dec"].shape) if "W_dec" in tensors else sizes
     if any(told not in (None, size) for told, size in zip(sizes, shape, strict=False)):
         raise ValueError(f"{folder}: `W_dec` must be [d_sae, d_in] = {sizes}; got {shape}.")
-    centred, by_length = (
-        bool(config.get(name, default))
-        for name, default in {
-            "apply_b_dec_to_input": True,
-            "rescale_acts_by_decoder_norm": False,
-        }.items()
-    )
-    return Foreign(folder, architecture, tensors, k, centred, by_length).build()
+    centred = bool(config.get("apply_b_dec_to_input", True))
+    by_length = bool(config.get("rescale_acts_by_decoder_norm", False))
+    return build(folder, architecture, tensors, k, centred, by_length)
 
 
 def _activation(folder: Path, config: dict[str, Any]) -> tuple[str, Any]:

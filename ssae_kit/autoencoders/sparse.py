@@ -1,4 +1,4 @@
-"""Sparse autoencoders whose codes are made sparse by an L1 penalty: ReLU, tied and gated."""
+"""Sparse autoencoders whose codes a penalty makes sparse: ReLU, tied, gated and JumpReLU."""
 
 from typing import Any
 
@@ -29,8 +29,13 @@ class SparseAutoencoder(Autoencoder):
         ValueError: if a size or `dead_after` is below 1.
     """
 
+    options = ("dead_after",)
     new_share = 0.2
     """Norm of a reseeded latent's encoder row over the mean norm of the others."""
+    zero_at_first: tuple[str, ...] = ("idle", "encoder_bias")
+    """Numbers per latent that start at 0."""
+    idle: Tensor
+    """Training batches since each latent fired, `[run, latents]`."""
 
     def __init__(
         self,
@@ -43,15 +48,7 @@ class SparseAutoencoder(Autoencoder):
     ) -> None:
         super().__init__(n_runs, d_model, n_latents, generator=generator)
         self.dead_after = checks.whole("dead_after", dead_after, what=" batch")
-        self.encoder = nn.Parameter(self.decoder.detach().mT.contiguous())
-        self.encoder_bias = nn.Parameter(torch.zeros(n_runs, n_latents))
-        self.idle: Tensor
         self.register_buffer("idle", torch.zeros(n_runs, n_latents, dtype=torch.long))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the constructor needs beyond the sizes; JSON can hold it."""
-        return {"dead_after": self.dead_after}
 
     @property
     def dead(self) -> Bool[Tensor, "run latents"]:
@@ -87,7 +84,8 @@ class SparseAutoencoder(Autoencoder):
 
     def _before(self, scaled: Tensor) -> Tensor:
         """Encoder output before the activation."""
-        return self._affine(scaled, self.encoder.mT, self.encoder_bias)
+        weight = self.decoder if self.tied else self.encoder.mT
+        return self._affine(scaled, weight, self.encoder_bias)
 
     def _affine(self, scaled: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         # W (x - b_d) + b_e as one product: W x + (b_e - W b_d).
@@ -120,11 +118,12 @@ class SparseAutoencoder(Autoencoder):
 
         Source: Bricken et al. 2023, "Neuron resampling": encoder rows get 0.2 of the mean norm.
         """
-        rows = self._new_norm(chosen)[:, None].expand_as(chosen)[chosen]
+        if not self.tied:
+            rows = self._new_norm(chosen)[:, None].expand_as(chosen)[chosen]
+            self.encoder[chosen] = directions * rows[:, None]
         self.decoder.mT[chosen] = directions
-        self.encoder[chosen] = directions * rows[:, None]
-        self.encoder_bias[chosen] = 0.0
-        self.idle[chosen] = 0
+        for name in self.zero_at_first:
+            getattr(self, name)[chosen] = 0
 
     def _new_norm(self, chosen: Tensor) -> Tensor:
         """Norm of new encoder rows `[run]`: a share of the mean of those that stay, if any do."""
@@ -152,21 +151,7 @@ class TiedSAE(SparseAutoencoder):
     Source: Cunningham et al. 2023 (arXiv 2309.08600), section 2.
     """
 
-    def __init__(self, *sizes: int, generator: torch.Generator, dead_after: int = 200) -> None:
-        super().__init__(*sizes, generator=generator, dead_after=dead_after)
-        del self.encoder
-
-    def _before(self, scaled: Tensor) -> Tensor:
-        return self._affine(scaled, self.decoder, self.encoder_bias)
-
-    @torch.no_grad()
-    def reseed_(
-        self, chosen: Bool[Tensor, "run latents"], directions: Float[Tensor, "chosen d_model"]
-    ) -> None:
-        """Give chosen latents new directions, in place; the encoder follows."""
-        self.decoder.mT[chosen] = directions
-        self.encoder_bias[chosen] = 0.0
-        self.idle[chosen] = 0
+    tied = True
 
 
 class GatedSAE(SparseAutoencoder):
@@ -180,6 +165,8 @@ class GatedSAE(SparseAutoencoder):
 
     Source: Rajamanoharan et al. 2024 (arXiv 2404.16014), section 3.
     """
+
+    zero_at_first = ("idle", "encoder_bias", "log_magnitude", "magnitude_bias")
 
     def __init__(self, *sizes: int, generator: torch.Generator, dead_after: int = 200) -> None:
         super().__init__(*sizes, generator=generator, dead_after=dead_after)
@@ -206,11 +193,88 @@ class GatedSAE(SparseAutoencoder):
         size = shared * self.log_magnitude.exp()[:, None] + self.magnitude_bias[:, None]
         return size.relu() * (gate > 0)
 
+
+class JumpReluSAE(SparseAutoencoder):
+    """The JumpReLU autoencoder: each latent learns the threshold below which it stays silent.
+
+        f = z if z > t else 0,      t = exp(log_threshold)
+
+    Sparsity: the mean number of latents that fire. Neither it nor the jump has a useful gradient
+    with respect to t, so both use the paper's pseudo-derivative: a window of width `bandwidth`
+    about t. Other arguments as in `SparseAutoencoder`.
+
+    Args:
+        bandwidth: Width of that window, above 0, in units of `scale`. The paper uses 0.001 and
+            millions of steps; short trainings need a wider one.
+        first_threshold: Where thresholds start, above 0, same unit.
+
+    Raises:
+        ValueError: if one of the two is not above 0 and finite.
+
+    Source: Rajamanoharan et al. 2024 (arXiv 2407.14435), sections 3 and 4.
+    """
+
+    options = ("dead_after", "bandwidth", "first_threshold")
+    new_share = 1.0
+
+    def __init__(
+        self,
+        *sizes: int,
+        generator: torch.Generator,
+        dead_after: int = 200,
+        bandwidth: float = 0.1,
+        first_threshold: float = 0.1,
+    ) -> None:
+        super().__init__(*sizes, generator=generator, dead_after=dead_after)
+        for name, value in {"bandwidth": bandwidth, "first_threshold": first_threshold}.items():
+            checks.require(name, value, "above 0 and finite", lambda x: 0 < x < float("inf"))
+        self.bandwidth, self.first_threshold = bandwidth, first_threshold
+        start = torch.full((self.n_runs, self.n_latents), first_threshold).log()
+        self.log_threshold = nn.Parameter(start)
+
+    def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
+        """Return error and mean number of latents that fire, per run."""
+        scaled = self._scaled(inputs)
+        before = self._before(scaled).relu()
+        threshold = self.log_threshold.exp()[:, None].expand_as(before)
+        fires: Tensor = _Step.apply(before, threshold, self.bandwidth)
+        codes = before * fires
+        self._note_fired(codes)
+        return LossTerms(self._error(codes, scaled), fires.sum(-1).mean(-1))
+
+    def _encode(self, scaled: Tensor) -> Tensor:
+        before = self._before(scaled).relu()
+        return before * (before > self.log_threshold.exp()[:, None])
+
     @torch.no_grad()
     def reseed_(
         self, chosen: Bool[Tensor, "run latents"], directions: Float[Tensor, "chosen d_model"]
     ) -> None:
-        """Give chosen latents new directions and a small encoder, in place."""
+        """Give chosen latents new directions, an encoder of usual size and a low threshold.
+
+        A small encoder, which the other architectures get, would leave the codes below the
+        threshold or just above it, where the penalty pushes hardest: the latent would die again.
+        """
+        low = (0.05 * self._new_norm(chosen)).clamp_max(self.first_threshold)  # [run]
         super().reseed_(chosen, directions)
-        self.log_magnitude[chosen] = 0.0
-        self.magnitude_bias[chosen] = 0.0
+        self.log_threshold.copy_(torch.where(chosen, low.log()[:, None], self.log_threshold))
+
+
+class _Step(torch.autograd.Function):
+    """1 where z > t, else 0. Backward: minus a window of unit area about t for t, nothing for z.
+
+    JumpReLU is z times this, so the product rule gives the paper's z H'(z - t) for the threshold,
+    which it writes with t in place of z: inside a narrow window they agree.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
+        ctx.save_for_backward(z, threshold)
+        ctx.bandwidth = bandwidth
+        return (z > threshold).to(z.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
+        z, threshold = ctx.saved_tensors
+        window = ((z - threshold).abs() < ctx.bandwidth / 2).to(z.dtype) / ctx.bandwidth
+        return None, -window * gradients[0], None

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -34,6 +33,8 @@ class TopKSAE(SparseAutoencoder):
         latents and weight 1/32).
     """
 
+    options = ("dead_after", "k", "revival")
+
     def __init__(
         self,
         *sizes: int,
@@ -45,12 +46,8 @@ class TopKSAE(SparseAutoencoder):
         super().__init__(*sizes, generator=generator, dead_after=dead_after)
         what = "at least 0 and finite"
         checks.require("revival", revival, what, lambda value: 0 <= value < float("inf"))
-        self.k, self.revival = _checked_k(k, self.n_latents), revival
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the constructor needs beyond the sizes; JSON can hold it."""
-        return super().settings | {"k": self.k, "revival": self.revival}
+        self.k = checks.whole("k", k, 1, self.n_latents, " (the number of latents)")
+        self.revival = revival
 
     def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
         """Return error, mean sum of codes and the dead latents' own error, per run."""
@@ -85,10 +82,6 @@ class TopKSAE(SparseAutoencoder):
         return self.revival * left.square().sum((-2, -1)) / total * dead.any(-1)
 
 
-def _checked_k(k: int, n_latents: int) -> int:
-    return checks.whole("k", k, 1, n_latents, " (the number of latents)")
-
-
 @torch.no_grad()
 def _kth_largest(codes: Tensor, k: int) -> Tensor:
     """Return the k-th largest of each row, `[..., 1]`; codes are at least 0.
@@ -121,18 +114,16 @@ class BatchTopKSAE(SparseAutoencoder):
     Source: Bussmann et al. 2024 (arXiv 2412.06410), section 3.
     """
 
+    options = ("dead_after", "k")
+    threshold: Tensor
+    """Codes above it fire after training, `[run]`."""
+
     def __init__(
         self, *sizes: int, generator: torch.Generator, k: int, dead_after: int = 200
     ) -> None:
         super().__init__(*sizes, generator=generator, dead_after=dead_after)
-        self.k = _checked_k(k, self.n_latents)
-        self.threshold: Tensor
+        self.k = checks.whole("k", k, 1, self.n_latents, " (the number of latents)")
         self.register_buffer("threshold", torch.zeros(self.n_runs))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the constructor needs beyond the sizes; JSON can hold it."""
-        return super().settings | {"k": self.k}
 
     def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
         """Return error and mean sum of codes, per run."""
@@ -179,6 +170,8 @@ class MatryoshkaSAE(BatchTopKSAE):
     Source: Bussmann et al. 2025 (arXiv 2503.17547), section 3.
     """
 
+    options = ("dead_after", "k", "prefixes")
+
     def __init__(
         self,
         *sizes: int,
@@ -196,11 +189,6 @@ class MatryoshkaSAE(BatchTopKSAE):
                 f"{self.n_latents - 1}; got {prefixes}."
             )
         self.prefixes = prefixes
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the constructor needs beyond the sizes; JSON can hold it."""
-        return super().settings | {"prefixes": self.prefixes}
 
     def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
         """Return error, mean sum of codes, and the summed errors of the prefixes, per run."""

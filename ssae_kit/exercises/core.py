@@ -12,16 +12,20 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ssae_kit.exercises.values import (
     TOO_LARGE,
     Mistake,
+    Raised,
     agree,
     difference,
     kind,
+    misshapen,
+    numbers,
+    plain,
     read,
     show,
     slips_alike,
@@ -48,11 +52,32 @@ HINTS = {
     r"in-place operation": "Compute a new tensor instead of changing the one you were given.",
 }
 """Pattern in the message of an error, and what may have caused it."""
+STUB = Raised("NotImplementedError", "")
+"""What the stub raises: `input` in a notebook raises a subclass, and torch gives a message."""
+NO_ENTRY = "return one of the values given: not its index, and not what it reached."
 
 
 def call(answer: Callable[..., Any], *case: Any) -> Any:
     """Try an answer on a case the plain way: the result is what it returns."""
     return answer(*case)
+
+
+def one_of(answer: Callable[..., Any], *case: Any) -> Any:
+    """Try an answer that must return an entry of its first argument; `Mistake` if it does not."""
+    value = answer(*case)
+    found, entries = plain(value, "one of the values given"), numbers(case[0])
+    if isinstance(found, np.ndarray) and found.size == 1 and not np.isclose(entries, found).any():
+        raise Mistake(f"{NO_ENTRY} Of {show(case[0])} you return {show(found)}.")
+    return value
+
+
+class Verdict(NamedTuple):
+    """What was found out about one answer."""
+
+    passed: bool | None
+    """None if the exercise has not been attempted."""
+    message: str = ""
+    """What is likely wrong; empty if nothing is."""
 
 
 @dataclass(frozen=True)
@@ -74,129 +99,106 @@ class Exercise:
     use: Callable[..., Any] = call
     """Results of an answer on a case; raises `Mistake` where a property is missing."""
 
-    def test(self, answer: Any) -> None:
-        """Raise `Mistake`, or what the answer raised, unless it is right in every case."""
+    def test(self, answer: Any) -> Verdict:
+        """Try an answer on every case and judge what it gives."""
+        if answer is ...:
+            return Verdict(None)
+        try:
+            return self.judge(self.results(answer))
+        except Mistake as mistake:
+            return Verdict(False, str(mistake))
+
+    def results(self, answer: Any) -> list[Any]:
+        """Return what an answer gives in each case, as numbers, or `Raised`.
+
+        Nothing here knows what is right: an answer that is not trusted is run by this, and judged
+        elsewhere.
+
+        Raises:
+            Mistake: if it is no function, or the kit's own, changes what it was given, or returns
+                no numbers.
+        """
         if not callable(answer):
             raise Mistake(f"your answer must be a function; got {kind(answer)}.")
-        wanted = [self._right(case) for case in self.cases]
-        found = [self._result(answer, case, right) for case, right in self._zip(wanted)]
-        wrong = [i for i in range(len(wanted)) if not agree(found[i], wanted[i])]
-        if not wrong:
-            return
-        sentence = self._usual(found, wanted, wrong) or self._unusual(found, wanted, wrong)
-        examples = [self._example(self.cases[i], found[i], wanted[i]) for i in wrong]
-        shortest = min(examples, key=lambda text: (TOO_LARGE in text, len(text)))
-        raise Mistake(f"{sentence} {shortest}")
+        if answer is self.solution:  # the cell of the check was run twice
+            raise Mistake(
+                "the kit's version carries on in place of yours: run your own cell again."
+            )
+        return [self._result(answer, case) for case in self.cases]
 
-    def _zip(self, wanted: Sequence[Any]) -> Sequence[tuple[tuple[Any, ...], Any]]:
-        return list(zip(self.cases, wanted, strict=True))
-
-    def _right(self, case: tuple[Any, ...]) -> Any:
-        value = self.use(self.solution, *copy.deepcopy(case))
-        return read(value, value)
-
-    def _result(self, answer: Callable[..., Any], case: tuple[Any, ...], like: Any) -> Any:
-        """Return what an answer gives on a copy of a case; what it raised is returned as well."""
+    def _result(self, answer: Callable[..., Any], case: tuple[Any, ...]) -> Any:
         given = copy.deepcopy(case)
         try:
             value = self.use(answer, *given)
         except Mistake:
             raise
         except Exception as error:
-            return error
-        if value is ...:
-            return NotImplementedError()
+            return Raised(type(error).__name__, str(error)[:300])
         for name, before, after in zip(self._names(), case, given, strict=True):
-            if not callable(before) and not agree(read(after, after), read(before, before)):
+            if not callable(before) and not agree(plain(after), plain(before)):
                 raise Mistake(
                     f"your function changed `{name}` in place. It may be needed elsewhere: work on "
                     "a copy."
                 )
-        return read(value, like, self.returns)
+        return STUB if value is ... else plain(value, self.returns)
+
+    def judge(self, results: Sequence[Any]) -> Verdict:
+        """Say whether results are right, and what is wrong with them.
+
+        Raises:
+            Mistake: if they are not of the kind wanted.
+        """
+        if any(isinstance(one, Raised) and one == STUB for one in results):
+            return Verdict(None)
+        wanted = [read(value, value) for value in map(self._right, self.cases)]
+        found = [read(*both, self.returns) for both in zip(results, wanted, strict=True)]
+        wrong = [i for i in range(len(wanted)) if not agree(found[i], wanted[i])]
+        return Verdict(False, self._finding(found, wanted, wrong)) if wrong else Verdict(True)
+
+    def _right(self, case: tuple[Any, ...]) -> Any:
+        return self.use(self.solution, *copy.deepcopy(case))
 
     def _names(self) -> list[str]:
         """Names of what a case consists of."""
-        if self.use is call:
-            return list(inspect.signature(self.solution).parameters)
-        return list(inspect.signature(self.use).parameters)[1:]
+        names = list(inspect.signature(self.use).parameters)[1:]
+        return list(inspect.signature(self.solution).parameters) if names == ["case"] else names
+
+    def _finding(self, found: list[Any], wanted: list[Any], wrong: list[int]) -> str:
+        """Say what is wrong with results, with the case that shows it in the fewest words."""
+        sentence = self._usual(found, wanted, wrong)
+        for i in () if sentence else wrong:
+            if isinstance(found[i], Raised):
+                hints = [
+                    hint for pattern, hint in HINTS.items() if re.search(pattern, found[i].text)
+                ]
+                said = [f"your code raised {show(found[i])}.", *hints]
+                return " ".join([*said, f"For {self._given(i)}."])
+            if found[i] is None:
+                return "your function returned None. Is a `return` missing?"
+        for i in () if sentence else reversed(wrong):  # in large cases no two sizes are the same
+            if text := misshapen(found[i], wanted[i], self.returns):
+                return text
+        examples = [f"For {self._given(i)}: {difference(found[i], wanted[i])}." for i in wrong]
+        shortest = min(examples, key=lambda text: (TOO_LARGE in text, len(text)))
+        return f"{sentence or self.otherwise} {shortest}"
 
     def _usual(self, found: list[Any], wanted: list[Any], wrong: list[int]) -> str:
         """Return the sentence of the mistake that most of the wrong results show, or nothing."""
         best, score = "", len(wrong) / 2  # at half a mistake may fit by accident
         for sentence, mistake in self.mistakes.items():
-            usual: list[Any] = []
-            for case, right in self._zip(wanted):
-                try:
-                    usual.append(self._result(mistake, case, right))
-                except Mistake as error:
-                    usual.append(error)
+            try:
+                usual = [read(*b) for b in zip(self.results(mistake), wanted, strict=True)]
+            except Mistake:  # an answer that makes it has been told so already
+                continue
             alike: float = sum(slips_alike(found[i], wanted[i], usual[i]) for i in wrong)
             alike += 0.5 * all(map(agree, found, usual))
             if alike > score:
                 best, score = sentence, alike
         return best
 
-    def _unusual(self, found: list[Any], wanted: list[Any], wrong: list[int]) -> str:
-        """Return what can be said of results that no usual mistake gives."""
-        for i in wrong:
-            if isinstance(found[i], Exception):
-                found[i].add_note(f"For {self._given(self.cases[i])}.")
-                raise found[i]
-            if found[i] is None:
-                raise Mistake("your function returned None. Is a `return` missing?")
-        for i in reversed(wrong):  # in the large cases no two sizes are the same
-            _require_shape(found[i], wanted[i], self.returns)
-        return self.otherwise
-
-    def _example(self, case: tuple[Any, ...], found: Any, wanted: Any) -> str:
-        return f"For {self._given(case)}: {difference(found, wanted)}."
-
-    def _given(self, case: tuple[Any, ...]) -> str:
-        named = zip(self._names(), case, strict=True)
+    def _given(self, i: int) -> str:
+        named = zip(self._names(), self.cases[i], strict=True)
         return ", ".join(f"{name} = {show(value)}" for name, value in named)
-
-
-def _require_shape(found: Any, wanted: Any, returns: str) -> None:
-    """Raise `Mistake` unless a result has the right shape and is finite."""
-    if isinstance(wanted, tuple):
-        for one, right in zip(found, wanted, strict=True):
-            _require_shape(one, right, returns)
-    if not isinstance(wanted, np.ndarray) or found is None:
-        return
-    if found.shape != wanted.shape:
-        size = f", of shape {list(wanted.shape)}" if wanted.ndim else ""
-        turned = " It is transposed." * (found.shape == wanted.shape[::-1] and wanted.ndim > 1)
-        raise Mistake(
-            f"your function must return {returns}{size}; got numbers of shape "
-            f"{list(found.shape)}.{turned}"
-        )
-    if not np.isfinite(found).all():
-        raise Mistake("your result holds values that are not finite.")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a check found out about one answer."""
-
-    name: str
-    """Notebook and exercise, such as ``01.loss``."""
-    points: int
-    """What a right answer earns."""
-    passed: bool | None
-    """None if the exercise has not been attempted."""
-    message: str
-    """What is likely wrong; empty if nothing is."""
-
-    def record(self) -> dict[str, str | int | bool]:
-        """Verdict as JSON can hold it."""
-        return {"name": self.name, "passed": bool(self.passed), "points": self.points}
-
-    def __str__(self) -> str:
-        """One line for the learner."""
-        worth = f"{self.points} point{'s' if self.points > 1 else ''}"
-        if self.passed is None:
-            return f"{self.name} ({worth}): not attempted yet."
-        return f"{self.name} ({worth}): passed." if self.passed else f"{self.name}: {self.message}"
 
 
 def exercises(notebook: str) -> dict[str, Exercise]:
@@ -236,27 +238,7 @@ def judge(name: str, answer: Any) -> Verdict:
     Raises:
         ValueError: if there is no such exercise: a fault of the notebook, not of the learner.
     """
-    one = exercise(name)
-    passed, message = attempt(one, answer)
-    return Verdict(name, one.points, passed, message)
-
-
-def attempt(one: Exercise, answer: Any) -> tuple[bool | None, str]:
-    """Test an answer: passed, failed or (None) not attempted, and what is wrong."""
-    if answer is ...:
-        return None, ""
-    try:
-        one.test(answer)
-    except Mistake as mistake:
-        return False, str(mistake)
-    except Exception as error:
-        # The stub raises it bare; torch gives a message, and `input` in a notebook a subclass.
-        if type(error) is NotImplementedError and not error.args:
-            return None, ""
-        hints = [hint for pattern, hint in HINTS.items() if re.search(pattern, str(error))]
-        notes = getattr(error, "__notes__", [])
-        return False, " ".join([f"your code raised {show(error)}.", *hints, *notes])
-    return True, ""
+    return exercise(name).test(answer)
 
 
 def check(name: str, answer: Any) -> Any:
@@ -273,18 +255,16 @@ def check(name: str, answer: Any) -> Any:
         ValueError: if there is no such exercise.
         AssertionError: for a wrong answer where nbgrader runs the notebook: so it takes points.
     """
-    one, verdict = exercise(name), judge(name, answer)
-    if answer is one.solution:  # the cell of the check was run twice
-        told = "the kit's version carries on in place of yours: run your own cell again."
-        verdict = Verdict(name, one.points, False, told)
     from IPython.display import display  # 0.1 s, which only a notebook should pay
 
-    display({MIME: verdict.record(), "text/plain": str(verdict)}, raw=True)
-    if not verdict.passed and "NBGRADER_EXECUTION" in os.environ:
-        raise AssertionError(str(verdict))
-    return answer if verdict.passed else one.solution
-
-
-def passes(name: str, answer: Any) -> bool:
-    """Whether an answer is right."""
-    return bool(judge(name, answer).passed)
+    one = exercise(name)
+    passed, message = one.test(answer)
+    told = f"{name}: {message}"
+    if passed or passed is None:
+        points = f"{one.points} point{'s' if one.points > 1 else ''}"
+        told = f"{name} ({points}): {'passed' if passed else 'not attempted yet'}."
+    record = {"name": name, "passed": bool(passed), "points": one.points}
+    display({MIME: record, "text/plain": told}, raw=True)
+    if not passed and "NBGRADER_EXECUTION" in os.environ:
+        raise AssertionError(told)
+    return answer if passed else one.solution

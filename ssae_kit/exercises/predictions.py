@@ -10,12 +10,10 @@ SURE = 0.8
 
 @dataclass
 class Prediction:
-    """One question and what the learner answered."""
+    """One question and what the learner answered: a range, an order or a curve."""
 
     question: str
     """What is asked."""
-    start: Any
-    """Range, order or curve that the widgets show at first; an answer left there is none."""
     widgets: list[Any]
     """One range slider; a menu for each place of an order; a slider for each place of a curve."""
     unit: str = ""
@@ -27,17 +25,61 @@ class Prediction:
     asked: Any = None
     """Answer at the time of the outcome; later changes do not count."""
 
-    @property
-    def answer(self) -> Any:
-        """What the widgets say now: a range of two numbers, or an order."""
-        if len(self.widgets) == 1:
-            return tuple(self.widgets[0].value)
-        return tuple(menu.value for menu in self.widgets)
+    def __post_init__(self) -> None:
+        self.is_range = bool(self.unit) and not self.places
+        self.start = self.answer  # an answer left there is none
 
     @property
-    def made(self) -> bool:
-        """Whether the learner committed to anything."""
-        return bool((self.asked or self.answer) != self.start)
+    def answer(self) -> tuple[Any, ...]:
+        """What the widgets say now: both ends of a range, the things in order, or a curve."""
+        values = self.widgets[0].value if self.is_range else [one.value for one in self.widgets]
+        return tuple(values)
+
+    def settle(self, value: Any) -> None:
+        """Note what came out; from now on the answer cannot be changed."""
+        self.outcome = float(value) if self.is_range else tuple(value)
+        if self.places:
+            self.outcome = tuple(map(float, self.outcome))
+        asked = list(self.places or self.start)
+        same = len(asked) == len(self.outcome) if self.places else True
+        if not self.unit:
+            same = sorted(asked) == sorted(self.outcome)
+        if not same:
+            raise ValueError(
+                "the outcome needs one value for each of the things that were asked for, "
+                f"{asked}; got {list(self.outcome)}."
+            )
+        self.asked = self.answer
+        for widget in self.widgets:
+            widget.disabled = True
+
+    def told(self, values: Any) -> str:
+        """Return an order, a curve or an outcome in words."""
+        if self.places:
+            return ", ".join(f"{p}: {v:.3g}" for p, v in zip(self.places, values, strict=True))
+        return f"{values:.3g}" if self.unit else ", ".join(values)
+
+    def show(self) -> None:
+        """Show prediction and outcome in one figure."""
+        from ssae_kit.plots import predictions, show
+
+        told, asked = self.told(self.outcome), self.asked
+        if self.is_range:
+            fig = predictions.intervals(
+                [""], [asked], [self.outcome], x_title=self.unit, title=self.question
+            )
+            alt = (
+                f"Your range reaches from {asked[0]:.3g} to {asked[1]:.3g}; the outcome is {told}."
+            )
+        elif self.places:
+            fig = predictions.sketch(
+                self.places, asked, self.outcome, y_title=self.unit, title=self.question
+            )
+            alt = f"Your curve: {self.told(asked)}. The outcome: {told}."
+        else:
+            fig = predictions.orders(asked, self.outcome, title=self.question)
+            alt = f"Your order: {self.told(asked)}. The outcome: {told}."
+        show(fig, alt)
 
 
 class Predictions:
@@ -68,17 +110,11 @@ class Predictions:
             raise ValueError(f"`low` must be below `high`; got {low} and {high}.")
         import ipywidgets
 
-        start = (float(low), float(high))
-        slider = ipywidgets.FloatRangeSlider(
-            value=start,
-            min=low,
-            max=high,
-            step=(high - low) / 100,
-            description=unit,
-            layout={"width": "560px"},
-            readout_format=".3g",
-        )
-        self._ask(name, Prediction(question, start, [slider], unit))
+        ends = {"value": (low, high), "min": low, "max": high, "step": (high - low) / 100}
+        look = {"layout": {"width": "560px"}, "readout_format": ".3g"}
+        slider = ipywidgets.FloatRangeSlider(description=unit, **ends, **look)
+        hint = f"Set a range that you are {SURE:.0%} sure of."
+        self._ask(name, hint, Prediction(question, [slider], unit))
 
     def order(self, name: str, question: str, things: Sequence[str]) -> None:
         """Ask for an order, first place first, by one menu for each place.
@@ -94,7 +130,7 @@ class Predictions:
             ipywidgets.Dropdown(options=list(things), value=thing, description=f"{place}.")
             for place, thing in enumerate(things, 1)
         ]
-        self._ask(name, Prediction(question, tuple(things), menus))
+        self._ask(name, "Set the order.", Prediction(question, menus))
 
     def sketch(
         self,
@@ -125,20 +161,11 @@ class Predictions:
             )
         import ipywidgets
 
-        sliders = [
-            ipywidgets.FloatSlider(
-                value=low,
-                min=low,
-                max=high,
-                step=(high - low) / 50,
-                description=str(place),
-                orientation="vertical",
-                readout_format=".2g",
-            )
-            for place in places
-        ]
-        start = tuple(float(slider.value) for slider in sliders)
-        self._ask(name, Prediction(question, start, sliders, unit, tuple(map(str, places))))
+        ends = {"value": low, "min": low, "max": high, "step": (high - low) / 50}
+        look = {"orientation": "vertical", "readout_format": ".2g"}
+        sliders = [ipywidgets.FloatSlider(description=str(p), **ends, **look) for p in places]
+        one = Prediction(question, sliders, unit, tuple(map(str, places)))
+        self._ask(name, f"Draw the curve ({unit}).", one)
 
     def outcome(self, name: str, value: Any) -> None:
         """Show prediction and outcome together. From now on the prediction cannot be changed.
@@ -155,17 +182,14 @@ class Predictions:
         if name not in self.asked:
             raise ValueError(f"`name` must be one of {list(self.asked)}; got {name!r}.")
         one = self.asked[name]
-        one.outcome = _outcome(one, value)
-        one.asked = one.answer
-        for widget in one.widgets:
-            widget.disabled = True
-        told = _told(one)
-        if not one.made:
+        one.settle(value)
+        told = one.told(one.outcome)
+        if one.asked == one.start:
             _say(f"*You made no prediction. Outcome ({one.question}): {told}.*")
         elif one.unit == "" and sorted(one.asked) != sorted(one.outcome):
             _say(f"*Your order names a thing twice. Outcome: {told}.*")
         else:
-            _show(one, told)
+            one.show()
 
     def calibration(self) -> None:
         """Show how well calibrated the predictions of numbers were, and how many orders were right.
@@ -173,68 +197,36 @@ class Predictions:
         Of ranges that are to hold with a chance of 80%, about 80% should: fewer means too narrow
         (overconfident), all of them, over many notebooks, too wide.
         """
-        told = {name: one for name, one in self.asked.items() if one.outcome is not None}
-        made = {name: one for name, one in told.items() if one.made}
-        ranges = {name: one for name, one in made.items() if one.unit and not one.places}
-        orders = [one for one in made.values() if not one.unit]
+        made = {n: one for n, one in self.asked.items() if one.asked not in (None, one.start)}
+        ranges = {name: one for name, one in made.items() if one.is_range}
+        orders = [one.asked == one.outcome for one in made.values() if not one.unit]
         if not made:
             _say("*You made no predictions in this notebook.*")
             return
-        right = sum(tuple(one.asked) == tuple(one.outcome) for one in orders)
-        held = sum(one.asked[0] <= one.outcome <= one.asked[1] for one in ranges.values())
-        lines = [f"Orders predicted exactly: {right} of {len(orders)}."] * bool(orders)
-        lines += [_distance(one) for one in made.values() if one.places]
+        lines = [f"Orders predicted exactly: {sum(orders)} of {len(orders)}."] * bool(orders)
+        for one in made.values():
+            if one.places:
+                gaps = [abs(a - b) for a, b in zip(one.asked, one.outcome, strict=True)]
+                away = f"{sum(gaps) / len(gaps):.2g} away, on average."
+                lines.append(f"Your sketch ({one.question}) lay {away}")
         if ranges:
             _show_all(ranges)
+            held = sum(one.asked[0] <= one.outcome <= one.asked[1] for one in ranges.values())
             lines.append(
                 f"Outcomes within your ranges: {held} of {len(ranges)}. Ranges that one is {SURE:.0%} "
                 f"sure of should hold {SURE * len(ranges):.1f}."
             )
         _say(" ".join(lines))
 
-    def _ask(self, name: str, one: Prediction) -> None:
+    def _ask(self, name: str, hint: str, one: Prediction) -> None:
         import ipywidgets
 
         from ssae_kit.plots.show import show_widget
 
         self.asked[name] = one
-        hint = f"Set a range that you are {SURE:.0%} sure of." if one.unit else "Set the order."
-        hint = f"Draw the curve ({one.unit})." if one.places else hint
         label = ipywidgets.Label(f"{one.question} {hint}")
         widgets = [ipywidgets.HBox(one.widgets)] if one.places else one.widgets
         show_widget(ipywidgets.VBox([label, *widgets]), f"Prediction: {one.question}")
-
-
-def _outcome(one: Prediction, value: Any) -> Any:
-    """Return what came out, in the form of the answer."""
-    if not one.unit:
-        if sorted(value) != sorted(one.start):
-            raise ValueError(
-                f"the outcome must hold the things that were asked for, {list(one.start)}; got "
-                f"{list(value)}."
-            )
-        return tuple(value)
-    if not one.places:
-        return float(value)
-    values = tuple(float(v) for v in value)
-    if len(values) != len(one.places):
-        raise ValueError(
-            f"the outcome needs one value for each of {list(one.places)}; got {len(values)}."
-        )
-    return values
-
-
-def _told(one: Prediction) -> str:
-    """Return the outcome in words."""
-    if one.places:
-        return ", ".join(f"{p}: {v:.3g}" for p, v in zip(one.places, one.outcome, strict=True))
-    return f"{one.outcome:.3g}" if one.unit else ", ".join(one.outcome)
-
-
-def _distance(one: Prediction) -> str:
-    """Say how far a sketch lay from the outcome."""
-    gaps = [abs(a - b) for a, b in zip(one.asked, one.outcome, strict=True)]
-    return f"Your sketch ({one.question}) lay {sum(gaps) / len(gaps):.2g} away, on average."
 
 
 def _say(text: str) -> None:
@@ -243,39 +235,17 @@ def _say(text: str) -> None:
     display(Markdown(text))
 
 
-def _show(one: Prediction, told: str) -> None:
-    from ssae_kit.plots import predictions, show
-
-    if one.places:
-        fig = predictions.sketch(
-            one.places, one.asked, one.outcome, y_title=one.unit, title=one.question
-        )
-        drawn = ", ".join(f"{p}: {v:.3g}" for p, v in zip(one.places, one.asked, strict=True))
-        show(fig, f"Your curve: {drawn}. The outcome: {told}.")
-        return
-    if not one.unit:
-        fig = predictions.orders(one.asked, one.outcome, title=one.question)
-        show(fig, f"Your order: {', '.join(one.asked)}. The outcome: {told}.")
-        return
-    fig = predictions.intervals(
-        [""], [one.asked], [one.outcome], x_title=one.unit, title=one.question
-    )
-    low, high = one.asked
-    show(fig, f"Your range reaches from {low:.3g} to {high:.3g}; the outcome is {told}.")
-
-
 def _show_all(ranges: dict[str, Prediction]) -> None:
     from ssae_kit.plots import predictions, show
 
-    def share(one: Prediction, value: float) -> float:
-        """Position between the ends of the slider."""
+    places = []  # of both ends and of the outcome, between the ends of the slider
+    for one in ranges.values():
         low, high = one.start
-        return float((value - low) / (high - low))
-
+        places.append([(x - low) / (high - low) for x in (*one.asked, one.outcome)])
     fig = predictions.intervals(
         list(ranges),
-        [(share(one, one.asked[0]), share(one, one.asked[1])) for one in ranges.values()],
-        [share(one, one.outcome) for one in ranges.values()],
+        [(low, high) for low, high, _ in places],
+        [outcome for _, _, outcome in places],
         x_title="position on the slider (0: its lowest value, 1: its highest)",
         title="Your predictions and the outcomes",
     )

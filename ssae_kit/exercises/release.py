@@ -4,6 +4,7 @@ The notebooks with solutions are the source. A solution stands between nbgrader'
 cell with nbgrader's metadata; a check cell may hold tests that only the grader runs.
 """
 
+import ast
 import os
 import re
 from dataclasses import dataclass
@@ -30,8 +31,12 @@ class Task:
     """What a right answer earns."""
     solution: str
     """Source of the answer's cell, delimiters included."""
-    check: str
-    """Source of the check's cell, without the tests that only the grader runs."""
+
+    @property
+    def function(self) -> str:
+        """Name of the function that is asked for."""
+        body = ast.parse(self.solution).body
+        return next(node.name for node in body if isinstance(node, ast.FunctionDef))
 
 
 def read(path: Path) -> Any:
@@ -68,8 +73,7 @@ def tasks(notebook: Any) -> dict[str, Task]:
         if check is None:
             raise ValueError(f"the answer {key!r} needs a cell with grade_id '{key}-check'.")
         points = int(check.metadata.nbgrader.points)
-        test = HIDDEN.sub("", check.source)
-        found[key] = Task(key.replace("-", ".", 1), points, cell.source, test)
+        found[key] = Task(key.replace("-", ".", 1), points, cell.source)
     return found
 
 

@@ -14,14 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import ssae_kit
 
-RESULT_MIB = 16
-"""What is read of a submission's results; all that it writes is limited by the system."""
+RESULT_MIB = 4
+"""What is read of a submission's results; right ones fill one. All that it writes is limited."""
 ROOT = """set -e
 root=$1; shift
 mount -t tmpfs -o mode=755,size=512m submission "$root"
@@ -43,11 +44,13 @@ SHOWN = (
     *("/etc/alternatives", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"),
 )
 """What a submission sees of the machine, read-only, besides Python."""
-UNUSED = range(60600, 61100)
-"""Users that systemd leaves unused."""
-COUNTER = itertools.count()
+USERS = itertools.cycle(range(60600, 61100))
+"""Users that systemd leaves unused: one for each submission, as processes are limited by user."""
 KEPT = ("PATH", "LANG", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """What a submission is told of the environment."""
+TOKEN = "SSAE_SUBMISSION"
+"""Variable of the environment by which all processes of a submission are found."""
+RUNNER = "ssae_kit.exercises.submission"
 
 
 @dataclass(frozen=True)
@@ -80,35 +83,22 @@ def execute(
         limits: Time and memory.
 
     Returns:
-        What each step gave, and what went wrong with the whole, in words.
+        What each step told, and whether the whole had to be stopped, in words.
     """
-    token = secrets.token_hex(16)
-    job = {**job, "token": token, "limits": asdict(limits), "confined": confined()}
+    job = {**job, "limits": asdict(limits), "confined": confined()}
     with tempfile.TemporaryDirectory(prefix="graded", ignore_cleanup_errors=True) as name:
-        scratch = Path(name)
-        unpack(files, scratch / "kit")
+        for inside, content in files.items():
+            path = Path(name) / "kit" / inside
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        for path in Path(name).rglob("*"):
+            path.chmod(0o755)  # another user reads it, whatever the umask
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told:
             given.write(json.dumps(job).encode())
             given.seek(0)
-            trouble = _supervise(_command(scratch), scratch, given, told, limits.seconds, token)
-            records = _records(told, token)
-        if any((scratch / "kit" / path).read_bytes() != text for path, text in files.items()):
-            trouble.append("FORGED: the kit on disk was changed; no points")
-    if not trouble and not any("tampered" in record for record in records):
-        trouble.append("its process ended early: out of memory, or ended from within")
-    return records, trouble
-
-
-def unpack(files: dict[str, bytes], folder: Path) -> None:
-    """Write files that everyone may read and nobody should change."""
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        path.chmod(0o444)
-    for path in [folder, *folder.rglob("*")]:
-        if path.is_dir():
-            path.chmod(0o755)
+            stopped = _run(Path(name), given, told, limits.seconds)
+            told.seek(0)
+            return _records(told.read(RESULT_MIB * 2**20)), stopped
 
 
 @functools.cache
@@ -125,15 +115,9 @@ def confined() -> bool:
             return False
 
 
-def _libraries() -> list[str]:
-    """Folders of installed packages, also those that Python finds by the user's home."""
-    return [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-
-
 def _confine(scratch: Path) -> list[str]:
     """Start of a command that runs what follows confined, for an administrator as another user."""
-    user = str(UNUSED[next(COUNTER) % len(UNUSED)])  # of its own: processes are limited by user
-    nobody = ["--reuid", user, "--regid", user, "--clear-groups"]
+    user = str(next(USERS))
     admin = os.geteuid() == 0
     shown: list[str] = []
     for path in [*SHOWN, sys.prefix, sys.base_prefix, *_libraries(), str(scratch / "kit")]:
@@ -145,34 +129,27 @@ def _confine(scratch: Path) -> list[str]:
         *([] if admin else ["--user", "--map-root-user"]),
         *("sh", "-c", ROOT, "sh", str(scratch / "root"), *shown, "--"),
         *("setpriv", "--no-new-privs", "--inh-caps", "-all", "--bounding-set", "-all"),
-        *(nobody if admin else []),
+        *(["--reuid", user, "--regid", user, "--clear-groups"] if admin else []),
     ]
 
 
-def _command(scratch: Path) -> list[str]:
-    run = [sys.executable, "-m", "ssae_kit.exercises.submission"]
-    if confined() or sys.platform == "win32":
-        return [*_confine(scratch), *run] if confined() else run
-    return ["sh", "-c", '"$@"; exit $?', "sh", *run]  # an answer may kill its parent: the shell
+def _libraries() -> list[str]:
+    """Folders of installed packages, also those that Python finds by the user's home."""
+    return [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
 
 
-def _supervise(
-    command: list[str],
-    scratch: Path,
-    given: IO[bytes],
-    told: IO[bytes],
-    seconds: float,
-    token: str,
-) -> list[str]:
-    """Run a command, end all that it started, and say whether it had to be stopped."""
-    home = Path("/tmp/home") if confined() else scratch / "home"
+def _run(scratch: Path, given: IO[bytes], told: IO[bytes], seconds: float) -> list[str]:
+    """Run a submission, end all that it started, and say whether it had to be stopped."""
+    token = secrets.token_hex(16)
+    home = "/tmp/home" if confined() else str(scratch / "home")
     environment = {key: os.environ[key] for key in KEPT if key in os.environ}
-    environment |= {"HOME": str(home), "USERPROFILE": str(home), "USER": "student"}
-    environment |= {"IPYTHONDIR": str(home / "ipython"), "JUPYTER_CONFIG_DIR": str(home)}
-    environment |= {"PYTHONPATH": os.pathsep.join([str(scratch / "kit"), *_libraries()])}
-    environment |= {"OMP_NUM_THREADS": "1", "SSAE_SUBMISSION": token}
+    environment |= {"HOME": home, "USERPROFILE": home, "USER": "student", TOKEN: token}
+    environment["PYTHONPATH"] = os.pathsep.join([str(scratch / "kit"), *_libraries()])
+    environment["OMP_NUM_THREADS"] = "1"
+    # Where it can see its parent it may kill it: a shell, not the grader.
+    apart = ["sh", "-c", '"$@"; exit $?', "sh"] if sys.platform != "win32" else []
     process = subprocess.Popen(
-        command,
+        [*(_confine(scratch) if confined() else apart), sys.executable, "-m", RUNNER],
         stdin=given,
         stdout=told,
         stderr=subprocess.DEVNULL,
@@ -187,7 +164,7 @@ def _supervise(
         return [f"it ran longer than {seconds} s and was stopped"]
     finally:
         end(token)
-        process.kill()
+        process.kill()  # and with it, where it is confined, all processes of its namespace
         process.wait()
 
 
@@ -202,30 +179,23 @@ def end(token: str, patience: float = 5.0) -> None:
 
     until = time.monotonic() + patience
     while time.monotonic() < until:
-        found = [p for p in psutil.process_iter(["environ", "status"]) if _has(p, token)]
+        found = [
+            process
+            for process in psutil.process_iter(["environ", "status"])
+            if (process.info["environ"] or {}).get(TOKEN) == token
+            and process.info["status"] != psutil.STATUS_ZOMBIE
+        ]
         if not found:
             return
         for process in found:
-            try:
+            with suppress(psutil.Error):  # it ended by itself
                 process.kill()
-            except psutil.Error:  # it ended by itself
-                continue
 
 
-def _has(process: Any, token: str) -> bool:
-    known = process.info["environ"] or {}
-    return known.get("SSAE_SUBMISSION") == token and process.info["status"] != "zombie"
-
-
-def _records(told: IO[bytes], token: str) -> list[dict[str, Any]]:
-    """What a submission's process said; lines without the token are none of ours."""
-    told.seek(0)
+def _records(told: bytes) -> list[dict[str, Any]]:
+    """What a submission's process told; lines that are none of ours are left out."""
     records = []
-    for line in told.read(RESULT_MIB * 2**20).splitlines():
-        if line.startswith(token.encode()):
-            try:
-                record = json.loads(line[len(token) :])
-            except (ValueError, RecursionError):
-                continue
-            records += [record] if isinstance(record, dict) else []
-    return records
+    for line in told.splitlines():
+        with suppress(ValueError, RecursionError):
+            records.append(json.loads(line))
+    return [record for record in records if isinstance(record, dict)]

@@ -1,16 +1,12 @@
 """Exercises of notebook 04: the Sparse Shift Autoencoder and its conditions."""
 
-from collections.abc import Callable
 from math import cos, pi, sin
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ssae_kit.exercises.core import Exercise
+from ssae_kit.exercises.core import NO_ENTRY, Exercise, one_of
 from ssae_kit.exercises.tensors import normal
-from ssae_kit.exercises.values import Mistake, read, show
 
 
 def affine(
@@ -65,18 +61,6 @@ def neighbours(supports: Tensor) -> set[int]:
 def elbow(levels: Tensor, errors: Tensor, tolerance: float) -> Tensor:
     """Smallest level whose error is the lowest, up to a tolerance."""
     return levels[errors <= errors.min() + tolerance].min()
-
-
-NOT_A_LEVEL = "return one of the levels tried. Is it an index?"
-
-
-def chosen(answer: Callable[..., Any], levels: Tensor, errors: Tensor, tolerance: float) -> Any:
-    """Try an answer to 04.elbow; `Mistake` if it is none of the levels."""
-    value = answer(levels, errors, tolerance)
-    found = read(value, 0.0, "one of the levels")
-    if found is not None and found.size == 1 and not np.isclose(levels, found).any():
-        raise Mistake(f"{NOT_A_LEVEL} For levels = {show(levels)} you return {show(found)}.")
-    return value
 
 
 def turned_l1(angle: float, p: float) -> float:
@@ -181,7 +165,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     ], {
         "this is the level of the lowest error. A slack level always wins that, and identifies "
         "nothing: take the smallest level that is nearly as good.": lambda v, e, t: v[e.argmin()],
-        NOT_A_LEVEL: lambda v, e, t: int((v == elbow(v, e, t)).nonzero()[0]),
+        NO_ENTRY: lambda v, e, t: int((v == elbow(v, e, t)).nonzero()[0]),
         "too tight: this level loses most of the shifts.": lambda v, e, t: v.min(),
         "the tolerance is 0.2 in one case: use the `tolerance` that is given.":
             lambda v, e, t: elbow(v, e, 0.05),
@@ -199,5 +183,5 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda v, e, t: elbow(v, e, t * e.min()),
     },
         "compare errors with the *lowest error* plus the tolerance: what is left at the slackest "
-        "level is noise that no level removes.", "one of the levels", chosen),
+        "level is noise that no level removes.", "one of the levels", one_of),
 }

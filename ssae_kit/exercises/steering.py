@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssae_kit.exercises.core import Exercise
+from ssae_kit.exercises.core import NO_ENTRY, Exercise, one_of
 from ssae_kit.exercises.tensors import normal
-from ssae_kit.exercises.values import Mistake, kind, read, show
+from ssae_kit.exercises.values import Mistake, kind
 
 
 def mean_shifts(shifts: Tensor, changes: Tensor) -> Tensor:
@@ -80,19 +79,6 @@ def first(strengths: list[float], balances: list[float], bar: float) -> float:
     return next(s for s, b in zip(strengths, balances, strict=True) if b >= bar)
 
 
-NOT_A_STRENGTH = "return one of the strengths. Is it an index, or a balance?"
-
-
-def chosen(answer: Callable[..., Any], strengths: list[float], balances: list[float]) -> Any:
-    """Try an answer to 06.strength; `Mistake` if it is none of the strengths."""
-    value = answer(strengths, balances)
-    found = read(value, 0.0, "one of the strengths")
-    if found is not None and found.size == 1 and not np.isclose(strengths, found).any():
-        given = f"strengths = {show(strengths)}, balances = {show(balances)}"
-        raise Mistake(f"{NOT_A_STRENGTH} For {given} you return {show(found)}.")
-    return value
-
-
 NAN = float("nan")
 CHANGED = torch.tensor(
     [[1.0, 0.0, 0.5], [0.2, 0.8, NAN], [0.1, NAN, 0.3], [NAN, 0.4, 0.9], [NAN, 0.6, 0.2]]
@@ -121,7 +107,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     ], {
         "this is the strength of the best balance. A smaller one that is nearly as good disturbs "
         "less.": lambda s, b: s[b.index(max(b))],
-        NOT_A_STRENGTH: lambda s, b: s.index(choose_strength(s, b)),
+        NO_ENTRY: lambda s, b: s.index(choose_strength(s, b)),
         "the strongest push is not asked for.": lambda s, b: s[-1],
         "this is the first strength that has an effect, but its balance is more than 0.05 below "
         "the best.": lambda s, b: first(s, b, 1e-9),
@@ -134,7 +120,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda s, b: first(s, b, max(b) - 0.1),
     },
         "the smallest strength whose balance is at most 0.05 below the best.",
-        "one of the strengths", chosen),
+        "one of the strengths", one_of),
     "isolate": Exercise(2, effect_and_side_effect, [
         (CHANGED, torch.tensor([0, 1, 2, 2, 0])),
         (CHANGED[:2], torch.tensor([1, 0])),

@@ -1,8 +1,8 @@
 """Runs the steps of one submission: ``python -m ssae_kit.exercises.submission``, by `sandbox`.
 
-Steps come as JSON on standard input; for each, a line of JSON says what it displayed and what it
-raised. Everything here runs beside the learner's code, which is why nothing that matters is
-decided here.
+Steps come as JSON on standard input; for each, a line of JSON says what it raised and, for a check,
+what the answer gives. Everything here runs beside the learner's code and may be changed by it, so
+nothing is decided here: right and wrong are told apart by `grade`, in a process of its own.
 """
 
 import ast
@@ -10,18 +10,16 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WATCHED = ("builtins", "math", "json", "importlib", "torch", "IPython", "ssae_kit")
-"""Libraries whose functions decide on a verdict: an answer that replaces one is reported."""
-CONTROL = "exercises.check({!r}, lambda first, *others, **named: first)"
-"""After all checks: a wrong answer. A check that accepts it was tampered with."""
+from ssae_kit.exercises.core import exercise
+from ssae_kit.exercises.values import Mistake, Raised
 
 
 def main() -> None:
-    """Run the steps, tell what came of them, and at the end what was tampered with."""
+    """Run the steps and tell what came of each."""
     job = json.load(sys.stdin)
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
@@ -31,20 +29,12 @@ def main() -> None:
     home.mkdir(parents=True, exist_ok=True)
     os.chdir(home)
     runner = Runner(job["limits"]["cell_seconds"])
-    for name in job["numbers"]:  # what checks need is loaded before anything can change it
-        runner.kit.exercises(name)
-    before = dict(watched())
-
-    def tell(record: dict[str, Any]) -> None:
-        told.write(f"{job['token']}{json.dumps(record)}\n")
-        told.flush()
-
-    runner.shell.run_cell(needed(job["course"], job["steps"], job["answers"]))
+    for name in job["answers"].values():  # no answer's time is spent on loading its check
+        exercise(name)
+    runner.shell.run_cell(needed(job["course"], job["steps"], set(job["answers"])))
     for step in job["steps"]:
-        for record in runner.run(step):
-            tell(record)
-    now = dict(watched())
-    tell({"tampered": [".".join(k[:2]) for k, value in before.items() if now.get(k) is not value]})
+        told.write(f"{runner.run(step)}\n")
+        told.flush()
     os._exit(0)  # no learner's thread or exit function is waited for
 
 
@@ -61,60 +51,72 @@ def limit(job: dict[str, Any]) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")  # rather this one than the grader
     if job["confined"]:  # else the user's other processes would count
         sizes[resource.RLIMIT_NPROC] = 256
-        os.setsid()
+        os.setsid()  # its process group is its own: it may kill that
     for kind, size in sizes.items():
         resource.setrlimit(kind, (size, size))
 
 
 class Runner:
-    """A shell as in a notebook, which keeps what its cells display."""
+    """A shell as in a notebook."""
 
     def __init__(self, seconds: int) -> None:
-        """Start the shell; each cell may run so many seconds."""
+        """Start the shell; each step may run so many seconds."""
         from IPython.core.interactiveshell import InteractiveShell
         from traitlets.config import Config
-
-        from ssae_kit import exercises
 
         config = Config()
         config.HistoryManager.enabled = False
         self.shell = InteractiveShell.instance(config=config)
         self.shell.showtraceback = self.shell.showsyntaxerror = lambda *given, **named: None
         self.seconds = seconds
-        self.kit: Any = exercises
 
-    def run(self, step: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Run one step; yields what is to be told of it."""
-        kind, source = step["kind"], step["source"]
-        if kind == "own":  # one statement at a time: a helper counts wherever the cell fails
-            for part in statements(self.shell, source):
-                self.cell(part)
-            return
-        if kind == "check":
-            self.shell.user_ns["exercises"] = self.kit
-        yield {"key": step["key"], "kind": kind, **self.cell(source)}
-        if kind == "check":
-            self.shell.user_ns["exercises"] = self.kit
-            control = self.cell(CONTROL.format(step["name"]))
-            yield {"key": step["key"], "kind": "control", **control}
+    def run(self, step: dict[str, Any]) -> str:
+        """Run one step; returns what is to be told of it."""
+        told = {"key": step["key"], "kind": step["kind"]}
+        if step["kind"] == "check":
+            return json.dumps({**told, **self.timed(self.check, step)})
+        # Of a learner's own cell every statement is run, whichever fails: there a helper counts.
+        parts = statements(self.shell, step["source"]) if step["kind"] == "own" else ()
+        for part in parts or [step["source"]]:
+            told |= self.timed(self.cell, part)
+        return json.dumps(told)
 
-    def cell(self, source: str) -> dict[str, Any]:
-        """Run one cell within its time; returns its verdicts and its error."""
-        from IPython.utils.capture import capture_output
-
-        error: BaseException | None = None
-        outputs: list[Any] = []
+    def timed(self, work: Callable[[Any], dict[str, Any]], given: Any) -> dict[str, Any]:
+        """Do something within the time of a step."""
         try:
             alarm(self.seconds)
-            with capture_output(stdout=False, stderr=False) as captured:
-                result = self.shell.run_cell(source)
-            outputs = captured.outputs
-            error = result.error_before_exec or result.error_in_exec
-        except BaseException as stopped:
-            error = stopped
+            return work(given)
+        except Mistake as mistake:
+            return {"mistake": str(mistake)}
+        except BaseException as error:
+            return {"error": explain(error)}
         finally:
             alarm(0)
-        return {"verdicts": verdicts(self.kit.MIME, outputs), "error": explain(error)}
+
+    def cell(self, source: str) -> dict[str, Any]:
+        """Run a cell; returns its error."""
+        result = self.shell.run_cell(source)
+        return {"error": explain(result.error_before_exec or result.error_in_exec)}
+
+    def check(self, step: dict[str, Any]) -> dict[str, Any]:
+        """Return what an answer gives. As in a notebook, the kit's version replaces a wrong one."""
+        names, key, one = self.shell.user_ns, step["function"], exercise(step["name"])
+        if key not in names:
+            return {"error": f"'{key}' is not defined: was it renamed, or does its cell fail?"}
+        answer, names[key] = names[key], one.solution
+        results = one.results(answer)
+        if one.judge(results).passed:
+            names[key] = answer
+        return {"results": [encode(one) for one in results]}
+
+
+def encode(value: Any) -> Any:
+    """Return a result as JSON can hold it."""
+    if isinstance(value, list | set):
+        return [encode(one) for one in value]
+    if isinstance(value, Raised):
+        return vars(value)
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def alarm(seconds: int) -> None:
@@ -122,18 +124,6 @@ def alarm(seconds: int) -> None:
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, signal.default_int_handler)
         signal.setitimer(signal.ITIMER_REAL, seconds, min(seconds, 1))
-
-
-def verdicts(mime: str, outputs: list[Any]) -> list[dict[str, Any]]:
-    """Verdicts among what a cell displayed, each with its text."""
-    found = []
-    for output in outputs[-1000:]:
-        record = output.data.get(mime) if isinstance(output.data, dict) else None
-        if isinstance(record, dict):
-            text = str(output.data.get("text/plain", ""))[:2000]
-            passed = record.get("passed") is True
-            found.append({"name": str(record.get("name")), "passed": passed, "text": text})
-    return found[-10:]
 
 
 def explain(error: BaseException | None) -> str:
@@ -144,21 +134,17 @@ def explain(error: BaseException | None) -> str:
         return "it ran too long and was interrupted"
     kind = type(error).__name__
     try:
-        text = str(error)[:500]
+        return f"{kind}: {str(error)[:500]}"
     except BaseException:
         return f"{kind}, whose text cannot be shown"
-    if isinstance(error, NameError):
-        return f"{text}: was the function renamed, or does its cell fail?"
-    return f"{kind}: {text}"
 
 
 def statements(shell: Any, source: str) -> list[str]:
-    """Statements of a cell; a cell that is no Python is one."""
+    """Statements of a cell; none of one that is no Python."""
     try:
-        lines = shell.transform_cell(source)
-        return [ast.unparse(node) for node in parse(lines)]
+        return [ast.unparse(node) for node in parse(shell.transform_cell(source))]
     except Exception:
-        return [source]
+        return []
 
 
 def parse(source: str) -> list[ast.stmt]:
@@ -169,7 +155,7 @@ def parse(source: str) -> list[ast.stmt]:
         return []
 
 
-def needed(course: list[str], steps: list[dict[str, Any]], answers: list[str]) -> str:
+def needed(course: list[str], steps: list[dict[str, Any]], answers: set[str]) -> str:
     """What a learner's cells use of the cells that the course gives: imports, functions, values.
 
     Args:
@@ -178,11 +164,11 @@ def needed(course: list[str], steps: list[dict[str, Any]], answers: list[str]) -
         answers: Names of the functions to be written, which nothing may give.
     """
     own = [step["source"] for step in steps if step["kind"] != "check"]
-    wanted = {name for source in own for node in parse(source) for name in names(node)}
+    wanted = {name for source in own for node in parse(source) for name in names(node)} | {"*"}
     given = [part for source in course for node in parse(source) for part in single(node)]
-    given = [node for node in given if not defines(node) & set(answers)]
+    given = [node for node in given if not defines(node) & answers]
     chosen: list[ast.stmt] = []
-    while more := [n for n in given if n not in chosen and defines(n) & {*wanted, "*"}]:
+    while more := [n for n in given if n not in chosen and defines(n) & wanted]:
         chosen += more
         wanted |= {name for node in more for name in names(node)}
     return "\n".join(ast.unparse(node) for node in given if node in chosen)
@@ -190,10 +176,8 @@ def needed(course: list[str], steps: list[dict[str, Any]], answers: list[str]) -
 
 def single(node: ast.stmt) -> list[ast.stmt]:
     """An import as one statement for each name, of which only those used are loaded."""
-    if isinstance(node, ast.Import):
-        return [ast.Import([alias]) for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        return [ast.ImportFrom(node.module, [alias], node.level) for alias in node.names]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [type(node)(**vars(node) | {"names": [alias]}) for alias in node.names]
     return [node]
 
 
@@ -208,31 +192,9 @@ def defines(node: ast.stmt) -> set[str]:
         return {alias.asname or alias.name.partition(".")[0] for alias in node.names}
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {node.name}
-    if isinstance(node, ast.Assign):
-        try:
-            ast.literal_eval(node.value)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            return set()
+    if isinstance(node, ast.Assign) and not names(node.value):
         return {name for target in node.targets for name in names(target)}
     return set()
-
-
-def watched() -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Functions on which a verdict depends, and what they are made of."""
-    for module in list(sys.modules.values()):
-        head = getattr(module, "__name__", "")
-        if not isinstance(head, str) or head.partition(".")[0] not in WATCHED:
-            continue
-        for name, value in list(vars(module).items()):
-            if callable(value) and (head, name) != ("torch", "manual_seed"):  # torch wraps it late
-                yield (head, name), value
-                yield (head, name, "code"), getattr(value, "__code__", None)
-            if head.startswith("ssae_kit") and isinstance(value, type | dict):
-                inside = value if isinstance(value, dict) else vars(value)
-                for key, part in list(inside.items()):
-                    yield (head, name, str(key)), part
-                    for field, held in list(getattr(part, "__dict__", {}).items()):
-                        yield (head, name, str(key), field), held
 
 
 if __name__ == "__main__":

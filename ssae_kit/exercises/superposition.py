@@ -1,16 +1,17 @@
 """Exercises of notebook 01: the toy model and its geometry."""
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ssae_kit.exercises.core import Exercise
+from ssae_kit.exercises.core import Exercise, Verdict
 from ssae_kit.exercises.tensors import normal
-from ssae_kit.exercises.values import Mistake, kind, read
+from ssae_kit.exercises.values import Mistake, kind, misshapen, read
 
 
 def sample(density: float, n_samples: int, n_features: int, generator: Generator) -> Tensor:
@@ -19,15 +20,17 @@ def sample(density: float, n_samples: int, n_features: int, generator: Generator
     return rand(generator, *size) * (rand(generator, *size) < density)
 
 
-class Drawn(NamedTuple):
-    """What an answer drew: one sample, and whether it follows its generator."""
+@dataclass(frozen=True)
+class Drawn:
+    """What an answer drew: with seed 1, again with seed 1, with seed 2, and twice with seed 1."""
 
     p: float
-    x: Tensor
-    repeats: bool
-    """The same seed gave the same sample."""
-    varies: bool
-    """Another seed, and a second call with one generator, gave another sample."""
+    draws: Tensor
+
+    @property
+    def x(self) -> Tensor:
+        """The first sample."""
+        return self.draws[0]
 
     @property
     def present(self) -> Tensor:
@@ -42,10 +45,6 @@ class Drawn(NamedTuple):
     def has_share(self, share: float) -> bool:
         """Whether this share is present."""
         return near(self.present.double(), share, self.p * (1 - self.p))
-
-    def lowest(self) -> Tensor:
-        """Smallest value present in each sample; none is above 1."""
-        return self.x.where(self.present, 1).amin(1)
 
     def __str__(self) -> str:
         """What was drawn, in numbers."""
@@ -62,28 +61,31 @@ def near(x: Tensor, mean: float, variance: float) -> bool:
     return abs(x.mean().item() - mean) <= 5 * math.sqrt(variance / x.numel())
 
 
-def drawn(answer: Callable[..., Any], density: float, n_samples: int, n_features: int) -> bool:
-    """Try an answer to 01.sample; `Mistake` if what it draws has not a property."""
-    size = (n_samples, n_features)
-
-    def one(generator: Generator) -> Tensor:
-        value = answer(density, *size, generator)
-        found = read(value, np.zeros(size), "[samples, features]")
-        if found is None or found.shape != size:
-            raise Mistake(
-                f"your function must return [samples, features] of shape {list(size)}; got "
-                f"{kind(value)}."
-            )
-        return torch.from_numpy(found.copy())
-
+def draws(answer: Callable[..., Any], density: float, n_samples: int, n_features: int) -> Any:
+    """Try an answer to 01.sample four times; see `Drawn`."""
     first, again, other = (torch.Generator().manual_seed(seed) for seed in (1, 1, 2))
-    x = one(first)
-    repeats = torch.equal(x, one(again))
-    result = Drawn(density, x, repeats, not any(torch.equal(x, one(g)) for g in (other, first)))
-    for sentence, (holds, _) in SAMPLE.items():
-        if not holds(result):
-            raise Mistake(f"{sentence} {result}")
-    return True
+    made = [answer(density, n_samples, n_features, g) for g in (first, again, other, first)]
+    if any(one is None or one is ... for one in made):
+        return made[0]
+    returns, wanted = "[samples, features]", np.zeros((n_samples, n_features))
+    samples = [read(one, wanted, returns) for one in made]
+    if text := misshapen(samples[0], wanted, returns):
+        raise Mistake(text)
+    return samples
+
+
+class Sampling(Exercise):
+    """An exercise whose answers have nothing in common but their properties."""
+
+    def judge(self, results: Sequence[Any]) -> Verdict:
+        """Name the first property that what was drawn has not."""
+        density, *size = self.cases[0]
+        drawn = results[0]
+        if not isinstance(drawn, np.ndarray) or drawn.shape != (4, *size):
+            return super().judge(results)
+        sample = Drawn(density, torch.from_numpy(drawn))
+        missing = [sentence for sentence, (holds, _) in SAMPLE.items() if not holds(sample)]
+        return Verdict(False, f"{missing[0]} {sample}") if missing else Verdict(True)
 
 
 def rand(g: Generator | None, *size: int) -> Tensor:
@@ -157,10 +159,10 @@ SAMPLE: dict[str, tuple[Callable[[Drawn], Any], Wrong]] = {  # what must hold, a
     "the comparison is turned round: features are present with probability 1 - p.":
         (lambda d: not d.has_share(1 - d.p), lambda p, n, k, g: sample(1 - p, n, k, g)),
     "two generators with the same seed gave different samples: draw from the `generator`.":
-        (lambda d: d.repeats, lambda p, n, k, g: sample(p, n, k, torch.default_generator)),
+        (lambda d: torch.equal(d.x, d.draws[1]), lambda p, n, k, g: sample(p, n, k, torch.default_generator)),
     "generators with different seeds, or one used twice, gave the same sample: draw from the "
     "`generator` that is given, not from one of your own.":
-        (lambda d: d.varies,
+        (lambda d: not any(torch.equal(d.x, other) for other in d.draws[2:]),
          lambda p, n, k, g: sample(p, n, k, torch.Generator().manual_seed(0))),
     "all features of a sample come and go together. Draw presence for each feature.":
         (lambda d: not (d.present == d.present[:, :1]).all(),
@@ -184,14 +186,14 @@ SAMPLE: dict[str, tuple[Callable[[Drawn], Any], Wrong]] = {  # what must hold, a
         (lambda d: near((d.values - 0.5).square(), 1 / 12, 1 / 180),
          lambda p, n, k, g: 0.5 * (rand(g, n, k) < p)),
     "the features of a sample share one value. Draw a value for each.":
-        (lambda d: (d.x.amax(1) > d.lowest()).any(),
+        (lambda d: (d.x.amax(1) > d.x.where(d.present, 1).amin(1)).any(),
          lambda p, n, k, g: rand(g, n, 1) * (rand(g, n, k) < p)),
 }
 EXERCISES = {  # a sentence, then the function of someone who needs it
-    "sample": Exercise(1, sample, [(0.2, 2000, 5)],
+    "sample": Sampling(1, sample, [(0.2, 2000, 5)],
         {sentence: wrong for sentence, (_, wrong) in SAMPLE.items()},
         "each feature is present with probability `density`, and then uniform between 0 and 1.",
-        use=drawn),
+        use=draws),
     "loss": Exercise(2, loss, TOY, {
         "the ReLU is missing: without it the model is linear.":
             lambda x, w, b, i: (i * (x @ w.T @ w + b - x).square()).sum(1).mean(),

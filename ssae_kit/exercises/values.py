@@ -1,5 +1,7 @@
 """What learners return, read as numbers whatever its type, compared, and shown in few words."""
 
+from collections.abc import Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,48 +10,76 @@ LONGEST = 20
 """Arrays of more entries are not shown whole."""
 TOO_LARGE = "numbers of shape"
 """What is said of such an array, before its shape."""
+ENTRY: Any = {"float": "{:.4g}".format}
+"""How an entry is written."""
 
 
 class Mistake(Exception):  # noqa: N818 - a finding about an answer, not a fault
     """What is likely wrong with an answer, in one or two sentences for the learner."""
 
 
+@dataclass(frozen=True)
+class Raised:
+    """What an answer raised in place of a result."""
+
+    kind: str
+    text: str
+
+
 def numbers(value: Any) -> Any:
     """Return a tensor, array, number, or nested list of these as one NumPy array of floats."""
     if hasattr(value, "detach"):  # a tensor; this module must load without torch
         value = value.detach().cpu().double().numpy()
-    return np.asarray(value, dtype=float)
+    return np.array(value, dtype=float)
 
 
-def read(value: Any, like: Any, returns: str = "the same kind of value") -> Any:
-    """Return a value in the form of another: one number, an array, or a tuple or set of such.
+def plain(value: Any, wanted: str = "numbers") -> Any:
+    """Return a copy of a value as one array of numbers or, where it is none, a list or set of such.
 
     Raises:
-        Mistake: if it cannot be read so; says what must be returned.
+        Mistake: if there are no numbers in it; says what is wanted.
     """
     if value is None:
         return None
     try:
+        return numbers(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        if isinstance(value, list | tuple):
+            return [plain(one, wanted) for one in value]
+        if isinstance(value, Set):
+            return set(value)
+        raise Mistake(f"your function must return {wanted}; got {kind(value)}.") from error
+
+
+def read(value: Any, like: Any, wanted: str = "numbers") -> Any:
+    """Return a value in the form of another: one number, an array, or a tuple or set of such.
+
+    Raises:
+        Mistake: if it cannot be read so; says what is wanted.
+    """
+    if value is None or isinstance(value, Raised):
+        return value
+    try:
         if isinstance(like, tuple):
-            return tuple(read(*both, returns) for both in zip(value, like, strict=True))
+            return tuple(read(*both, wanted) for both in zip(value, like, strict=True))
         if isinstance(like, set):
             return {int(entry) for entry in value}
         found = numbers(value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise Mistake(f"your function must return {returns}; got {kind(value)}.") from error
+        raise Mistake(f"your function must return {wanted}; got {kind(value)}.") from error
     return found.reshape(()) if numbers(like).ndim == 0 and found.size == 1 else found
 
 
 def agree(found: Any, wanted: Any) -> bool:
     """Whether two results are the same numbers; errors agree if they are of one type."""
     if isinstance(found, tuple) and isinstance(wanted, tuple):
-        return all(map(agree, found, wanted))
+        return len(found) == len(wanted) and all(map(agree, found, wanted))
     if isinstance(found, np.ndarray) and isinstance(wanted, np.ndarray):
         # Answers in float32, summed in another order, err by 1e-6.
         same = found.shape == wanted.shape
         return same and np.allclose(found, wanted, rtol=1e-4, atol=1e-4, equal_nan=True)
-    if isinstance(found, Exception):
-        return type(found) is type(wanted)
+    if isinstance(found, Raised) and isinstance(wanted, Raised):
+        return found.kind == wanted.kind
     return type(found) is type(wanted) and bool(found == wanted)
 
 
@@ -67,11 +97,24 @@ def slips_alike(found: Any, wanted: Any, usual: Any) -> bool:
     return agree(found, usual)
 
 
+def misshapen(found: Any, wanted: Any, returns: str) -> str:
+    """Say what is wrong with the shape of a result, or that it is not finite; empty if nothing."""
+    if isinstance(wanted, tuple):
+        parts = [misshapen(*both, returns) for both in zip(found, wanted, strict=True)]
+        return next(filter(None, parts), "")
+    if not isinstance(wanted, np.ndarray) or found is None:
+        return ""
+    if found.shape == wanted.shape:
+        return "" if np.isfinite(found).all() else "your result holds values that are not finite."
+    size = f", of shape {list(wanted.shape)}" if wanted.ndim else ""
+    turned = " It is transposed." * (found.shape == wanted.shape[::-1] and wanted.ndim > 1)
+    return f"your function must return {returns}{size}; got {kind(found)}.{turned}"
+
+
 def kind(value: Any) -> str:
     """What a value is, in words: its shape if it has one, else its type."""
     if hasattr(value, "shape"):
-        name = "tensor" if hasattr(value, "detach") else "NumPy array"
-        return f"a {name} of shape {list(value.shape)}"
+        return f"{TOO_LARGE} {list(value.shape)}"
     length = f" of length {len(value)}" if hasattr(value, "__len__") else ""
     return f"a value of type {type(value).__name__}{length}"
 
@@ -84,20 +127,14 @@ def show(value: Any) -> str:
         return str(sorted(value))
     if isinstance(value, tuple):
         return f"({', '.join(map(show, value))})"
-    if isinstance(value, Exception):
-        return f"{type(value).__name__}: {str(value)[:300]}".rstrip(": .")
+    if isinstance(value, Raised):
+        return f"{value.kind}: {value.text}".rstrip(": .")
     if value is None:
         return "None"
-    array = numbers(value)
+    array = numbers(value) + 0.0  # no -0
     if array.size > LONGEST:
-        return f"{TOO_LARGE} {list(array.shape)}"
-    return _nested(array.tolist())
-
-
-def _nested(value: Any) -> str:
-    return (
-        f"[{', '.join(map(_nested, value))}]" if isinstance(value, list) else f"{value + 0.0:.4g}"
-    )
+        return kind(array)
+    return " ".join(np.array2string(array, separator=", ", formatter=ENTRY).split())
 
 
 def difference(found: Any, wanted: Any) -> str:

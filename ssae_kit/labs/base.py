@@ -8,10 +8,9 @@ import functools
 import os
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -19,7 +18,7 @@ import plotly.graph_objects as go
 
 from ssae_kit.labs.figure import LiveFigure
 from ssae_kit.labs.listing import listing
-from ssae_kit.labs.parts import Words, assign, button, close_all, heading, row, values
+from ssae_kit.labs.parts import Words, assign, button, close_all, controls, heading, row
 from ssae_kit.plots.show import STATIC, show, show_widget
 
 REDRAW_EVERY = 0.3
@@ -33,102 +32,110 @@ def quiet(share: float, measure: Callable[[], Any] | None) -> None:
     """Report progress to nobody."""
 
 
-class Cancelled(Exception):  # noqa: N818  (not an error)
+class Cancelled(BaseException):  # no `except Exception` on its way is meant to catch it
     """Raised inside a computation whose settings are out of date."""
 
 
-@dataclass(frozen=True)
-class Export:
-    """A view without its widget."""
+class _Job(threading.Thread):
+    """One computation: its settings, and whether it should stop."""
 
-    settings: dict[str, Any]
-    """What the controls said; JSON can hold it."""
-    code: str
-    """A code cell that computes and shows the same."""
-
-
-class _Job:
-    """One computation: its settings, its thread, and whether it should stop."""
-
-    def __init__(
-        self, settings: Any, before: "_Job | None", work: Callable[["_Job"], None]
-    ) -> None:
-        self.settings, self.before = settings, before
-        self.cancelled = threading.Event()
-        self.thread = threading.Thread(target=work, args=(self,), daemon=True)
+    def __init__(self, settings: Any, work: Callable[["_Job"], None]) -> None:
+        super().__init__(target=work, args=(self,), daemon=True)
+        self.settings, self.cancelled = settings, False
         self.next_drawing = time.monotonic() + REDRAW_EVERY
 
+    def go_on(self) -> None:
+        """Raise `Cancelled` if it should stop."""
+        if self.cancelled:
+            raise Cancelled
 
-class Lab(ABC):
-    """Base of every lab. A subclass brings controls, `Settings`, `run` and `nothing`.
+
+class Lab:
+    """Base of every lab. A subclass brings settings and `run`.
 
     A change of a control cancels the running computation and starts another on a thread, so the
     kernel stays free. The first one starts when a browser shows the lab; without one (in a test,
     or in a script) call `start`. When the lab is no longer shown, its computation stops.
 
     Args:
-        controls: Named controls; a change of any of them starts a computation.
-        rows: What stands above the figure, in order; holds the controls.
-        below: What stands between the words and the figure.
+        start_at: Settings at the start, from which places are reached: a frozen dataclass. There is
+            a control for each of its fields; a change of any of them starts a computation.
+        own: Controls of fields that say none themselves (see `setting`).
     """
 
     title: str
     """A question."""
     sentence: str
     """What stands in the lab's place where nothing can run."""
-    Settings: type
-    """Everything the lab can vary: a frozen dataclass with the names of the controls."""
     run: Callable[..., Any]
     """What is computed: a function of whatever `given` holds, settings, and who is told progress."""
-    start_at: Any
-    """Settings at the start, from which places are reached."""
-    places: Mapping[str, tuple[Mapping[str, Any], str]] = {}
-    """Settings worth a visit: name, what is changed at the start's settings, and what to see."""
+    given: Mapping[str, Any] = {}
+    """What `run` takes before the settings, by name; its `source` is the code that makes it."""
+    below: Sequence[Any] = ()
+    """What stands between the words and the figure."""
+    places: Mapping[str, Mapping[str, Any]] = {}
+    """Settings worth a visit: name, and what is changed at the start's settings."""
+    hints: Mapping[str, str] = {}
+    """What there is to see at each place."""
+    visit = "Places to visit"
+    """Stands over them."""
 
-    def __init__(
-        self, controls: dict[str, Any], rows: list[Any], below: Sequence[Any] = ()
-    ) -> None:
-        self.controls = controls
+    def __init__(self, start_at: Any, **own: Any) -> None:
+        self.start_at, self.controls = start_at, controls(start_at, **own)
         self.words_shown = Words()
         self.result: Any = None
         """Outcome of the last computation; None until it is done."""
         self.error = ""
         """What went wrong in the last one, as a sentence; empty if nothing did."""
-        self._job: _Job | None = None
-        self._lock = threading.RLock()
+        self._job = _Job(start_at, self._work)  # not begun
+        self._lock, self._turn = threading.RLock(), threading.Lock()
         self._quiet = False
-        self.fig = LiveFigure(self.nothing().figure())
+        self.fig = LiveFigure(self.beginning().figure())
         self._progress = widgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
         self._status = widgets.Label("Not started.")
-        self._code = widgets.Textarea(
-            rows=12,
-            layout={"width": "100%", "display": "none"},
-            description="code",
-            style={"description_width": "40px"},
-        )
-        parts = [heading(self.title, 2), *rows, self._foot(), self.words_shown, *below]
-        self.view = widgets.VBox([*parts, self.fig, self._code])
+        hidden = {"width": "100%", "display": "none"}
+        self._code = widgets.Textarea(rows=12, layout=hidden, description="code")
+        self._code.style.description_width = "40px"
+        self._buttons = [
+            button(name, hint, functools.partial(self.go_to, name))
+            for name, hint in self.hints.items()
+        ]
+        shown = [*self.above(), self._foot(), self.words_shown, *self.below, self.fig, self._code]
+        self.view = widgets.VBox([heading(self.title, 2), *shown])
         self.view.add_class("ssae-lab")
-        for name, control in controls.items():
+        with self._hush():
+            self.adapt("", None)
+            self._quietly(**vars(start_at))  # where one narrowed another's bounds, it is refused
+        for name, control in self.controls.items():
             control.observe(functools.partial(self._changed, name), "value")
         self.words_shown.observe(self._shown, "views")
 
-    @abstractmethod
-    def nothing(self) -> Any:
-        """Return the outcome before anything is computed; its figure has as many traces as later."""
+    def beginning(self) -> Any:
+        """Return the first outcome that a computation tells; it has as many traces as any later."""
+        told: list[Any] = []
 
-    @property
-    def given(self) -> Mapping[str, tuple[Any, str]]:
-        """What `run` takes before the settings: name, object, and the code that makes it."""
-        return {}
+        def stop(_: float, measure: Callable[[], Any] | None) -> None:
+            told.extend([] if measure is None else [measure()])
+            if told:
+                raise Cancelled
+
+        with suppress(Cancelled):
+            self.run(*self.given.values(), self.start_at, stop)
+        return told[0]
+
+    def above(self) -> list[Any]:
+        """Return what stands above the figure, in order: the controls, and a button per place."""
+        over = heading(f"{self.visit} (all else as at the start):")
+        return [row(*self.controls.values()), over, row(*self._buttons)]
 
     def settings(self) -> Any:
         """Return what the controls say, frozen; a ValueError explains what does not fit."""
-        return self.Settings(**values(self.controls))
+        said = {name: control.value for name, control in self.controls.items()}
+        return type(self.start_at)(**said)
 
     def compute(self, settings: Any, report: Progress) -> Any:
         """Compute the outcome, calling `report` several times a second."""
-        return type(self).run(*(one for one, _ in self.given.values()), settings, report)
+        return self.run(*self.given.values(), settings, report)
 
     def figure(self, result: Any) -> go.Figure:
         """Return the figure of an outcome, and show what stands beside it."""
@@ -142,13 +149,12 @@ class Lab(ABC):
         """Go back to the start, and from there to a key of `places`."""
         if place not in self.places:
             raise ValueError(f"`place` must be one of {list(self.places)}; got {place!r}.")
-        self.set(**vars(replace(self.start_at, **self.places[place][0])))
+        self.set(**vars(replace(self.start_at, **self.places[place])))
 
     def start(self) -> None:
         """Cancel what is running and compute anew with the settings as they are; returns at once."""
         with self._lock:
-            before = self._cancel()
-            self.result = None
+            self._job.cancelled, self.result = True, None
             self._code.layout.display = "none"  # it was of other settings
             try:
                 settings = self.settings()
@@ -157,15 +163,15 @@ class Lab(ABC):
                 return
             self.error = ""
             self._tell("Computing…", 0.0)
-            self._job = _Job(settings, before, self._work)
-            self._job.thread.start()
+            self._job = _Job(settings, self._work)
+            self._job.start()
 
     def stop(self) -> None:
         """Stop the running computation; what is shown stays."""
         with self._lock:
             if self.busy:
                 self._tell("Stopped.", self._progress.value)
-            self._cancel()
+            self._job.cancelled = True
 
     def wait(self, timeout: float = 60.0) -> None:
         """Wait until nothing runs any more.
@@ -174,10 +180,10 @@ class Lab(ABC):
             TimeoutError: if that takes longer than `timeout` seconds.
         """
         job = self._job
-        if job is not None:
-            job.thread.join(timeout)
-            if job.thread.is_alive():
-                raise TimeoutError(f"the computation still runs after {timeout} seconds.")
+        if job.is_alive():
+            job.join(timeout)
+        if job.is_alive():
+            raise TimeoutError(f"the computation still runs after {timeout} seconds.")
 
     def close(self) -> None:
         """Stop the computation and take the lab off every page. It cannot be used afterwards."""
@@ -187,17 +193,15 @@ class Lab(ABC):
         finally:
             close_all(self.view)
 
-    def export(self) -> Export:
-        """Return the settings, and a code cell that makes this view without the widget."""
-        settings = self.settings()
-        made = {name: code for name, (_, code) in self.given.items()}
-        return Export(dict(vars(settings)), listing(type(self).run, settings, made))
+    def code(self) -> str:
+        """Return a code cell that makes this view without the widget."""
+        made = {name: one.source for name, one in self.given.items()}
+        return listing(self.run, self.settings(), made)
 
     @property
     def busy(self) -> bool:
         """Whether a computation runs that has not been cancelled."""
-        job = self._job
-        return job is not None and not job.cancelled.is_set() and job.thread.is_alive()
+        return self._job.is_alive() and not self._job.cancelled
 
     def set(self, **changes: Any) -> None:
         """Set several controls at once, by name, and compute once; `assign` says what it refuses."""
@@ -240,7 +244,7 @@ class Lab(ABC):
             return
         show_widget(self.view, self.sentence)
 
-    def adapt(self, name: str, old: Any) -> None:  # noqa: B027  (a choice, not a duty)
+    def adapt(self, name: str, old: Any) -> None:
         """Adapt other controls after `name` left its `old` value; by default nothing."""
 
     def _changed(self, name: str, change: Any) -> None:
@@ -256,36 +260,25 @@ class Lab(ABC):
         elif self.result is None and not self.busy:
             self.start()
 
-    def _cancel(self) -> _Job | None:
-        if self._job is not None:
-            self._job.cancelled.set()
-        return self._job
-
     def _work(self, job: _Job) -> None:
         """Run on the thread: wait for the cancelled job to end, compute, draw."""
-        if job.before is not None:
-            job.before.thread.join()
-        job.before = None
-        if job.cancelled.is_set():
-            return
-        try:
-            result = self.compute(job.settings, lambda *given: self._report(job, *given))
-            with self._lock:
-                if not job.cancelled.is_set():
+        with suppress(Cancelled), self._turn:
+            try:
+                job.go_on()
+                result = self.compute(job.settings, functools.partial(self._report, job))
+                with self._lock:
+                    job.go_on()
                     self.result = result
                     self._draw(job.settings, result)
                     self.fig.settle()
                     self._tell("Done.", 1.0)
-        except Cancelled:
-            return
-        except Exception as error:
-            with self._lock:
-                if not job.cancelled.is_set():
+            except Exception as error:
+                with self._lock:
+                    job.go_on()
                     self._fail(error)
 
     def _report(self, job: _Job, share: float, measure: Callable[[], Any] | None = None) -> None:
-        if job.cancelled.is_set():
-            raise Cancelled
+        job.go_on()
         begun = time.monotonic()
         behind = self.words_shown.views > 0 and self.fig.behind
         if begun < job.next_drawing or behind:
@@ -293,8 +286,7 @@ class Lab(ABC):
             return
         partial = measure() if measure is not None else None
         with self._lock:
-            if job.cancelled.is_set():
-                raise Cancelled
+            job.go_on()
             self._tell(f"Computing… {share:.0%}", share)
             if partial is not None:
                 self._draw(job.settings, partial)
@@ -315,7 +307,7 @@ class Lab(ABC):
 
     def _show_code(self) -> None:
         try:
-            self._code.value = self.export().code
+            self._code.value = self.code()
         except ValueError as error:
             self._code.value = f"# {error}"
         self._code.layout.display = "flex"

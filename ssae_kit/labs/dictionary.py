@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ssae_kit import autoencoders, metrics, plots
+from ssae_kit import autoencoders, checks, metrics, plots
 from ssae_kit.autoencoders import SparseAutoencoder
 from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.parts import choice, controls, heading, places, real, row, setting, switch, whole
+from ssae_kit.labs.figure import PAGE, beside
+from ssae_kit.labs.parts import choice, setting, slider, switch
 from ssae_kit.metrics import Matching
 from ssae_kit.synthetic.dictionaries import FeatureWorld
 from ssae_kit.training import History, Penalty, TrainingConfig, fit
@@ -46,15 +47,17 @@ class DictionarySettings:
     architecture: str = setting(
         "TopK", choice, "architecture", list(ARCHITECTURES), "How the code is made sparse"
     )
-    n_latents: int = setting(64, whole, "latents", 16, 128, "Width of the dictionary", 8)
-    k: int = setting(3, whole, "L0: latents fire", 1, 12, "Latents per input (TopK, its kin)")
+    n_latents: int = setting(64, slider, "latents", 16, 128, 8, "Width of the dictionary")
+    k: int = setting(3, slider, "L0: latents fire", 1, 12, 1, "Latents per input (TopK, its kin)")
     penalty: float = setting(
-        1.0, real, "penalty (1: usual)", 0.25, 4.0, 0.25, "Weight of the penalty (the others)"
+        1.0, slider, "penalty (1: usual)", 0.25, 4.0, 0.25, "Weight of the penalty (the others)"
     )
     revive: bool = setting(False, switch, "revive dead latents", "Start them anew")
-    n_features: int = setting(40, whole, "features", 8, 96, "Of the world, in 32 dimensions", 8)
-    n_active: int = setting(3, whole, "active at a time", 1, 8, "Features per input, on average")
-    seed: int = setting(0, whole, "seed", 0, 999, "Draws world, samples and starts")
+    n_features: int = setting(40, slider, "features", 8, 96, 8, "Of the world, in 32 dimensions")
+    n_active: int = setting(
+        3, slider, "active at a time", 1, 8, 1, "Features per input, on average"
+    )
+    seed: int = setting(0, slider, "seed", 0, 999, 1, "Draws world, samples and starts")
 
     @property
     def penalised(self) -> bool:
@@ -70,14 +73,13 @@ class DictionarySettings:
         if typical is not None:
             weights = [self.penalty] * N_RUNS + [p for p in PENALTIES if p != self.penalty]
             return [({}, [typical * weight for weight in weights])]
+        extras: dict[str, Any] = {
+            "TopK": {"revival": 0.0},
+            "Matryoshka": {"prefixes": [self.n_latents // 2]},
+        }
         others = [k for k in KS if k != self.k and k <= self.n_latents]
         runs = [(self.k, N_RUNS), *((k, 1) for k in others)]
-        return [({"k": k} | self._extras(), [0.0] * n) for k, n in runs]
-
-    def _extras(self) -> dict[str, Any]:
-        if self.architecture == "Matryoshka":
-            return {"prefixes": [self.n_latents // 2]}
-        return {"revival": 0.0} if self.architecture == "TopK" else {}
+        return [({"k": k} | extras.get(self.architecture, {}), [0.0] * n) for k, n in runs]
 
     def config(self) -> TrainingConfig:
         """Return how long is trained."""
@@ -148,31 +150,32 @@ class DictionaryOutcome:
 
     def figure(self) -> go.Figure:
         """Draw it: the best run's match with the truth, its price, and every run's recovery."""
-        titles = ["cosine of latents with true directions, best run", "sparser or more exact?",
-                  "recovery of each feature", "how often each latent fires"]  # fmt: skip
-        grid = {"shared_yaxes": False, "vertical_spacing": 0.19, "horizontal_spacing": 0.15,
-                "row_heights": [0.55, 0.45]}  # fmt: skip
-        fig = plots.figure(
-            panels=titles, columns=2, grid=grid, width=820, height=600,
-            margin={"l": 50, "r": 20, "t": 70, "b": 50}, legend=plots.LEGEND_ABOVE,
-        )  # fmt: skip
-        bar = {
-            "len": 0.5,
-            "x": 0.43,
-            "y": 1,
-            "yanchor": "top",
-            "thickness": 8,
-            "tickvals": [-1, 0, 1],
+        share = {"title": "share of inputs", "rangemode": "tozero"}
+        l0 = {"title": "L0 (latents per input; dashed: features)", "rangemode": "tozero"}
+        place = {"title": "feature, best first (large points: best run)", "tickmode": "auto"}
+        titles = {
+            "cosine of latents with true directions, best run": (
+                "latent, matched order",
+                "feature",
+            ),
+            "sparser or more exact?": (l0, {"title": "variance missed", "range": [-0.03, 1.06]}),
+            "recovery of each feature": (place, "unitless"),
+            "how often each latent fires": ("latent, most active first (dead: at zero)", share),
         }
-        plots.heat(fig, self.cosines.numpy(), limits=(-1.0, 1.0), scale=bar, at=(1, 1))
-        fig.update_xaxes(title="latent, matched order", row=1, col=1)
-        fig.update_yaxes(title="feature", row=1, col=1)
+        grid = {"vertical_spacing": 0.19, "horizontal_spacing": 0.15, "row_heights": [0.55, 0.45]}
+        fig = plots.figure(panels=titles, columns=2, grid=grid, **PAGE)
+        plots.heat(fig, self.cosines.numpy(), limits=(-1.0, 1.0), at=(1, 1))
         self._prices(fig)
-        self._recovery(fig)
+        found, codes = self.found.per_concept.numpy(), self.codes.per_concept.numpy()
+        order = np.argsort(-found[self.best], kind="stable")
+        both = {"direction: |cosine|": found[:, order], "code: |correlation|": codes[:, order]}
+        places, chance = range(len(order)), "random dictionary"
+        plots.scores(
+            fig, places, both, floor=self.floor, floor_name=chance, best=self.best, at=(2, 1)
+        )
         rates = -np.sort(-self.rates.numpy(), axis=1).T
         plots.runs(fig, np.arange(1.0, len(rates) + 1), rates, self.best, at=(2, 2))
-        fig.update_xaxes(title="latent, most active first (dead: at zero)", row=2, col=2)
-        return fig.update_yaxes(title="share of inputs", rangemode="tozero", row=2, col=2)
+        return beside(fig, 1)
 
     def _prices(self, fig: go.Figure) -> None:
         """Draw variance missed against sparsity, of these runs and of other settings."""
@@ -181,27 +184,10 @@ class DictionaryOutcome:
         x, y = np.append(l0[N_RUNS:], here[0]), np.append(missed[N_RUNS:], here[1])
         order = np.argsort(x)
         plots.points(fig, {"other settings": (x[order], y[order])}, line=True, size=7, at=(1, 2))
-        fig.add_scatter(
-            x=l0[:N_RUNS], y=missed[:N_RUNS], mode="markers", name="these runs", row=1, col=2,
-            marker={"color": "#000000", "symbol": "square", "size": 11},
-        )  # fmt: skip
+        marker = {"color": "#000000", "symbol": "square", "size": 11}
+        these = {"x": l0[:N_RUNS], "y": missed[:N_RUNS], "mode": "markers", "marker": marker}
+        fig.add_scatter(**these, name="these runs", row=1, col=2)
         plots.reference(fig, "", x=self.true_l0, at=(1, 2))
-        title = "L0 (latents per input; dashed: features)"
-        fig.update_xaxes(title=title, rangemode="tozero", row=1, col=2)
-        fig.update_yaxes(title="variance missed", range=[-0.03, 1.06], row=1, col=2)
-
-    def _recovery(self, fig: go.Figure) -> None:
-        """Draw the score of each feature in each run, best first in the best run."""
-        found, codes = self.found.per_concept.numpy(), self.codes.per_concept.numpy()
-        order = np.argsort(-found[self.best], kind="stable")
-        both = {"direction: |cosine|": found[:, order], "code: |correlation|": codes[:, order]}
-        plots.scores(
-            fig, range(len(order)), both, floor=self.floor, floor_name="random dictionary",
-            best=self.best, at=(2, 1),
-        )  # fmt: skip
-        title = "feature, best first (large points: best run)"
-        fig.update_xaxes(title=title, tickmode="auto", row=2, col=1)
-        fig.update_yaxes(title="unitless", row=2, col=1)
 
     def words(self) -> str:
         """Say what was found, and at what price."""
@@ -221,7 +207,7 @@ class DictionaryOutcome:
 
 def draw(settings: DictionarySettings) -> tuple[FeatureWorld, Tensor, Tensor]:
     """Draw a world, inputs to train on, and the features of test samples."""
-    s, generator = settings, torch.Generator().manual_seed(settings.seed)
+    s, generator = settings, checks.seeded(settings.seed)
     world = FeatureWorld.flat(s.n_features, D_MODEL, float(s.n_active), generator=generator)
     inputs = world.activations(world.sample(N_TRAIN, generator=generator))
     return world, inputs, world.sample(N_TEST, generator=generator)
@@ -243,12 +229,12 @@ def run(settings: DictionarySettings, report: Progress = quiet) -> DictionaryOut
     for extras, weights in plan:
         sae = kind(
             len(weights), D_MODEL, s.n_latents, dead_after=DEAD_AFTER, **extras,
-            generator=torch.Generator().manual_seed(s.seed + 1_000_000),
+            generator=checks.seeded(s.seed + 1_000_000),
         )  # fmt: skip
         trained.append(sae)
         fit(
             sae, inputs, Penalty(torch.tensor(weights), warmup=0.2), s.config(),
-            generator=torch.Generator().manual_seed(s.seed + 2_000_000), on_record=on_record,
+            generator=checks.seeded(s.seed + 2_000_000), on_record=on_record,
         )  # fmt: skip
     return measure()
 
@@ -270,53 +256,30 @@ class DictionaryLab(Lab):
         "dimensions, a TopK autoencoder with 64 latents of which 3 may fire."
     )
 
-    Settings = DictionarySettings
     run = staticmethod(run)
     places = {
-        "enough of everything": (
-            {},
-            "Nearly every feature is found, and the spare latents are dead",
-        ),
-        "too few latents": ({"n_latents": 24}, "Features are lost, or share a latent"),
-        "too many may fire": ({"k": 10}, "Little is missed, and directions are worse"),
-        "shrinkage": (
-            {"architecture": "ReLU", "penalty": 2.0},
-            "Directions are right, and much is missed: the penalty makes every code too small",
-        ),
-        "a gate against it": (
-            {"architecture": "Gated", "penalty": 1.0},
-            "As sparse, and less is missed: the penalty leaves the codes' size alone",
-        ),
-        "dead latents": (
-            {"architecture": "BatchTopK", "n_latents": 128},
-            "Latents that win nothing at the start learn nothing",
-        ),
-        "and revived": (
-            {"architecture": "BatchTopK", "n_latents": 128, "revive": True},
-            "Dead latents start anew; most find nothing and are dead again at the end",
-        ),
-        "crowded world": (
-            {"n_features": 96, "n_latents": 96, "n_active": 6, "k": 6},
-            "Three times as many features as dimensions, six of them at a time: hardly any is found",
-        ),
+        "enough of everything": {},
+        "too few latents": {"n_latents": 24},
+        "too many may fire": {"k": 10},
+        "shrinkage": {"architecture": "ReLU", "penalty": 2.0},
+        "a gate against it": {"architecture": "Gated", "penalty": 1.0},
+        "dead latents": {"architecture": "BatchTopK", "n_latents": 128},
+        "and revived": {"architecture": "BatchTopK", "n_latents": 128, "revive": True},
+        "crowded world": {"n_features": 96, "n_latents": 96, "n_active": 6, "k": 6},
+    }
+    hints = {
+        "enough of everything": "Nearly every feature is found, and the spare latents are dead",
+        "too few latents": "Features are lost, or share a latent",
+        "too many may fire": "Little is missed, and directions are worse",
+        "shrinkage": "Directions are right, and much is missed: the penalty makes every code too small",
+        "a gate against it": "As sparse, and less is missed: the penalty leaves the codes' size alone",
+        "dead latents": "Latents that win nothing at the start learn nothing",
+        "and revived": "Dead latents start anew; most find nothing and are dead again at the end",
+        "crowded world": "Three times as many features as dimensions, six of them at a time: hardly any is found",
     }
 
     def __init__(self, **settings: Any) -> None:
-        self.start_at = replace(DictionarySettings(), **settings)
-        made, self._buttons = controls(self.start_at), places(self.places, self.go_to)
-        visit = heading("Places to visit (all else as at the start):")
-        super().__init__(made, [row(*made.values()), visit, row(*self._buttons)])
-        self.adapt("", None)
-
-    def nothing(self) -> DictionaryOutcome:
-        """Return an outcome without a score."""
-        s, unknown = self.start_at, torch.full((N_RUNS,), torch.nan)
-        scores = torch.full((N_RUNS, s.n_features), torch.nan)
-        none = Matching(scores, torch.full_like(scores, -1).long(), torch.zeros_like(scores))
-        cosines, rates = torch.zeros(s.n_features, s.n_latents), torch.zeros(N_RUNS, s.n_latents)
-        return DictionaryOutcome(
-            cosines, none, none, rates, unknown, unknown, float(s.n_active), 0.0
-        )
+        super().__init__(replace(DictionarySettings(), **settings))
 
     def adapt(self, name: str, old: Any) -> None:
         """Switch off the control that this architecture does not listen to."""
@@ -327,7 +290,7 @@ class DictionaryLab(Lab):
 
 @functools.cache
 def _floor(n_latents: int, n_features: int) -> float:
-    generator = torch.Generator().manual_seed(0)
+    generator = checks.seeded(0)
     random = torch.randn(5, n_latents, D_MODEL, generator=generator)
     truth = torch.randn(n_features, D_MODEL, generator=generator)
     return float(metrics.mcc_directions(random, truth).score.mean())

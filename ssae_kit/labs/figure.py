@@ -1,4 +1,4 @@
-"""A live figure that no browser can draw too early, and its update in one message."""
+"""A live figure that no browser can draw too early, its update in one message, and its layout."""
 
 from copy import deepcopy
 from importlib.metadata import version
@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from ssae_kit import plots
 from ssae_kit.upstream import require
 
 require("plotly", go.FigureWidget, "open", "_js2py_traceDeltas", "_last_trace_edit_id")
@@ -13,6 +14,16 @@ require("plotly", go.Figure(), "_data", "_layout_obj")
 START = ("_widget_data", "_widget_layout")  # from plotly 6 on: what a new view starts from
 if not version("plotly").startswith("5."):
     require("plotly", go.FigureWidget, *START)
+MARGIN: dict[str, Any] = {"l": 50, "r": 20, "t": 70, "b": 50}
+PAGE: dict[str, Any] = {"width": 820, "height": 600, "margin": MARGIN, "legend": plots.LEGEND_ABOVE}
+"""Layout of a lab's figure."""
+
+
+def beside(fig: go.Figure, panel: int) -> go.Figure:
+    """Make the scale of colours a thin bar at the right of the panel of this number, from -1 to 1."""
+    (_, x), (low, high) = fig.layout[f"xaxis{panel}"].domain, fig.layout[f"yaxis{panel}"].domain
+    place = {"x": x, "y": high, "yanchor": "top", "len": high - low + 0.06}
+    return fig.update_coloraxes(colorbar={**place, "thickness": 8, "tickvals": [-1, 0, 1]})
 
 
 class LiveFigure(go.FigureWidget):  # type: ignore[misc]

@@ -1,6 +1,6 @@
 """The Latent lab: browse the latents of a Llama's dictionary, and clamp one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ssae_kit import checks, plots
 from ssae_kit import llama as kit_llama
-from ssae_kit import plots
 from ssae_kit.autoencoders import clamp
 from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.parts import choice, controls, heading, line, real, row, setting, values, whole
-from ssae_kit.labs.subjects import N_LATENTS, TokenDictionary, stories, token_dictionary
+from ssae_kit.labs.figure import MARGIN
+from ssae_kit.labs.parts import choice, heading, line, row, setting, slider
+from ssae_kit.labs.subjects import TokenDictionary, token_dictionary
 from ssae_kit.labs.texts import shaded, side_by_side, table
 
 N_TOP, N_NEAR = 5, 8
@@ -38,9 +39,9 @@ class LatentSettings:
     """Which latent is shown."""
     search: str = setting("", line, "search", "words, then Enter", FIND)
     strength: float = setting(
-        1.0, real, "clamp (× largest)", 0.0, 4.0, 0.25, "Multiples of its largest code; 0 silences"
+        1.0, slider, "clamp (× largest)", 0.0, 4.0, 0.25, "Multiples of its largest code, 0: none"
     )
-    seed: int = setting(0, whole, "seed", 0, 999, "Draws the continuations")
+    seed: int = setting(0, slider, "seed", 0, 999, 1, "Draws the continuations")
 
 
 @dataclass(frozen=True)
@@ -61,50 +62,42 @@ class LatentOutcome:
     """Latents whose directions are closest, with their cosines."""
     found: list[tuple[int, float, str]]
     """What the search found; see `TokenDictionary.search`."""
-    written: list[str]
+    written: Sequence[str] = ()
     """Continuations as they are; none before they are written."""
-    clamped: list[str]
+    clamped: Sequence[str] = ()
     """Continuations with the latent clamped."""
 
     @classmethod
-    def measure(
-        cls,
-        dictionary: TokenDictionary,
-        settings: LatentSettings,
-        written: Sequence[str] = (),
-        clamped: Sequence[str] = (),
-    ) -> "LatentOutcome":
+    def measure(cls, dictionary: TokenDictionary, settings: LatentSettings) -> "LatentOutcome":
         """Gather what there is to say.
 
         Raises:
             ValueError: if there is no such latent.
         """
-        if not 0 <= settings.latent < dictionary.autoencoder.n_latents:
-            raise ValueError(
-                f"`latent` must lie in 0..{dictionary.autoencoder.n_latents - 1}; "
-                f"got {settings.latent}."
-            )
-        d, codes = dictionary, dictionary.codes[:, settings.latent]
-        directions = d.autoencoder.directions[0]
-        raised = kit_llama.direct_logits(d.llama, directions[settings.latent][None])[0]
-        top = raised.topk(N_NEAR)
-        cosines = (directions @ directions[settings.latent]).index_fill(
-            0, torch.tensor([settings.latent]), -2.0
-        )
+        d, latent, n_latents = dictionary, settings.latent, dictionary.autoencoder.n_latents
+        if not 0 <= latent < n_latents:
+            raise ValueError(f"`latent` must lie in 0..{n_latents - 1}; got {latent}.")
+        codes, directions = d.codes[:, latent], d.autoencoder.directions[0]
+        top = kit_llama.direct_logits(d.llama, directions[latent][None])[0].topk(N_NEAR)
+        promoted = list(zip(d.words(top.indices), top.values.tolist(), strict=True))
+        cosines = directions @ directions[latent]
+        cosines[latent] = -2.0  # not among its own neighbours
         near = cosines.topk(min(N_NEAR, len(cosines) - 1))
-        return cls(
-            settings, codes, _top_texts(d, codes), _favourite(d, codes),
-            list(zip(d.words(top.indices), top.values.tolist(), strict=True)),
-            list(zip(near.indices.tolist(), near.values.tolist(), strict=True)),
-            d.search(settings.search) if settings.search else [], list(written), list(clamped),
-        )  # fmt: skip
+        neighbours = list(zip(near.indices.tolist(), near.values.tolist(), strict=True))
+        found = d.search(settings.search) if settings.search.strip() else []
+        texts, favourite = _top_texts(d, codes), _favourite(d, codes)
+        return cls(settings, codes, texts, favourite, promoted, neighbours, found)
 
     def figure(self) -> go.Figure:
         """Draw how strongly the latent fires, what it promotes, and who is close."""
+        titles = {
+            "its codes where it fires": ("code (unitless)", "tokens (count)"),
+            "tokens it promotes": ("rise of the logit (any unit)", ""),
+            "neighbours": ("cosine", ""),
+        }
         fig = plots.figure(
-            panels=["its codes where it fires", "tokens it promotes", "neighbours"], width=820,
-            height=320, grid={"shared_yaxes": False, "horizontal_spacing": 0.13},
-            showlegend=False, margin={"l": 50, "r": 20, "t": 40, "b": 50},
+            panels=titles, grid={"horizontal_spacing": 0.13}, showlegend=False, width=820, height=320,
+            margin=MARGIN | {"t": 40},
         )  # fmt: skip
         firing = self.codes[self.codes > 0].numpy()
         end = float(firing.max(initial=1e-9))
@@ -113,11 +106,7 @@ class LatentOutcome:
         plots.bars(fig, tokens, {"rise": rises}, flat=True, first=1, at=(1, 2))
         near, cosines = zip(*self.near, strict=True)
         names = [f"latent {i}" for i in near]
-        plots.bars(fig, names, {"cosine": cosines}, flat=True, first=2, at=(1, 3))
-        titles = ("code (unitless)", "rise of the logit (any unit)", "cosine")
-        for column, title in enumerate(titles, 1):
-            fig.update_xaxes(title=title, row=1, col=column)
-        return fig.update_yaxes(title="tokens (count)", row=1, col=1)
+        return plots.bars(fig, names, {"cosine": cosines}, flat=True, first=2, at=(1, 3))
 
     def shaded(self) -> list[list[str]]:
         """Return rows of HTML: the largest code in a text, and the text shaded by its codes."""
@@ -150,16 +139,13 @@ class LatentOutcome:
 def write(dictionary: TokenDictionary, settings: LatentSettings, *, clamped: bool) -> list[str]:
     """Continue the prompt a few times, as it is or with the latent clamped at every token."""
     s = settings
-    go_on = partial(
-        kit_llama.generate, dictionary.llama, [s.prompt] * N_TEXTS, max_new_tokens=N_TOKENS,
-        generator=torch.Generator().manual_seed(s.seed), temperature=TEMPERATURE,
-    )  # fmt: skip
-    if not clamped:
-        return go_on()
     value = s.strength * float(dictionary.codes[:, s.latent].max())
     change = partial(clamp, dictionary.autoencoder, latent=s.latent, value=value)
-    with kit_llama.edit(dictionary.llama, dictionary.layer, change):
-        return go_on()
+    return kit_llama.generate(
+        dictionary.llama, [s.prompt] * N_TEXTS, max_new_tokens=N_TOKENS,
+        generator=checks.seeded(s.seed), temperature=TEMPERATURE,
+        edits={dictionary.layer: kit_llama.Apply(change)} if clamped else None,
+    )  # fmt: skip
 
 
 def run(
@@ -167,18 +153,18 @@ def run(
 ) -> LatentOutcome:
     """Look the latent up, then write without and with the clamp."""
     shown = LatentOutcome.measure(dictionary, settings)
-    report(0.9, lambda: shown)
+    report(0.2, lambda: shown)
     written = write(dictionary, settings, clamped=False)
-    report(0.95, lambda: shown)
+    report(0.6, lambda: shown)
     clamped = write(dictionary, settings, clamped=True)
-    return LatentOutcome.measure(dictionary, settings, written, clamped)
+    return replace(shown, written=written, clamped=clamped)
 
 
 class LatentLab(Lab):
     """Look at one latent of a dictionary: where it fires, what it promotes, what clamping it does.
 
     Args:
-        dictionary: By default one that is trained at the start on the bundled Llama's states.
+        dictionary: By default one that is trained on the bundled Llama's states, in seconds.
             `labs.TokenDictionary.of` makes one of any Llama and autoencoder.
         settings: Where the controls stand at first, by the names of `LatentSettings`.
     """
@@ -190,67 +176,38 @@ class LatentLab(Lab):
         "strongly it fires, the tokens it promotes and its nearest neighbours."
     )
 
-    Settings = LatentSettings
     run = staticmethod(run)
 
     def __init__(self, dictionary: TokenDictionary | None = None, **settings: Any) -> None:
-        self.dictionary = dictionary
-        texts = dictionary.texts if dictionary else stories()
+        made = dictionary or token_dictionary()
+        self.given = {"dictionary": made}
         prompts = [settings["prompt"]] if "prompt" in settings else []
-        prompts += [text for text in texts[:N_PROMPTS] if text not in prompts]
-        first = dictionary.clearest if dictionary else 0
-        self.start_at = LatentSettings(**{"prompt": prompts[0], "latent": first, **settings})
-        self._chosen = dictionary is not None or "latent" in settings
-        n_latents = dictionary.autoencoder.n_latents if dictionary else N_LATENTS
-        latent, hint = self.start_at.latent, "Text that the model goes on from"
-        made = controls(
-            self.start_at,
-            prompt=choice("prompt", self.start_at.prompt, prompts, hint, "790px"),
-            latent=whole("latent", latent, 0, n_latents - 1, "Which latent is shown"),
-        )
-        self.found = choice(
-            "found", None, [PICK], "What the search found, strongest first", "400px"
-        )
+        prompts += [text for text in made.texts[:N_PROMPTS] if text not in prompts]
+        at = LatentSettings(**{"prompt": prompts[0], "latent": made.clearest, **settings})
+        last = made.autoencoder.n_latents - 1
+        hint = "What the search found, strongest first"
+        self.found = choice("found", None, [PICK], hint, "400px")
         self.found.observe(self._pick, "value")
         self.examples, self.texts = widgets.HTML(), widgets.HTML()
         """Texts with the latent's largest codes; continuations side by side."""
-        rows = [
+        self.below = [self.examples, self.texts]
+        hint = "Text that the model goes on from"
+        super().__init__(
+            at,
+            prompt=choice("prompt", at.prompt, prompts, hint, "790px"),
+            latent=slider("latent", at.latent, 0, last, 1, "Which latent is shown"),
+        )
+
+    def above(self) -> list[Any]:
+        """Return the controls: those that choose a latent, then those of the clamp."""
+        of = self.controls
+        return [
             heading("Which latent? Step through them, or find some by words:"),
-            row(made["latent"], made["search"], self.found),
+            row(of["latent"], of["search"], self.found),
             heading("Clamp it at every token, and let the model go on from a prompt:"),
-            made["prompt"],
-            row(made["strength"], made["seed"]),
+            of["prompt"],
+            row(of["strength"], of["seed"]),
         ]
-        super().__init__(made, rows, [self.examples, self.texts])
-
-    @property
-    def given(self) -> Mapping[str, tuple[Any, str]]:
-        """The dictionary; a ValueError says that there is none yet."""
-        if self.dictionary is None:
-            raise ValueError("The dictionary is still being trained: try again when it is done.")
-        return {"dictionary": (self.dictionary, self.dictionary.source)}
-
-    def settings(self) -> LatentSettings:
-        """Return what the controls say."""
-        said = values(self.controls)
-        return LatentSettings(**{**said, "search": said["search"].strip()})
-
-    def compute(self, settings: LatentSettings, report: Progress) -> LatentOutcome:
-        """Train the dictionary if there is none yet; then look up, and write."""
-        if self.dictionary is None:
-            self.dictionary = token_dictionary(None, report)
-        with self._lock:
-            if not self._chosen:  # in each job: the one that trained may have been cancelled
-                settings = replace(settings, latent=self.dictionary.clearest)
-                self._quietly(latent=settings.latent)
-                self._chosen = False
-        return run(self.dictionary, settings, report)
-
-    def nothing(self) -> LatentOutcome:
-        """Return an outcome without a code."""
-        none = [(-i, 0.0) for i in range(N_NEAR)]
-        words = [(" " * i, 0.0) for i in range(N_NEAR)]
-        return LatentOutcome(self.start_at, torch.zeros(1), [], ("", 0.0), words, none, [], [], [])
 
     def figure(self, result: LatentOutcome) -> go.Figure:
         """Draw the outcome; texts and search results are shown beside it."""
@@ -263,19 +220,13 @@ class LatentLab(Lab):
             self.found.options = [PICK, *names]
         return result.figure()
 
-    def adapt(self, name: str, old: Any) -> None:
-        """Remember that somebody chose a latent; until then the lab may."""
-        self._chosen = self._chosen or name == "latent"
-
     def _pick(self, change: Any) -> None:
         """Show the latent that was picked among those found."""
         if change["new"] not in (None, PICK):
             self.controls["latent"].value = int(change["new"].split(":")[0].removeprefix("latent "))
 
 
-def _top_texts(
-    dictionary: TokenDictionary, codes: Tensor
-) -> list[tuple[list[str], list[float]]]:  # fmt: skip
+def _top_texts(dictionary: TokenDictionary, codes: Tensor) -> list[tuple[list[str], list[float]]]:
     tokens = dictionary.tokens
     best = torch.zeros(len(dictionary.texts)).scatter_reduce(0, tokens.text, codes, "amax")
     rows = [tokens.text == i for i in best.topk(min(N_TOP, len(best))).indices if best[i] > 0]

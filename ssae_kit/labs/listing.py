@@ -8,9 +8,6 @@ from dataclasses import is_dataclass
 from types import FunctionType, ModuleType
 from typing import Any
 
-WIDTH = 100
-"""Longest line that is shown whole."""
-
 
 def listing(run: Callable[..., Any], settings: Any, made: Mapping[str, str]) -> str:
     """Return a code cell that computes and shows what a lab does, from the source of what ran.
@@ -20,17 +17,17 @@ def listing(run: Callable[..., Any], settings: Any, made: Mapping[str, str]) -> 
         settings: With what it ran.
         made: Name → code that makes it, for whatever `run` takes before the settings.
     """
-    found = _Listing()
+    found, kind = _Listing(), type(settings)
     found.add(run)
-    found.need(type(settings).__name__, type(settings))
+    found.need(kind.__name__, kind, kind.__module__)
+    found.imports |= {("ssae_kit", "plots")}
+    if any("labs." in code for code in made.values()):
+        found.imports |= {("ssae_kit", "labs")}
     given = [f"{name} = {code}" if code else f"# `{name}` is yours." for name, code in made.items()]
-    rooms = "labs, plots" if any("labs." in line for line in given) else "plots"
-    found.imports.add(("ssae_kit", rooms))
     call = f"outcome = {run.__name__}({', '.join([*made, 'settings'])})"
-    last = [f"settings = {_broken(repr(settings))}", call]
-    last.append("plots.show(outcome.figure(), outcome.words())")
-    head = [*found.heads(), "", *sorted(found.constants)]
-    return "\n".join([*head, *found.sources, "\n", *given, *last]) + "\n"
+    show = "plots.show(outcome.figure(), outcome.words())"
+    parts = [*found.heads(), "", *sorted(found.constants), *found.sources, "\n", *given]
+    return "\n".join([*parts, f"settings = {_written(settings)}", call, show]) + "\n"
 
 
 class _Listing:
@@ -50,10 +47,7 @@ class _Listing:
             return
         self._seen.add(function)
         source = inspect.getsource(function)
-        names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
-        used = {node.id for node in names} - {
-            node.id for node in names if isinstance(node.ctx, ast.Store)
-        }
+        used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
         known = function.__globals__
         for name in sorted(used & set(known)):
             value = known[name]
@@ -63,22 +57,19 @@ class _Listing:
                 self.need(name, value, function.__module__)
         self.sources.append(f"\n\n{source.rstrip()}")
 
-    def need(self, name: str, value: Any, home: str = "builtins") -> None:
+    def need(self, name: str, value: Any, home: str) -> None:
         """Add an import of a name, or the line that sets it where it is a plain constant."""
         if isinstance(value, ModuleType):
             package, _, last = value.__name__.rpartition(".")
             shown = last if name == last else f"{last} as {name}"
             self.imports.add((package, shown) if package else (shown, ""))
-        elif isinstance(value, bool | int | float | str | tuple):
-            if home != "builtins":
-                self.constants.add(f"{name} = {value!r}")
+        elif isinstance(value, int | float | str | tuple):
+            self.constants.add(f"{name} = {value!r}")
         elif is_dataclass(value) and not isinstance(value, type):
-            self.need(type(value).__name__, type(value))
-            self.constants.add(f"{name} = {_broken(repr(value))}")
+            self.need(type(value).__name__, type(value), home)
+            self.constants.add(f"{name} = {_written(value)}")
         else:
-            public = _home(name, value, home)
-            if public != "builtins":
-                self.imports.add((public, name))
+            self.imports.add((_home(name, value, home), name))
 
     def heads(self) -> list[str]:
         """Return the lines with the imports."""
@@ -99,12 +90,7 @@ def _home(name: str, value: Any, used_in: str) -> str:
     return used_in
 
 
-def _broken(code: str) -> str:
-    """Break a long call's arguments onto lines of their own."""
-    if len(code) < WIDTH - 20:
-        return code
-    tree = ast.parse(code, mode="eval").body
-    assert isinstance(tree, ast.Call)
-    parts = [ast.get_source_segment(code, k.value) for k in tree.keywords]
-    lines = [f"    {k.arg}={part}," for k, part in zip(tree.keywords, parts, strict=True)]
-    return "\n".join([f"{ast.unparse(tree.func)}(", *lines, ")"])
+def _written(value: Any) -> str:
+    """Return the code that makes a dataclass, one field a line."""
+    lines = [f"    {name}={given!r},\n" for name, given in vars(value).items()]
+    return f"{type(value).__name__}(\n{''.join(lines)})"

@@ -12,28 +12,18 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ssae_kit import metrics, plots, studies
+from ssae_kit import checks, metrics, plots, studies
 from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
-from ssae_kit.labs.base import Export, Lab, Progress, quiet
-from ssae_kit.labs.parts import (
-    button,
-    choice,
-    controls,
-    heading,
-    places,
-    real,
-    row,
-    setting,
-    switch,
-    whole,
-)
-from ssae_kit.metrics import Matching
+from ssae_kit.labs.base import Lab, Progress, quiet
+from ssae_kit.labs.figure import PAGE, beside
+from ssae_kit.labs.parts import button, choice, heading, row, setting, slider, switch
 from ssae_kit.metrics.vectors import centred_unit
 from ssae_kit.studies import Recovery
 from ssae_kit.synthetic import (
     Magnitudes,
     ShiftData,
     ShiftProblem,
+    SupportDesign,
     check_diversity,
     sample_shifts,
     supports,
@@ -42,25 +32,22 @@ from ssae_kit.training import History, TrainingConfig
 
 N_RUNS, N_TRAIN, N_TEST = 8, 3000, 1000
 TRAINING = TrainingConfig(steps=500, batch_size=64, record_every=20)
-TITLES = ("correlation of codes, best run", "score of each concept (unitless), one point per run",
-          "reconstruction error", "mean |code| (1: the truth's)", "multiplier")  # fmt: skip
 GRID = {"rows": 2, "specs": [[{"colspan": 2}, None, {"colspan": 4}, None, None, None],
                              [{"colspan": 2}, None, {"colspan": 2}, None, {"colspan": 2}, None]],
-        "vertical_spacing": 0.2, "horizontal_spacing": 0.09, "row_heights": [0.6, 0.4],
-        "shared_yaxes": False}  # fmt: skip
+        "vertical_spacing": 0.2, "horizontal_spacing": 0.09, "row_heights": [0.6, 0.4]}  # fmt: skip
 LOST = 0.9
 """Score below which the read-out calls a concept lost."""
 
-DESIGNS: dict[str, Callable[["ShiftSettings"], tuple[str, tuple[Any, ...]]]] = {
-    "any few concepts": lambda s: ("sizes", (s.n_concepts, s.most)),
-    "pairs, sometimes together": lambda s: ("grouped", (s.n_concepts, 2, s.together)),
-    "0 and 1 always together": lambda s: ("together", (s.n_concepts, [0, 1], s.most)),
-    "0 only with 1": lambda s: ("nested", (s.n_concepts, 0, 1, s.most)),
-    "two fixed blocks": lambda s: ("blocks", (s.n_concepts, s.n_concepts // 2)),
-    "fixed pairs": lambda s: ("blocks", (s.n_concepts, 2, min(s.most, s.n_concepts // 2))),
-    "all always shift": lambda s: ("blocks", (s.n_concepts, s.n_concepts)),
+DESIGNS: dict[str, Callable[["ShiftSettings"], SupportDesign]] = {
+    "any few concepts": lambda s: supports.sizes(s.n_concepts, s.most),
+    "pairs, sometimes together": lambda s: supports.grouped(s.n_concepts, 2, s.together),
+    "0 and 1 always together": lambda s: supports.together(s.n_concepts, [0, 1], s.most),
+    "0 only with 1": lambda s: supports.nested(s.n_concepts, 0, 1, s.most),
+    "two fixed blocks": lambda s: supports.blocks(s.n_concepts, s.n_concepts // 2),
+    "fixed pairs": lambda s: supports.blocks(s.n_concepts, 2, min(s.most, s.n_concepts // 2)),
+    "all always shift": lambda s: supports.blocks(s.n_concepts, s.n_concepts),
 }
-"""Support designs by the name the lab shows: a function of `supports`, and its arguments."""
+"""Support designs by the name the lab shows."""
 
 MAGNITUDES = {
     "independent": Magnitudes(),
@@ -76,37 +63,33 @@ MAGNITUDES = {
 class ShiftSettings:
     """Everything the Shift lab can vary; the defaults keep every condition of the theorem."""
 
-    n_concepts: int = setting(6, whole, "concepts", 4, 12, "Concepts of the world", 2)
-    d_model: int = setting(16, whole, "dimensions", 4, 48, "Dimensions of the space")
-    n_latents: int = setting(6, whole, "latents", 1, 24, "Length of the code")
+    n_concepts: int = setting(6, slider, "concepts", 4, 12, 2, "Concepts of the world")
+    d_model: int = setting(16, slider, "dimensions", 4, 48, 1, "Dimensions of the space")
+    n_latents: int = setting(6, slider, "latents", 1, 24, 1, "Length of the code")
     design: str = setting(
         "any few concepts", choice, "which shift", list(DESIGNS), "Which concepts shift together"
     )
-    most: int = setting(2, whole, "at once, at most", 1, 11, "Concepts or blocks that shift")
+    most: int = setting(2, slider, "at once, at most", 1, 11, 1, "Concepts or blocks that shift")
     together: float = setting(
-        0.3, real, "co-shift prob.", 0.05, 0.95, 0.05, "Share of pairs: both partners shift"
+        0.3, slider, "co-shift prob.", 0.05, 0.95, 0.05, "Share of pairs: both partners shift"
     )
     magnitudes: str = setting(
         "independent", choice, "how far", list(MAGNITUDES), "Law of the magnitudes"
     )
-    noise: float = setting(0.0, real, "noise", 0.0, 0.5, 0.05, "Standard deviation per dimension")
-    bend: float = setting(0.0, real, "bend", 0.0, 1.0, 0.1, "Share of a tanh in the embedding")
+    noise: float = setting(0.0, slider, "noise", 0.0, 0.5, 0.05, "Standard deviation per dimension")
+    bend: float = setting(0.0, slider, "bend", 0.0, 1.0, 0.1, "Share of a tanh in the embedding")
     level: float = setting(
-        1.0, real, "level (1: true)", 0.1, 3.0, 0.1, "Sparsity level allowed; 1 is the truth's"
+        1.0, slider, "level (1: true)", 0.1, 3.0, 0.1, "Sparsity level allowed; 1 is the truth's"
     )
     constrained: bool = setting(
         True, switch, "enforce the level", "Without it nothing asks for sparse codes"
     )
-    seed: int = setting(0, whole, "seed", 0, 999, "Draws world, pairs and starts")
+    seed: int = setting(0, slider, "seed", 0, 999, 1, "Draws world, pairs and starts")
 
     def problem(self) -> ShiftProblem:
         """Return the world's laws."""
-        name, arguments = DESIGNS[self.design](self)
-        law = MAGNITUDES[self.magnitudes]
-        return ShiftProblem(
-            getattr(supports, name)(*arguments), self.d_model, magnitudes=law, noise=self.noise,
-            bend=self.bend,
-        )  # fmt: skip
+        design, law = DESIGNS[self.design](self), MAGNITUDES[self.magnitudes]
+        return ShiftProblem(design, self.d_model, magnitudes=law, noise=self.noise, bend=self.bend)
 
 
 @dataclass(frozen=True)
@@ -145,66 +128,63 @@ class ShiftOutcome:
         """Run of lowest reconstruction error: the choice that needs no truth."""
         return int(self.recovery.error.argmin())
 
-    @property
-    def lost(self) -> list[int]:
-        """Concepts whose lower score, in the best run, is below `LOST`."""
-        return (self.recovery.worst[self.best] < LOST).nonzero().flatten().tolist()
-
     def figure(self) -> go.Figure:
         """Draw which latent holds which concept, how well, and how training went."""
         h, r, best = self.history, self.recovery, self.best
         n_latents, n_concepts = self.matrix.shape
-        fig = plots.figure(
-            panels=TITLES, columns=6, grid=GRID, width=820, height=600, legend=plots.LEGEND_ABOVE,
-            margin={"l": 50, "r": 20, "t": 70, "b": 50},
-        )  # fmt: skip
-        bar = {
-            "len": 0.56,
-            "x": 0.275,
-            "y": 1,
-            "yanchor": "top",
-            "thickness": 8,
-            "tickvals": [-1, 0, 1],
-        }
+        from_zero = {"rangemode": "tozero"}
+        titles = {
+            "correlation of codes, best run": ("concept", "latent"),
+            "score of each concept (unitless), one point per run": (
+                "concept (large points: best run)", "",
+            ),
+            "reconstruction error": ("updates", {"range": [0, 1.05]}),
+            "mean |code| (1: the truth's)": ("updates", from_zero),
+            "multiplier": ("updates", from_zero),
+        }  # fmt: skip
+        fig = plots.figure(panels=titles, columns=6, grid=GRID, **PAGE)
+        digits, rows = (
+            1 if n_concepts <= 6 and n_latents <= 8 else None,
+            [f"r{i}" for i in self.latents],
+        )
         plots.heat(
-            fig, self.matrix.numpy(), range(n_concepts), [f"r{i}" for i in self.latents],
-            limits=(-1.0, 1.0), digits=1 if n_concepts <= 6 and n_latents <= 8 else None,
-            scale=bar, at=(1, 1),
+            fig, self.matrix.numpy(), range(n_concepts), rows, limits=(-1.0, 1.0), digits=digits, at=(1, 1)
         )  # fmt: skip
-        fig.update_xaxes(title="concept", row=1, col=1).update_yaxes(title="latent", row=1, col=1)
         both = {"code: |correlation|": r.codes.per_concept.numpy(),
                 "direction: |cosine|": r.directions.per_concept.numpy()}  # fmt: skip
         plots.scores(fig, range(n_concepts), both, floor=self.floor, best=best, at=(1, 3))
-        fig.update_xaxes(title="concept (large points: best run)", row=1, col=3)
         sparsity = h.series("sparsity") / self.true_level
         for i, values in enumerate((h.series("error"), sparsity, h.series("multiplier"))):
             plots.runs(fig, h.step, values.numpy(), best, at=(2, 2 * i + 1))
         level = h.series("level")[:, 0].numpy() / self.true_level
+        allowed = {"x": list(h.step), "y": np.where(level > 0, level, np.nan), "mode": "lines"}
+        dotted = {"color": "#D55E00", "dash": "dot", "width": 2}
         fig.add_scatter(
-            x=list(h.step), y=np.where(level > 0, level, np.nan), mode="lines", row=2, col=3,
-            name="level: highest allowed", line={"color": "#D55E00", "dash": "dot", "width": 2},
-            showlegend=False,
-        )  # fmt: skip
-        fig.update_xaxes(title="updates", row=2).update_yaxes(rangemode="tozero", row=2)
-        return fig.update_yaxes(range=[0, 1.05], row=2, col=1)
+            **allowed, name="level: highest allowed", line=dotted, showlegend=False, row=2, col=3
+        )
+        return beside(fig, 1)
 
     def words(self) -> str:
         """Say what was found, in two sentences."""
         r, best = self.recovery, self.best
-        n = r.worst.shape[1]
-        lost = f"Lost (a score below {LOST}): " + ", ".join(map(str, self.lost)) + "."
+        scores = r.worst[best]
+        lost = ", ".join(map(str, (scores < LOST).nonzero().flatten().tolist()))
         return (
             f"After {self.history.step[-1]} updates, the best of {len(r.error)} runs (lowest "
             f"reconstruction error, {r.error[best]:.3f}) has a code MCC of "
             f"{r.codes.score[best]:.2f} and a direction MCC of {r.directions.score[best]:.2f}; "
             f"random rotations score {self.floor:.2f}. "
-            + (lost if self.lost else f"All {n} concepts came back.")
+            + (
+                f"Lost (a score below {LOST}): {lost}."
+                if lost
+                else f"All {len(scores)} concepts came back."
+            )
         )
 
 
 def draw(settings: ShiftSettings) -> tuple[ShiftData, ShiftData]:
     """Draw a world: pairs to train on, and others of the same world to test on."""
-    generator = torch.Generator().manual_seed(settings.seed)
+    generator = checks.seeded(settings.seed)
     problem = settings.problem()
     train = sample_shifts(problem, N_TRAIN, generator=generator)
     test = sample_shifts(problem, N_TEST, generator=generator, directions=train.directions)
@@ -214,10 +194,8 @@ def draw(settings: ShiftSettings) -> tuple[ShiftData, ShiftData]:
 def run(settings: ShiftSettings, report: Progress = quiet) -> ShiftOutcome:
     """Train `N_RUNS` runs on the settings' world and score them."""
     train, test = draw(settings)
-    autoencoder = ShiftAutoencoder(
-        N_RUNS, settings.d_model, settings.n_latents,
-        generator=torch.Generator().manual_seed(settings.seed),
-    )  # fmt: skip
+    first = checks.seeded(settings.seed)
+    autoencoder = ShiftAutoencoder(N_RUNS, settings.d_model, settings.n_latents, generator=first)
 
     def on_record(history: History) -> None:
         share = history.step[-1] / TRAINING.steps
@@ -231,14 +209,9 @@ def run(settings: ShiftSettings, report: Progress = quiet) -> ShiftOutcome:
     return ShiftOutcome.measure(autoencoder, history, test)
 
 
-def diversity(settings: ShiftSettings) -> str:
-    """Say whether the world's supports are diverse, and who violates it."""
-    return str(check_diversity(settings.problem().design))
-
-
 @functools.cache
 def _floor(n_concepts: int) -> float:
-    generator = torch.Generator().manual_seed(0)
+    generator = checks.seeded(0)
     return float(metrics.rotation_floor(n_concepts, generator=generator, n_draws=100).mean())
 
 
@@ -260,48 +233,35 @@ class ShiftLab(Lab):
         "every concept comes back."
     )
 
-    Settings = ShiftSettings
     run = staticmethod(run)
+    visit = "Break one condition"
     places = {
-        "nothing is broken": ({}, "Every concept scores near 1 and the matrix is diagonal."),
-        "all always shift": (
-            {"design": "all always shift"},
-            "Every concept is mixed, and the error is as low as ever.",
-        ),
-        "0 and 1 always together": (
-            {"design": "0 and 1 always together"},
-            "Only the first two can be mixed, with each other; some seeds keep them apart.",
-        ),
-        "0 only with 1": (
-            {"design": "0 only with 1"},
-            "The condition fails for concept 0, which may come back all the same: it is not necessary.",
-        ),
-        "tied partners": (
-            {"design": "fixed pairs", "magnitudes": "tied: all alike"},
-            "Codes correlate with both partners, while directions are wrong: the code MCC flatters.",
-        ),
-        "level too slack": (
-            {"level": 1.9},
-            "The error is low, the multiplier falls to zero, and any rotated basis will do.",
-        ),
-        "level too tight": ({"level": 0.3}, "The multiplier grows and the error stays high."),
-        "no constraint": (
-            {"constrained": False},
-            "There is no multiplier and no level, and codes are as large as they like.",
-        ),
-        "noise": (
-            {"noise": 0.2},
-            "Codes are noisy, directions are right, and the error stays at the noise.",
-        ),
-        "bent embedding": (
-            {"bend": 0.7},
-            "A shift depends on where it starts: no linear code fits, and the error stays above zero.",
-        ),
-        "too few latents": ({"n_latents": 4}, "The matrix has fewer rows than columns."),
-        "more concepts than dimensions": (
-            {"d_model": 4},
-            "Directions cannot be independent: concepts share latents, codes are mixed.",
-        ),
+        "nothing is broken": {},
+        "all always shift": {"design": "all always shift"},
+        "0 and 1 always together": {"design": "0 and 1 always together"},
+        "0 only with 1": {"design": "0 only with 1"},
+        "tied partners": {"design": "fixed pairs", "magnitudes": "tied: all alike"},
+        "level too slack": {"level": 1.9},
+        "level too tight": {"level": 0.3},
+        "no constraint": {"constrained": False},
+        "noise": {"noise": 0.2},
+        "bent embedding": {"bend": 0.7},
+        "too few latents": {"n_latents": 4},
+        "more concepts than dimensions": {"d_model": 4},
+    }
+    hints = {
+        "nothing is broken": "Every concept scores near 1 and the matrix is diagonal.",
+        "all always shift": "Every concept is mixed, and the error is as low as ever.",
+        "0 and 1 always together": "Only the first two can be mixed, with each other; some seeds keep them apart.",
+        "0 only with 1": "The condition fails for concept 0, which may come back all the same: it is not necessary.",
+        "tied partners": "Codes correlate with both partners, while directions are wrong: the code MCC flatters.",
+        "level too slack": "The error is low, the multiplier falls to zero, and any rotated basis will do.",
+        "level too tight": "The multiplier grows and the error stays high.",
+        "no constraint": "There is no multiplier and no level, and codes are as large as they like.",
+        "noise": "Codes are noisy, directions are right, and the error stays at the noise.",
+        "bent embedding": "A shift depends on where it starts: no linear code fits, and the error stays above zero.",
+        "too few latents": "The matrix has fewer rows than columns.",
+        "more concepts than dimensions": "Directions cannot be independent: concepts share latents, codes are mixed.",
     }
 
     game = [name for name in places if name not in ("0 only with 1", "0 and 1 always together")]
@@ -315,66 +275,46 @@ class ShiftLab(Lab):
         """Right guesses, and all guesses."""
         self._told: tuple[ShiftSettings, str] | None = None
         """Settings of the last game, and what they should have shown."""
-        self.start_at = replace(ShiftSettings(), **settings)
-        made, self._buttons = controls(self.start_at), places(self.places, self.go_to)
         self._guess = choice("I think:", None, self.game, "What do you think was broken?", "340px")
-        self._answer = button("That is it", "Check the guess", self._check_guess)
-        self._verdict = widgets.Label("")
-        hide = button("Hide a condition", "Break a condition without saying which", self.hide)
-        rows = [
-            row(*made.values()),
-            heading("Break one condition (all else as at the start):"),
-            row(*self._buttons),
-            heading("Game: the lab breaks something, or nothing. Read the figure and guess."),
-            row(hide, self._guess, self._answer, self._verdict),
-        ]
-        super().__init__(made, rows)
-        with self._hush():
-            self.adapt("", None)
-            self._quietly(**vars(self.start_at))
-
-    def nothing(self) -> ShiftOutcome:
-        """Return an outcome without a score."""
-        s, unknown = self.start_at, torch.full((N_RUNS,), torch.nan)
-        scores = torch.full((N_RUNS, s.n_concepts), torch.nan)
-        none = Matching(scores, torch.full_like(scores, -1).long(), torch.zeros_like(scores))
-        history = History()
-        history.append(0, *torch.zeros(5, N_RUNS))
-        matrix = torch.zeros(s.n_latents, s.n_concepts)
-        latents = list(range(s.n_latents))
-        return ShiftOutcome(
-            Recovery(none, none, unknown, unknown), history, matrix, latents, 0.0, 1.0
+        self._answer = button(
+            "That is it", "Check the guess", lambda: self.guess(self._guess.value)
         )
+        self._verdict = widgets.Label("")
+        super().__init__(replace(ShiftSettings(), **settings))
 
-    def settings(self) -> ShiftSettings:
+    def above(self) -> list[Any]:
+        """Return the controls and conditions, and the game."""
+        over = heading("Game: the lab breaks something, or nothing. Read the figure and guess.")
+        hide = button("Hide a condition", "Break a condition without saying which", self.hide)
+        return [*super().above(), over, row(hide, self._guess, self._answer, self._verdict)]
+
+    def settings(self) -> Any:
         """Return the settings: those of the controls or, in a game, the hidden ones."""
         if self.hidden is not None:
-            return replace(self._game_start, **self.places[self.hidden][0])
-        settings: ShiftSettings = super().settings()
-        return settings
+            return replace(self._game_start, **self.places[self.hidden])
+        return super().settings()
 
     def words(self, settings: ShiftSettings, result: ShiftOutcome) -> str:
         """Say what came back and, outside a game, whether supports are diverse."""
         if self.hidden is not None:
             return result.words() + "\nOne condition may be broken. Which?"
         hint = "\n" + self._told[1] if self._told and self._told[0] == settings else ""
-        return f"{result.words()}\n{diversity(settings)}{hint}"
+        return f"{result.words()}\n{check_diversity(settings.problem().design)}{hint}"
 
-    def export(self) -> Export:
-        """Return settings and code.
+    def code(self) -> str:
+        """Return the code that makes this view.
 
         Raises:
             ValueError: in a game, whose settings are hidden.
         """
         if self.hidden is not None:
             raise ValueError("A game is on: guess first, then the settings are shown.")
-        return super().export()
+        return super().code()
 
     def go_to(self, place: str) -> None:
         """End a game, go back to the start and break one condition, a key of `places`."""
-        if place in self.places:
-            self.hidden = None
-            self._enable()
+        self.hidden = None
+        self._enable()
         super().go_to(place)
 
     def hide(self) -> None:
@@ -401,18 +341,12 @@ class ShiftLab(Lab):
         self._verdict.value = f"{'Right' if right else 'No'}: {truth}. {count}"
         with self._lock:
             shown, self.hidden = self.settings(), None
-            self._told = shown, self.places[truth][1]
+            self._told = shown, self.hints[truth]
             self._enable()
             self._quietly(**vars(shown))
             if self.result is not None:
                 self.words_shown.text = self.words(shown, self.result)
         return right
-
-    def _check_guess(self) -> None:
-        try:
-            self.guess(self._guess.value)
-        except ValueError as error:
-            self._verdict.value = str(error)
 
     def _enable(self) -> None:
         """Switch controls off that would do nothing, or that would give the game away."""

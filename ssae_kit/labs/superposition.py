@@ -11,9 +11,10 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from ssae_kit import plots, superposition
+from ssae_kit import checks, plots, superposition
 from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.parts import choice, controls, heading, places, real, row, setting, switch, whole
+from ssae_kit.labs.figure import PAGE, beside
+from ssae_kit.labs.parts import choice, heading, row, setting, slider, switch
 from ssae_kit.synthetic.features import Relation, sample_features
 
 N_RUNS, BATCH = 6, 256
@@ -25,23 +26,19 @@ STEPS, EVERY = 800, 20
 class SuperpositionSettings:
     """Everything the Superposition lab can vary."""
 
-    n_features: int = setting(5, whole, "features", 2, 12, "To store, most important first")
-    d_hidden: int = setting(2, whole, "dimensions", 2, 3, "Dimensions of the narrow layer")
+    n_features: int = setting(5, slider, "features", 2, 12, 1, "To store, most important first")
+    d_hidden: int = setting(2, slider, "dimensions", 2, 3, 1, "Dimensions of the narrow layer")
     sparsity: float = setting(
-        0.9, real, "sparsity", 0.0, 0.99, 0.01, "Probability that a feature is zero"
+        0.9, slider, "sparsity", 0.0, 0.99, 0.01, "Probability that a feature is zero"
     )
-    decay: float = setting(1.0, real, "importance decay", 0.5, 1.0, 0.05, "Share of the one before")
+    decay: float = setting(
+        1.0, slider, "importance decay", 0.5, 1.0, 0.05, "Share of the one before"
+    )
     relation: Relation = setting(
-        "independent",
-        choice,
-        "neighbours are",
-        get_args(Relation),
-        "How 0 and 1, 2 and 3, ... go together",
-    )
-    relu_output: bool = setting(
-        True, switch, "ReLU on the output", "Without it the model is linear"
-    )
-    seed: int = setting(0, whole, "seed", 0, 999, "Draws starts and batches")
+        "independent", choice, "neighbours are", get_args(Relation), "How 0 and 1, 2 and 3, ... go together"
+    )  # fmt: skip
+    relu_output: bool = setting(True, switch, "ReLU on the output", "Without it, it is linear")
+    seed: int = setting(0, slider, "seed", 0, 999, 1, "Draws starts and batches")
 
 
 @dataclass(frozen=True)
@@ -70,29 +67,32 @@ class SuperpositionOutcome:
         directions = self.frames[frame, self.best]
         k, d = directions.shape
         names, losses = [str(i) for i in range(k)], self.losses.numpy()
-        titles = [f"feature directions in {d} dimensions", "overlap of features (inner products)",
-                  "dimensionality of each feature", "loss of all runs"]  # fmt: skip
-        grid = {"shared_yaxes": False, "vertical_spacing": 0.19, "row_heights": [0.6, 0.4]}
-        fig = plots.figure(
-            panels=titles, columns=2, grid=grid, width=820, height=600, showlegend=False,
-            margin={"l": 60, "r": 20, "t": 40, "b": 50},
-        )  # fmt: skip
+        box = {"range": [-1.4, 1.4], "tickvals": [-1, 0, 1]}
+        titles = {
+            f"feature directions in {d} dimensions": (
+                {"title": "length 1 is the dotted circle (unitless)", **box},
+                {"scaleanchor": "x", "constrain": "domain", **box},
+            ),
+            "overlap of features (inner products)": ("feature", "feature"),
+            "dimensionality of each feature": (
+                {"title": "feature, most important first", "type": "category"},
+                {"title": "unitless", "range": [0, 1.15], "tickvals": [0, 0.5, 1]},
+            ),
+            "loss of all runs": (
+                "updates (dashed: moment shown)", {"title": "loss", "rangemode": "tozero"},
+            ),
+        }  # fmt: skip
+        grid = {"vertical_spacing": 0.19, "row_heights": [0.6, 0.4]}
+        fig = plots.figure(panels=titles, columns=2, grid=grid, showlegend=False, **PAGE)
         _directions(fig, flat(directions.numpy(), turn))
-        bar = {"len": 0.56, "y": 1, "yanchor": "top", "thickness": 8, "tickvals": [-1, 0, 1]}
-        plots.heat(
-            fig, (directions @ directions.T).numpy(), names, names, limits=(-1.2, 1.2),
-            digits=1 if k <= 8 else None, scale=bar, at=(1, 2),
-        )  # fmt: skip
-        fig.update_xaxes(title="feature", row=1, col=2).update_yaxes(title="feature", row=1, col=2)
+        overlap, digits = (directions @ directions.T).numpy(), 1 if k <= 8 else None
+        plots.heat(fig, overlap, names, names, limits=(-1.2, 1.2), digits=digits, at=(1, 2))
         share = superposition.dimensionality(directions[None])[0].numpy()
         plots.bars(fig, names, {"dimensionality": share}, text=".2f", at=(2, 1))
-        fig.update_xaxes(title="feature, most important first", type="category", row=2, col=1)
-        fig.update_yaxes(title="unitless", range=[0, 1.15], tickvals=[0, 0.5, 1], row=2, col=1)
         updates = EVERY * np.arange(1.0, len(losses) + 1)
         plots.runs(fig, updates, losses, self.best, at=(2, 2))
         plots.reference(fig, "", x=frame * EVERY, at=(2, 2))
-        fig.update_xaxes(title="updates (dashed: moment shown)", row=2, col=2)
-        return fig.update_yaxes(title="loss", rangemode="tozero", row=2, col=2)
+        return beside(fig, 2).update_layout(margin_t=40)  # no legend needs the room
 
     def words(self, frame: int = -1) -> str:
         """Say what is stored at one frame, and how."""
@@ -118,7 +118,7 @@ def run(settings: SuperpositionSettings, report: Progress = quiet) -> Superposit
     s = settings
     model = superposition.ToyModel(
         N_RUNS, s.n_features, s.d_hidden, importance=s.decay ** torch.arange(s.n_features),
-        relu_output=s.relu_output, generator=torch.Generator().manual_seed(s.seed),
+        relu_output=s.relu_output, generator=checks.seeded(s.seed),
     )  # fmt: skip
     density = torch.full((N_RUNS, s.n_features), 1 - s.sparsity)
     frames = [model.directions.clone()]
@@ -132,7 +132,7 @@ def run(settings: SuperpositionSettings, report: Progress = quiet) -> Superposit
         model,
         lambda g: sample_features(density, BATCH, relation=s.relation, generator=g),
         steps=STEPS,
-        generator=torch.Generator().manual_seed(s.seed + 1_000_000),
+        generator=checks.seeded(s.seed + 1_000_000),
         on_step=on_step,
     )
     return SuperpositionOutcome.measure(frames, losses)
@@ -154,58 +154,44 @@ class SuperpositionLab(Lab):
         "move its controls. The picture shows five sparse features in two dimensions at the end of "
         "training: a pentagon."
     )
-    Settings = SuperpositionSettings
     run = staticmethod(run)
     places = {
-        "pentagon": ({}, "Five sparse features of equal importance in two dimensions"),
-        "dense": ({"sparsity": 0.0}, "No sparsity: only as many features as dimensions are stored"),
-        "antipodal pairs": ({"n_features": 4}, "Four features share two axes, two by two"),
-        "the important first": (
-            {"decay": 0.6, "sparsity": 0.6},
-            "Less important features are dropped",
-        ),
-        "together": (
-            {"n_features": 4, "relation": "together"},
-            "Features that are active together avoid each other's direction",
-        ),
-        "apart": (
-            {"n_features": 4, "relation": "apart"},
-            "Features that never meet can share an axis at no cost",
-        ),
-        "linear": (
-            {"relu_output": False},
-            "Without a ReLU the layer keeps a plane, as PCA does: features share it, and none is read back",
-        ),
-        "three dimensions": ({"n_features": 6, "d_hidden": 3}, "Six features in three dimensions"),
+        "pentagon": {},
+        "dense": {"sparsity": 0.0, "decay": 0.8},
+        "antipodal pairs": {"n_features": 4},
+        "the important first": {"decay": 0.6, "sparsity": 0.6},
+        "together": {"n_features": 4, "relation": "together"},
+        "apart": {"n_features": 4, "relation": "apart"},
+        "linear": {"relu_output": False, "decay": 0.8},
+        "three dimensions": {"n_features": 6, "d_hidden": 3},
+    }
+    hints = {
+        "pentagon": "Five sparse features of equal importance in two dimensions",
+        "dense": "No sparsity: only as many features as dimensions are stored, the most important",
+        "antipodal pairs": "Four features share two axes, two by two",
+        "the important first": "Less important features are dropped",
+        "together": "Features that are active together avoid each other's direction",
+        "apart": "Features that never meet can share an axis at no cost",
+        "linear": "Without a ReLU the layer keeps the two most important features, as PCA does",
+        "three dimensions": "Six features in three dimensions",
     }
 
     def __init__(self, **settings: Any) -> None:
-        self.start_at = replace(SuperpositionSettings(), **settings)
-        self.moment = whole("replay: updates", 0, 0, EVERY, "Moment of the training", EVERY)
-        self.turn = whole("turn (degrees)", 30, 0, 360, "Turns three dimensions", 10)
+        self.moment = slider("replay: updates", 0, 0, EVERY, EVERY, "Moment of the training")
+        self.turn = slider("turn (degrees)", 30, 0, 360, 10, "Turns three dimensions")
         self.moment.continuous_update = self.turn.continuous_update = True
         self._play = widgets.Play(
             min=0, max=EVERY, step=EVERY, interval=150, description="Replay the training"
         )
-        self._linked = widgets.jslink((self._play, "value"), (self.moment, "value"))
-        made, self._buttons = controls(self.start_at), places(self.places, self.go_to)
-        rows = [
-            row(*made.values()),
-            heading("Places to visit (all else as at the start):"),
-            row(*self._buttons),
-            heading("Replay the training, once it is done; turn three dimensions:"),
-            row(self._play, self.moment, self.turn),
-        ]
-        super().__init__(made, rows)
-        self.adapt("", None)
-        for slider in (self.moment, self.turn):
-            slider.observe(self._redraw, "value")
+        widgets.link((self._play, "value"), (self.moment, "value"))
+        super().__init__(replace(SuperpositionSettings(), **settings))
+        for one in (self.moment, self.turn):
+            one.observe(self._redraw, "value")
 
-    def nothing(self) -> SuperpositionOutcome:
-        """Return one frame of features at the origin."""
-        s = self.start_at
-        frames = torch.zeros(1, N_RUNS, s.n_features, s.d_hidden)
-        return SuperpositionOutcome(frames, torch.full((1, N_RUNS), torch.nan))
+    def above(self) -> list[Any]:
+        """Return the controls and places, and what only changes the drawing."""
+        over = heading("Replay the training, once it is done; turn three dimensions:")
+        return [*super().above(), over, row(self._play, self.moment, self.turn)]
 
     def figure(self, result: SuperpositionOutcome) -> go.Figure:
         """Draw the last frame; the scrubber follows."""
@@ -218,11 +204,6 @@ class SuperpositionLab(Lab):
     def adapt(self, name: str, old: Any) -> None:
         """Only three dimensions can be turned."""
         self.turn.disabled = self.controls["d_hidden"].value != 3
-
-    def close(self) -> None:
-        """Stop the computation and take the lab off every page. It cannot be used afterwards."""
-        self._linked.close()
-        super().close()
 
     def _redraw(self, _: Any) -> None:
         """Show another moment, or another side, of what has been computed."""
@@ -248,14 +229,9 @@ def flat(directions: Float[ndarray, "features axes"], turn: float) -> Float[ndar
 def _directions(fig: go.Figure, tips: Float[ndarray, "features 2"]) -> None:
     """Draw the directions with their numbers, and the circle of length 1."""
     plots.rays(fig, {"directions": tips}, at=(1, 1))
-    fig.add_scatter(
-        x=tips[:, 0], y=tips[:, 1], mode="text", textposition="top right", row=1, col=1,
-        text=[f"<b>{i}</b>" for i in range(len(tips))],
-    )  # fmt: skip
+    numbers = [f"<b>{i}</b>" for i in range(len(tips))]
+    (x, y), at = tips.T, {"row": 1, "col": 1}
+    fig.add_scatter(x=x, y=y, mode="text", textposition="top right", text=numbers, **at)
     around, grey = np.linspace(0, 2 * np.pi, 80), {"color": "#999999", "width": 1, "dash": "dot"}
-    fig.add_scatter(
-        x=np.cos(around), y=np.sin(around), mode="lines", hoverinfo="skip", line=grey, row=1, col=1
-    )
-    box = {"range": [-1.4, 1.4], "tickvals": [-1, 0, 1], "row": 1, "col": 1}
-    fig.update_xaxes(title="length 1 is the dotted circle (unitless)", **box)
-    fig.update_yaxes(scaleanchor="x", constrain="domain", **box)
+    circle = {"x": np.cos(around), "y": np.sin(around), "mode": "lines", "line": grey}
+    fig.add_scatter(**circle, hoverinfo="skip", **at)

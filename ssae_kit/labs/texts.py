@@ -5,7 +5,7 @@ import html
 from collections.abc import Iterable, Sequence
 
 
-def side_by_side(head: Sequence[str], before: list[str], after: list[str]) -> str:
+def side_by_side(head: Sequence[str], before: Sequence[str], after: Sequence[str]) -> str:
     """Return an HTML table of texts under two names; what left is struck out, what came is bold."""
     pairs = zip(before, after, strict=True)
     return table(head, [_marked(a.split(), b.split()) for a, b in pairs])

@@ -3,13 +3,11 @@
 `run` is the one door: every other reader is a short function on it.
 """
 
-from ssae_kit.llama.cache import CachedStates, Provenance, cache_hidden_states
+from ssae_kit.llama.cache import cache_hidden_states
 from ssae_kit.llama.create import untrained
 from ssae_kit.llama.edits import Add, Apply, Clamp, Edit, ProjectOut, Swap
 from ssae_kit.llama.hidden import hidden_states
-from ssae_kit.llama.intervene import Intervention, edit, intervene
 from ssae_kit.llama.load import BUNDLED, Llama, load
-from ssae_kit.llama.memory import estimate_memory
 from ssae_kit.llama.passes import Pass, run
 from ssae_kit.llama.predict import next_token_log_probs
 from ssae_kit.llama.sampling import generate
@@ -22,24 +20,18 @@ __all__ = [
     "DATA",
     "Add",
     "Apply",
-    "CachedStates",
     "Clamp",
     "Edit",
-    "Intervention",
     "Llama",
     "Pass",
     "ProjectOut",
-    "Provenance",
     "Site",
     "Swap",
     "TokenStates",
     "cache_hidden_states",
     "direct_logits",
-    "edit",
-    "estimate_memory",
     "generate",
     "hidden_states",
-    "intervene",
     "load",
     "next_token_log_probs",
     "run",

@@ -10,7 +10,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ssae_kit import checks
-from ssae_kit.llama.load import Llama, check_fit
+from ssae_kit.llama.examine import check_fit
+from ssae_kit.llama.load import Llama
 from ssae_kit.storage import replacing
 
 SPECIAL_TOKENS = (
@@ -24,17 +25,19 @@ SPECIAL_TOKENS = (
 )
 """Llama 3's names; the first four are begin, end, padding and unknown word, ids 0 to 3."""
 
+SPACES = {" ,": ",", " .": ".", " :": ":", "' ": "'"}
+"""Spaces between tokens that a reader does not want."""
 
-def create_tokenizer(
-    words: Sequence[str], word_pattern: str, no_space_before: Sequence[str] = (",", ".", ":")
-) -> PreTrainedTokenizerFast:
+
+def create_tokenizer(words: Sequence[str], word_pattern: str) -> PreTrainedTokenizerFast:
     """A tokenizer with one token per word, which puts spaces back where a reader wants them.
+
+    Commas, full stops and colons follow what stands before them without a space, and so does
+    whatever comes after an apostrophe.
 
     Args:
         words: Different lower-case words and marks; ids follow their order.
         word_pattern: Regular expression of one word, as the words were cut.
-        no_space_before: Marks written directly after the word before them. Nothing is written
-            between a word that ends in an apostrophe and the next.
 
     Raises:
         ValueError: if a word occurs twice.
@@ -43,7 +46,7 @@ def create_tokenizer(
     if len(vocabulary) != len(SPECIAL_TOKENS) + len(words):
         raise ValueError("`words` must all differ, also from the special tokens. Remove doubles.")
     return PreTrainedTokenizerFast(
-        tokenizer_object=_word_tokenizer(vocabulary, word_pattern, no_space_before),
+        tokenizer_object=_word_tokenizer(vocabulary, word_pattern),
         bos_token=SPECIAL_TOKENS[0],
         eos_token=SPECIAL_TOKENS[1],
         pad_token=SPECIAL_TOKENS[2],
@@ -56,9 +59,7 @@ def create_tokenizer(
     )
 
 
-def _word_tokenizer(
-    vocabulary: dict[str, int], word_pattern: str, no_space_before: Sequence[str]
-) -> Tokenizer:
+def _word_tokenizer(vocabulary: dict[str, int], word_pattern: str) -> Tokenizer:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL_TOKENS[3]))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Replace("’", "'"), normalizers.Lowercase()]
@@ -69,19 +70,14 @@ def _word_tokenizer(
             pre_tokenizers.Split(Regex(word_pattern), "isolated"),
         ]
     )
-    tokenizer.decoder = _spacing_decoder(no_space_before)
+    # WordPiece with a prefix that no word has joins all tokens by one space.
+    joins: list[Any] = [decoders.WordPiece(prefix="\u0000", cleanup=False), decoders.Fuse()]
+    closes = [decoders.Replace(before, after) for before, after in SPACES.items()]
+    tokenizer.decoder = decoders.Sequence([*joins, *closes])
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{SPECIAL_TOKENS[0]} $A", special_tokens=[(SPECIAL_TOKENS[0], 0)]
     )
     return tokenizer
-
-
-def _spacing_decoder(no_space_before: Sequence[str]) -> Any:
-    # WordPiece with a prefix that no word has joins all tokens by one space.
-    steps: list[Any] = [decoders.WordPiece(prefix="\u0000", cleanup=False), decoders.Fuse()]
-    steps += [decoders.Replace(f" {mark}", mark) for mark in no_space_before]
-    steps.append(decoders.Replace("' ", "'"))
-    return decoders.Sequence(steps)
 
 
 def create_llama(n_tokens: int, seed: int) -> LlamaForCausalLM:

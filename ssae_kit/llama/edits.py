@@ -18,26 +18,29 @@ new tokens have the positions that follow the prompt."""
 
 @dataclass(frozen=True)
 class Edit:
-    """Base of all edits: `change` says what becomes of states, `at` at which tokens."""
+    """Base of all edits: `change` says what becomes of states, `at` at which tokens.
+
+    Raises:
+        TypeError: if a field holds no numbers.
+        ValueError: if `at` is unknown, or a field has other axes, is not finite, or is a subspace
+            whose rows are not orthonormal.
+    """
 
     at: At = field(default="last", kw_only=True)
     """Tokens that are edited."""
-    per_text: ClassVar[tuple[str, ...]] = ()
-    """Fields with one row per text, or one row for all."""
+    axes: ClassVar[dict[str, str]] = {}
+    """Axes of each field that holds numbers; "texts": one row per text, or one row for all."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.at, str) and self.at not in ("last", "all"):
-            raise ValueError(
-                f"`at` must be 'last', 'all', a slice or one position per text; got {self.at!r}."
-            )
-        if isinstance(self.at, slice) and (
-            self.at.step or min(self.at.start or 0, self.at.stop or 0) < 0
-        ):
-            raise ValueError(
-                f"a slice `at` must count from the first token, without steps; got {self.at}."
-            )
-        for name in self.per_text:
-            _hold_rows(self, name, "texts d_model")
+        _check_at(self.at)
+        given = {name: (getattr(self, name), axes) for name, axes in self.axes.items()}
+        given = {name: pair for name, pair in given.items() if pair[0] is not None}
+        for name, rows in zip(given, checks.tensors(**given) if given else (), strict=True):
+            # A tensor stays itself, gradient and all.
+            is_float = isinstance(given[name][0], Tensor) and given[name][0].is_floating_point()
+            object.__setattr__(self, name, given[name][0] if is_float else rows)
+            if name == "subspace":
+                _check_orthonormal(rows)
 
     def change(
         self, states: Float[Tensor, "texts tokens width"]
@@ -71,22 +74,32 @@ class Edit:
         if isinstance(self.at, Tensor):
             return positions == self.at.to(positions)[:, None]
         if isinstance(self.at, slice):
-            at = self.at
-            stop = positions.max() + 1 if at.stop is None else at.stop
-            return (positions >= (at.start or 0)) & (positions < stop)
+            stop = positions.max() + 1 if self.at.stop is None else self.at.stop
+            return (positions >= (self.at.start or 0)) & (positions < stop)
         if self.at == "last":
             raise ValueError("an edit at 'last' must be told which token is the last of each text.")
         return None
 
+    def _by_text(self) -> dict[str, Tensor]:
+        """Everything that has one row per text, or one for all."""
+        at = {"at": self.at} if isinstance(self.at, Tensor) else {}
+        return at | {n: getattr(self, n) for n, axes in self.axes.items() if axes[:5] == "texts"}
+
     def rows(self, chosen: Int[Tensor, " chosen"] | slice) -> "Edit":
         """Return the edit for some of the texts, so that a reader may sort them."""
-        own: dict[str, Any] = {}
-        for name in self.per_text:
-            rows = getattr(self, name)
-            own[name] = rows if len(rows) == 1 else rows[chosen]
-        if isinstance(self.at, Tensor):
-            own["at"] = self.at if len(self.at) == 1 else self.at[chosen]
+        own: dict[str, Any] = {
+            n: v if len(v) == 1 else v[chosen] for n, v in self._by_text().items()
+        }
         return replace(self, **own)
+
+    def require_rows(self, n_texts: int) -> None:
+        """Raise a ValueError unless there is one row per text, or one for all."""
+        for name, rows in self._by_text().items():
+            if len(rows) not in (1, n_texts):
+                raise ValueError(
+                    f"one row of `{name}` per text is required ({n_texts}), or one for all; got "
+                    f"{len(rows)}."
+                )
 
     def on(self, last: Int[Tensor, " texts"]) -> "Edit":
         """Return the edit with "last" made a position.
@@ -94,13 +107,7 @@ class Edit:
         Raises:
             ValueError: if a position lies outside its text, or there is not one row per text.
         """
-        for name in (*self.per_text, "at"):
-            rows = getattr(self, name)
-            if isinstance(rows, Tensor) and len(rows) not in (1, len(last)):
-                raise ValueError(
-                    f"one row of `{name}` per text is required ({len(last)}), or one for all; got "
-                    f"{len(rows)}."
-                )
+        self.require_rows(len(last))
         if isinstance(self.at, Tensor) and ((self.at < 0) | (self.at > last)).any():
             raise ValueError(
                 "positions in `at` must lie in their texts, 0 to the last token; got "
@@ -113,12 +120,12 @@ class Edit:
         return torch.zeros(n_texts, dtype=torch.bool)
 
     def _check(self, states: Tensor) -> None:
-        for name in self.per_text:
+        for name, axes in self.axes.items():
             rows = getattr(self, name)
-            if rows.shape[1] != states.shape[-1] or len(rows) not in (1, len(states)):
+            if axes.endswith("width") and rows is not None and rows.shape[1] != states.shape[-1]:
                 raise ValueError(
-                    f"`{name}` must be [{len(states)}, {states.shape[-1]}] for this batch; got "
-                    f"{list(rows.shape)}."
+                    f"`{name}` must have rows as wide as the states at this site, "
+                    f"{states.shape[-1]}; got {list(rows.shape)}."
                 )
 
 
@@ -128,7 +135,7 @@ class Add(Edit):
 
     vectors: Float[Tensor, "texts d_model"]
     """What is added, in the units of the states."""
-    per_text: ClassVar[tuple[str, ...]] = ("vectors",)
+    axes: ClassVar[dict[str, str]] = {"vectors": "texts width"}
 
     def change(self, states: Tensor) -> Tensor:
         """Return the states plus the vectors."""
@@ -151,12 +158,7 @@ class Swap(Edit):
     """States of other texts at the same site."""
     subspace: Float[Tensor, "k d_model"] | None = None
     """Orthonormal rows; None for all of the space. Gradients flow to it."""
-    per_text: ClassVar[tuple[str, ...]] = ("sources",)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.subspace is not None:
-            _check_orthonormal(self)
+    axes: ClassVar[dict[str, str]] = {"sources": "texts width", "subspace": "k width"}
 
     def change(self, states: Tensor) -> Tensor:
         """Return the states with the sources' part in the subspace."""
@@ -175,22 +177,7 @@ class Clamp(Edit):
     """Coordinates along the rows of the subspace."""
     subspace: Float[Tensor, "k d_model"]
     """Orthonormal rows."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _hold_rows(self, "values", "texts k")
-        _check_orthonormal(self)
-        if self.values.dim() != 2 or self.values.shape[1] != len(self.subspace):
-            raise ValueError(
-                f"`values` must be [texts or 1, {len(self.subspace)}], one per row of the "
-                f"subspace; got {list(self.values.shape)}."
-            )
-
-    def rows(self, chosen: Int[Tensor, " chosen"] | slice) -> "Edit":
-        """Return the edit for some of the texts."""
-        own = self.values if len(self.values) == 1 else self.values[chosen]
-        at = self.at[chosen] if isinstance(self.at, Tensor) and len(self.at) > 1 else self.at
-        return replace(self, values=own, at=at)
+    axes: ClassVar[dict[str, str]] = {"values": "texts k", "subspace": "k width"}
 
     def change(self, states: Tensor) -> Tensor:
         """Return the states with these coordinates."""
@@ -204,10 +191,7 @@ class ProjectOut(Edit):
 
     directions: Float[Tensor, "k d_model"]
     """Rows, independent, of any length and at any angle."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _hold_rows(self, "directions", "k d_model")
+    axes: ClassVar[dict[str, str]] = {"directions": "k width"}
 
     def change(self, states: Tensor) -> Tensor:
         """Return the states without their part in the directions' span."""
@@ -224,39 +208,38 @@ class Apply(Edit):
     at: At = field(default="all", kw_only=True)
 
     def change(self, states: Tensor) -> Tensor:
-        """Return what the function makes of the states."""
-        return same_shape(self.function, states)
+        """Return what the function makes of the states.
+
+        Raises:
+            ValueError: if it has another shape.
+        """
+        new = self.function(states)
+        if new.shape != states.shape:
+            raise ValueError(
+                f"`function` must return the shape it is given, {list(states.shape)}; it returned "
+                f"{list(new.shape)}."
+            )
+        return new
 
 
-def same_shape(change: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
-    """Return `change(states)`.
-
-    Raises:
-        ValueError: if it has another shape.
-    """
-    new = change(states)
-    if new.shape != states.shape:
+def _check_at(at: At) -> None:
+    if isinstance(at, slice):
+        if at.step or min(at.start or 0, at.stop or 0) < 0:
+            raise ValueError(
+                f"a slice `at` must count from the first token, without steps; got {at}."
+            )
+    elif isinstance(at, Tensor):
+        checks.tensors(at=(at, "places"))
+    elif str(at) not in ("last", "all"):  # an array would compare place by place
         raise ValueError(
-            f"`change` must return the shape it is given, {list(states.shape)}; it returned "
-            f"{list(new.shape)}."
+            f"`at` must be 'last', 'all', a slice or one position per text; got {at!r}."
         )
-    return new
 
 
-def _hold_rows(edit: Edit, name: str, axes: str) -> None:
-    """Check a field, and make a tensor of it; one that is a tensor stays itself, gradient and all."""
-    given = getattr(edit, name)
-    (rows,) = checks.tensors(**{name: (given, axes)})
-    is_float = isinstance(given, Tensor) and given.is_floating_point()
-    object.__setattr__(edit, name, given if is_float else rows)
-
-
-def _check_orthonormal(edit: Any) -> None:
-    _hold_rows(edit, "subspace", "k d_model")
-    rows = edit.subspace
-    gram = rows.detach().float() @ rows.detach().float().mT
+def _check_orthonormal(subspace: Tensor) -> None:
+    rows = subspace.detach().float()
     # Rows of an orthogonal parametrisation in float32 or bfloat16 come this close.
-    off = float((gram - torch.eye(len(rows), device=gram.device)).abs().max())
+    off = float((rows @ rows.mT - torch.eye(len(rows), device=rows.device)).abs().max())
     if not off < 1e-2:
         raise ValueError(
             f"`subspace` must have orthonormal rows [k, d_model]; their products differ from those "

@@ -6,12 +6,11 @@ from typing import Any, SupportsIndex
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm import tqdm
 
 from ssae_kit.llama.load import Llama
 from ssae_kit.llama.passes import Edits, passes
 from ssae_kit.llama.rows import TOKENS_PER_BATCH, Texts, token_rows
-from ssae_kit.llama.sites import Part, Site, whole_number
+from ssae_kit.llama.sites import Part, Site
 
 
 @torch.no_grad()
@@ -23,7 +22,6 @@ def hidden_states(
     part: Part = "block",
     edits: Edits = None,
     tokens_per_batch: int = TOKENS_PER_BATCH,
-    progress: bool = False,
 ) -> Float[Tensor, "*layers texts d_model"]:
     """Return the hidden state at the last token of each text.
 
@@ -38,7 +36,6 @@ def hidden_states(
             to it. For a single head, use `run`.
         edits: As in `run`.
         tokens_per_batch: Bound on the memory used: texts times the longest one's tokens.
-        progress: Show a progress bar.
 
     Returns:
         Float32 on the CPU, in the order of the texts; for a sequence of layers, stacked in front
@@ -47,20 +44,17 @@ def hidden_states(
     Raises:
         ValueError: if the layer or part does not exist, there is no text, one is empty or too long,
             or a state is not finite.
-        RuntimeError: inside `intervene`, which needs the order of the texts; give `edits`.
+        RuntimeError: if a vector that an edit adds changed nothing.
     """
     is_one = hasattr(layer, "__index__") and not getattr(layer, "shape", ())  # no array of several
     wanted: Any = [layer] if is_one else layer
-    layers = [whole_number(one, "layer") for one in wanted]
-    if not layers:
+    sites = [Site(one, part) for one in wanted]
+    if not sites:
         raise ValueError("at least one layer is required; got none.")
-    sites = [Site(one, part) for one in layers]
     rows = token_rows(llama, texts)
     states = torch.empty(len(sites), len(rows), llama.d_model)
     options: dict[str, Any] = {"edits": edits, "tokens_per_batch": tokens_per_batch}
-    with tqdm(total=len(rows), disable=not progress, unit="text") as bar:
-        for done in passes(llama, rows, keep=sites, at="last", **options):
-            for kept, site in zip(states, sites, strict=True):
-                kept[done.chosen] = done[site].float().cpu()
-            bar.update(len(done.chosen))
+    for done in passes(llama, rows, keep=sites, at="last", **options):
+        for kept, site in zip(states, sites, strict=True):
+            kept[done.chosen] = done[site].float().cpu()
     return states[0] if is_one else states

@@ -1,6 +1,7 @@
 """Load a Llama: the bundled one, the fetched one, a local folder, or a checkpoint on the Hugging Face hub."""
 
 import importlib.util
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from ssae_kit import checks
+from ssae_kit.llama.examine import examine
 from ssae_kit.llama.fetch import SMOLLM2, fetched
-from ssae_kit.llama.memory import check_memory
+from ssae_kit.llama.memory import as_dtype, check_memory
 from ssae_kit.storage import DATA
 
 BUNDLED = "llama_tiny"
@@ -52,14 +53,6 @@ class Llama:
         device: torch.device = self.model.device
         return device
 
-    def check_layer(self, layer: int) -> None:
-        """Raise ValueError unless the layer exists."""
-        if not 0 <= layer <= self.n_layers:
-            raise ValueError(
-                f"`layer` must lie in 0..{self.n_layers} (0 is the embedding, {self.n_layers} the "
-                f"last block of {self.name}); got {layer}."
-            )
-
 
 def load(
     name: str | Path = BUNDLED,
@@ -95,48 +88,34 @@ def load(
         PermissionError: if the model is gated and this account has no access.
         ConnectionError: if a hub name cannot be reached.
         ValueError: if the folder holds another architecture, or weights that are corrupt,
-            incomplete, not finite or of other shapes; a tokenizer that is damaged or appends a token
-            behind every text; a device or type that torch does not have here; or both `device` and
-            `device_map`.
+            incomplete, not finite or of other shapes; a tokenizer that is damaged, appends a token
+            behind every text or puts another than a begin token in front; a device or type that
+            torch does not have here; or both `device` and `device_map`.
+
+    Warns:
+        UserWarning: of what the checkpoint brings and the kit sets aside: settings for generation,
+            and a tokenizer that puts no begin token in front of a text, or two.
     """
-    name, dtype = (
-        str(Path(name).expanduser() if str(name).startswith("~") else name),
-        _dtype(dtype, name),
-    )
+    name = str(Path(name).expanduser() if str(name).startswith("~") else name)
     source, place, is_bundled = _source(name), _place(device, device_map), _is_bundled(name)
-    dtype = torch.float32 if dtype is None and is_bundled else dtype
+    wanted = as_dtype("float32" if dtype is None and is_bundled else dtype)
     try:
         config = AutoConfig.from_pretrained(source, revision=revision)
         _check_architecture(config, name)
-        check_memory(name, config, dtype, place)
+        check_memory(name, config, wanted, place)
         with _bars_hidden(is_bundled):
-            model = _weights(source, name, revision, dtype, device_map)
+            model = _weights(source, name, revision, wanted, device_map)
         model = model if device_map else model.to(place)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise _explained(error, name) from error
     tokenizer = _tokenizer(source, name, revision)
-    check_fit(tokenizer, config.vocab_size, name)
-    _check_finite(model, name)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    examine(name, model, tokenizer)
     return Llama(name, model.eval().requires_grad_(False), tokenizer)
 
 
-def _dtype(dtype: torch.dtype | str | None, name: str | Path) -> torch.dtype | None:
-    if dtype is None or isinstance(dtype, torch.dtype):
-        return dtype
-    found = getattr(torch, str(dtype).removeprefix("torch."), None)
-    if not isinstance(found, torch.dtype):
-        raise ValueError(
-            f"`dtype` must be a type of torch, such as torch.bfloat16, to load {name} in; got {dtype!r}."
-        )
-    return found
-
-
 def _tokenizer(source: str, name: str, revision: str | None) -> Any:
-    """Read the tokenizer; refuse one that puts anything behind a text, where states are read."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, padding_side="left")
+        return AutoTokenizer.from_pretrained(source, revision=revision, padding_side="left")
     except Exception as error:  # the Rust library raises bare ones
         if isinstance(error, OSError) and not Path(source).is_dir():
             raise _explained(error, name) from error
@@ -144,35 +123,6 @@ def _tokenizer(source: str, name: str, revision: str | None) -> Any:
             f"the tokenizer files of {name} are damaged or missing ({str(error)[:200]}). Copy "
             "tokenizer.json and tokenizer_config.json again, as whole files, beside the weights."
         ) from error
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    behind = tokenizer("a")["input_ids"]
-    if bare and behind[-1] != bare[-1]:
-        raise ValueError(
-            f"the tokenizer of {name} must end with the text; it appends "
-            f"{tokenizer.convert_ids_to_tokens(behind[-1])!r}, whose state would be read and steered "
-            "in place of the last word's. Set `add_eos_token` to false in tokenizer_config.json, or "
-            "take that token out of tokenizer.json's post_processor."
-        )
-    return tokenizer
-
-
-def _check_finite(model: Any, name: str) -> None:
-    for weight, values in model.named_parameters():
-        # A sum is finite only if all of it is, and costs no memory.
-        if not values.is_meta and not torch.isfinite(values.detach().sum(dtype=torch.float32)):
-            raise ValueError(
-                f"the weights of {name} must be finite; {weight} holds NaN or infinity. Copy or "
-                "download the checkpoint again, or load it in another `dtype`."
-            )
-
-
-def check_fit(tokenizer: Any, n_rows: int, name: str) -> None:
-    """Raise ValueError unless every token has a row in the weights."""
-    if len(tokenizer) > n_rows:
-        raise ValueError(
-            f"the tokenizer of {name} must fit its weights ({n_rows} rows); it has "
-            f"{len(tokenizer)} tokens. Bring the tokenizer that belongs to this checkpoint."
-        )
 
 
 def _check_architecture(config: Any, name: str) -> None:
@@ -294,13 +244,14 @@ def _explained(error: Exception, name: str) -> Exception:
             f"{name} does not fit on the device ({first_line}). Give dtype=torch.bfloat16, "
             f"device_map='auto', or choose a smaller model such as {BUNDLED!r}."
         )
-    chain = _chain(error)
-    if any(isinstance(e, GatedRepoError) for e in chain) or "gated repo" in str(error):
+    # The reason stands somewhere in the chain of causes.
+    told = "".join(traceback.format_exception(error))
+    if "GatedRepoError" in told or "gated repo" in told:
         return PermissionError(
             f"{name} is gated. Ask for access on its page on huggingface.co, then log in here "
             "with `hf auth login`. The bundled model needs neither."
         )
-    if any(isinstance(e, RepositoryNotFoundError) for e in chain):
+    if "RepositoryNotFoundError" in told:
         return FileNotFoundError(f"there is no model {name!r} on the hub. Check the spelling.")
     if Path(name).is_dir() or _is_bundled(name):
         if isinstance(error, OSError):
@@ -316,13 +267,3 @@ def _explained(error: Exception, name: str) -> Exception:
         f"{name!r} could not be fetched from the hub. Check the network, or download the "
         f"checkpoint elsewhere and give its folder. ({first_line})"
     )
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """The error and what it came from."""
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in chain:
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return chain

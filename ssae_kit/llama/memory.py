@@ -1,14 +1,11 @@
 """How much memory a Llama needs, and how much there is, before anything is loaded."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
-
-from ssae_kit import checks
+from transformers import LlamaForCausalLM
 
 SMALLER = {"meta-llama/Llama-3.2-1B": 2.5e9, "meta-llama/Llama-3.2-3B": 6.4e9}
 """Other published Llamas that the same code takes, and the bytes of their weights in bfloat16."""
@@ -17,49 +14,37 @@ RESERVE = 0.1
 """Share of the weights' size that is asked for on top, for states and buffers."""
 
 
-@dataclass(frozen=True)
-class MemoryNeed:
-    """What the weights of a model take."""
+def count_weights(config: Any) -> int:
+    """Number of weights of a Llama of this configuration; tied embeddings count once.
 
-    n_parameters: int
-    """Number of weights; tied embeddings count once."""
-    dtype: torch.dtype
-    """Type they are loaded in."""
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of the weights."""
-        return self.n_parameters * self.dtype.itemsize
-
-    @property
-    def total_bytes(self) -> int:
-        """Bytes to have free before loading: the weights, and a tenth on top."""
-        return int(self.weight_bytes * (1 + RESERVE))
-
-
-def estimate_memory(config: Any, dtype: torch.dtype | None = None) -> MemoryNeed:
-    """Return what a Llama of this configuration needs; builds it without any memory.
-
-    Args:
-        config: A transformers `LlamaConfig`.
-        dtype: Type to load in; by default the checkpoint's own, float32 if it names none.
+    Builds it without any memory.
     """
-    checks.require_kind("config", config, LlamaConfig, "llama.model.config")
     with torch.device("meta"):
-        model = LlamaForCausalLM(config)
-    return MemoryNeed(model.num_parameters(), dtype or stored_dtype(config))
+        return int(LlamaForCausalLM(config).num_parameters())
 
 
-def stored_dtype(config: Any) -> torch.dtype:
-    """Type of the checkpoint's weights, float32 if the configuration names none."""
-    named = getattr(config, "dtype", None)
-    if isinstance(named, str):
-        named = getattr(torch, named.removeprefix("torch."), None)
-    return named if isinstance(named, torch.dtype) else torch.float32
+def as_dtype(named: torch.dtype | str | None) -> torch.dtype | None:
+    """Return the type of torch that is named, such as "bfloat16"; None stays None.
+
+    Raises:
+        ValueError: if torch has no such type.
+    """
+    found = getattr(torch, str(named).removeprefix("torch."), None)
+    if named is not None and not isinstance(found, torch.dtype):
+        raise ValueError(f"`dtype` must be a type of torch, such as torch.bfloat16; got {named!r}.")
+    return found
 
 
 def free_bytes(device: str) -> int | None:
-    """Bytes free on a device ("cpu", "cuda", "cuda:1"), or None where the system does not say."""
+    """Bytes free on a device, or None where the system does not say.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1" or such; "auto" for all of them together.
+    """
+    if device == "auto":
+        devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        known = [n for n in map(free_bytes, devices) if n is not None]
+        return sum(known) if known else None
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(torch.device(device))[0])
     if device != "cpu":
@@ -93,42 +78,29 @@ def check_memory(name: str, config: Any, dtype: torch.dtype | None, device: str)
     Args:
         name: The model, for the message.
         config: Its configuration.
-        dtype: Type to load in; None for the checkpoint's own.
-        device: "cpu", "cuda" or such; "auto" for all of them together.
+        dtype: Type to load in; None for the checkpoint's own, float32 if it names none.
+        device: As in `free_bytes`.
     """
-    need = estimate_memory(config, dtype)
-    free = _total_free() if device == "auto" else free_bytes(device)
-    if free is None or free >= need.total_bytes:
-        return
-    raise MemoryError(
-        f"{name} has {need.n_parameters / 1e9:.2f} billion weights and needs about "
-        f"{need.total_bytes / 1e9:.1f} GB in {_short(need.dtype)}; {device} has "
-        f"{free / 1e9:.1f} GB free. {_advice(need, free, device)}"
+    dtype, n_weights, free = (
+        dtype or stored_dtype(config),
+        count_weights(config),
+        free_bytes(device),
     )
-
-
-def _advice(need: MemoryNeed, free: int, device: str) -> str:
-    half = MemoryNeed(need.n_parameters, torch.bfloat16)
+    need = n_weights * dtype.itemsize * (1 + RESERVE)
+    if free is None or free >= need:
+        return
     options = []
-    if need.dtype.itemsize > 2 and free >= half.total_bytes:
+    if dtype.itemsize > 2 and free >= n_weights * 2 * (1 + RESERVE):
         options.append("dtype=torch.bfloat16")
-    together = _total_free() or 0
-    if device != "auto" and together >= need.total_bytes:
+    together = free_bytes("auto") or 0
+    if device != "auto" and together >= need:
         options.append(f"device_map='auto', all devices together ({together / 1e9:.1f} GB)")
-    options += [
-        f"{name} ({size * (1 + RESERVE) / 1e9:.1f} GB)"
-        for name, size in reversed(SMALLER.items())
-        if free >= size * (1 + RESERVE)
-    ]
+    for smaller, size in reversed(SMALLER.items()):
+        if free >= size * (1 + RESERVE):
+            options.append(f"{smaller} ({size * (1 + RESERVE) / 1e9:.1f} GB)")
     options.append("the bundled model 'llama_tiny'")
-    return f"What would fit: {'; '.join(options)}."
-
-
-def _total_free() -> int | None:
-    devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    known = [n for n in map(free_bytes, devices) if n is not None]
-    return sum(known) if known else None
-
-
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+    raise MemoryError(
+        f"{name} has {n_weights / 1e9:.2f} billion weights and needs about {need / 1e9:.1f} GB in "
+        f"{str(dtype).removeprefix('torch.')}; {device} has {free / 1e9:.1f} GB free. What would "
+        f"fit: {'; '.join(options)}."
+    )

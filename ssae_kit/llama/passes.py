@@ -1,7 +1,8 @@
 """The one door to a Llama: a pass that reads sites, edits them, or both, with or without gradient."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsIndex
 
@@ -11,11 +12,11 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ssae_kit import checks
-from ssae_kit.llama.edits import Add, Edit
-from ssae_kit.llama.hooks import Tokens, hooked, inner, refuse_by_text, unembed
+from ssae_kit.llama.edits import Edit
 from ssae_kit.llama.load import Llama
+from ssae_kit.llama.logits import unembed
 from ssae_kit.llama.rows import TOKENS_PER_BATCH, Texts, batches, padded, token_rows
-from ssae_kit.llama.sites import Site, require
+from ssae_kit.llama.sites import Site, inner, require
 
 Place = Site | SupportsIndex
 """A site, or the number of a layer."""
@@ -87,7 +88,7 @@ def run(
         ValueError: if nothing is asked for, a site does not exist, an edit does not fit the texts
             or can change nothing that is asked for, a text cannot be read, or a state is not
             finite.
-        RuntimeError: if a vector that was added changed nothing, or inside `intervene`.
+        RuntimeError: if a vector that was added changed nothing.
     """
     checks.require_kind("keep", keep, tuple | list, "[3, Site(4, 'mlp')]")
     if not keep and not logits:
@@ -135,7 +136,6 @@ def passes(
         at: Which tokens' states are kept: `[texts, tokens, width]`, or `[texts, width]`.
         tokens_per_batch: As in `run`.
     """
-    refuse_by_text(llama)
     checks.whole("tokens_per_batch", tokens_per_batch)
     sites, own = [Site.of(place) for place in keep], edits_for(llama, edits, rows)
     _check_reach(llama, sites, own, final)
@@ -166,12 +166,22 @@ def _one(
             raise _Reached
 
     out = None
-    with editing(llama, edits, chosen, {site: keep for site in sites}), suppress(_Reached):
+    looking = {site: keep for site in sites}
+    with editing(llama, edits, chosen, looking) as reading, suppress(_Reached):
+        reading.positions = torch.arange(ids.shape[1])[None]
         out = inner(llama)(input_ids=ids.to(llama.device), use_cache=False)
     end = None if out is None else require(out, "last_hidden_state")
     if end is not None:
         _check_finite(llama, rows, chosen, end, last, "the state before the logits")
     return Pass(ids, last, kept, None, end, chosen)
+
+
+@dataclass
+class Reading:
+    """What the hooks of a block must be told before each pass."""
+
+    positions: Tensor
+    """Of each token in its text, `[texts or 1, tokens]`."""
 
 
 @contextmanager
@@ -180,35 +190,40 @@ def editing(
     edits: Mapping[Site, Edit],
     chosen: Tensor,
     keep: Mapping[Site, Callable[[Site, Tensor], None]] | None = None,
-) -> Iterator[None]:
+) -> Iterator[Reading]:
     """Apply edits in the passes of this thread, let others look, and see that they had an effect.
 
-    Raises:
-        RuntimeError: when the block ends without an exception, if an edit never acted, or one
-            that should have moved a text did not.
-    """
-    moved = {site: torch.zeros(len(chosen), dtype=torch.bool) for site in edits}
-    keep = keep or {}
+    The hooks are gone when the block ends, also by an exception or an interrupt. Passes of other
+    threads stay as they are, so a lab that writes in the background disturbs no cell.
 
-    def at(site: Site) -> Callable[[Tensor, Tokens], Tensor]:
-        def change(states: Tensor, tokens: Tokens) -> Tensor:
-            if site in edits:
-                new = edits[site](states, tokens.positions)
-                if tokens.start == 0 and isinstance(edits[site], Add):
-                    moved[site] |= (new != states).detach().flatten(1).any(1).cpu()
-                states = new
+    Raises:
+        RuntimeError: when the block ends without an exception, if an edit that should have moved a
+            text did not.
+    """
+    thread, reading, keep = threading.get_ident(), Reading(torch.zeros(1, 1)), keep or {}
+    has_moved = {site: ~edit.must_move(len(chosen)) for site, edit in edits.items()}
+
+    def at(site: Site) -> Callable[[Tensor], Tensor]:
+        def change(states: Tensor) -> Tensor:
+            if threading.get_ident() != thread:
+                return states
+            new = edits[site](states, reading.positions) if site in edits else states
+            if new is not states and not has_moved[site].all():
+                has_moved[site] |= (new != states).detach().flatten(1).any(1).cpu()
             if site in keep:
-                keep[site](site, states)
-            return states
+                keep[site](site, new)
+            return new
 
         return change
 
-    with hooked(llama, {site: at(site) for site in {**edits, **keep}}):
-        yield
-    for site, edit in edits.items():
-        still = chosen[edit.must_move(len(chosen)) & ~moved[site]].tolist()
-        if still:
-            raise no_effect(llama, site, f"changed nothing in the text(s) {still}")
+    with ExitStack() as stack:
+        for site in {**edits, **keep}:
+            stack.callback(site.attach(llama, at(site)).remove)
+        yield reading
+    for site, has in has_moved.items():
+        if not has.all():
+            texts = chosen[~has].tolist()
+            raise no_effect(llama, site, f"changed nothing in the text(s) {texts}")
 
 
 def edits_for(llama: Llama, edits: Edits, rows: Sequence[Sequence[int]]) -> dict[Site, Edit]:

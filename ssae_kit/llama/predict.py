@@ -6,9 +6,8 @@ from torch import Tensor
 
 from ssae_kit import checks
 from ssae_kit.llama.continuing import continuing
-from ssae_kit.llama.hooks import unembed
-from ssae_kit.llama.intervene import Intervention, edits_of
 from ssae_kit.llama.load import Llama
+from ssae_kit.llama.logits import log_probs
 from ssae_kit.llama.passes import Edits
 from ssae_kit.llama.rows import Texts, token_rows
 
@@ -17,7 +16,6 @@ def next_token_log_probs(
     llama: Llama,
     prompts: Texts,
     continuation: Int[Tensor, "texts tokens"],
-    intervention: Intervention | None = None,
     *,
     edits: Edits = None,
 ) -> Float[Tensor, "texts tokens vocab"]:
@@ -32,7 +30,6 @@ def next_token_log_probs(
         prompts: One per row, none empty; or their token ids.
         continuation: Token ids, padded on the right with any id; places behind a padding id are
             meaningless, and yours to leave out.
-        intervention: One vector per prompt, or None.
         edits: As in `run`.
 
     Returns:
@@ -43,8 +40,7 @@ def next_token_log_probs(
         ValueError: if there is no prompt, one is empty or too long, the numbers of prompts, rows
             and vectors differ, or a logit is not finite.
     """
-    states = next_token_states(llama, prompts, continuation, edits_of(intervention, edits))
-    return log_probs(llama, states)
+    return log_probs(llama, next_token_states(llama, prompts, continuation, edits))
 
 
 @torch.no_grad()
@@ -62,13 +58,7 @@ def next_token_states(
             f"one continuation per prompt is required ({len(prompts)}); got {len(continuation)}."
         )
     with continuing(llama, rows, edits) as reader:
-        states = reader.prompts()[:, None]
+        states = reader.prompts[:, None]
         if continuation.shape[1] > 1:
             states = torch.cat([states, reader.more(continuation[:, :-1].cpu())], dim=1)
     return states
-
-
-@torch.no_grad()
-def log_probs(llama: Llama, states: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any vocab"]:
-    """Return the log-probabilities of the next token from the states before the logits."""
-    return unembed(llama, states).float().log_softmax(-1)

@@ -2,11 +2,11 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ssae_kit import checks
 from ssae_kit.llama.load import Llama
@@ -39,15 +39,15 @@ def token_rows(llama: Llama, texts: Texts) -> list[list[int]]:
             f"a list of one or more texts is required; got {texts!r:.60}. Put a single text in [...]."
         )
     longest = llama.model.config.max_position_embeddings
-    rows = []
-    for i, text in enumerate(texts):
-        make: Any = _from_text if isinstance(text, str) else _from_ids
-        row: list[int] = make(llama, text, i)
+    rows = [
+        _from_text(llama, text, i) if isinstance(text, str) else _from_ids(llama, text, i)
+        for i, text in enumerate(texts)
+    ]
+    for i, row in enumerate(rows):
         if len(row) > longest:
             raise ValueError(
                 f"texts[{i}] has {len(row)} tokens; {llama.name} reads at most {longest}. Shorten it."
             )
-        rows.append(row)
     _check_known(llama, texts, rows)
     return rows
 
@@ -80,22 +80,17 @@ def _from_ids(llama: Llama, ids: Sequence[int], i: int) -> list[int]:
 
 def _check_known(llama: Llama, texts: Texts, rows: list[list[int]]) -> None:
     """All words that a closed vocabulary does not hold become one token: say so, refuse mix-ups."""
-    unknown = llama.tokenizer.unk_token_id
-    first: dict[tuple[int, ...], str] = {}
-    is_mixed, found = False, []
-    for text, row in zip(texts, rows, strict=True):
-        if (
-            unknown is None
-            or not isinstance(text, str)
-            or unknown not in row[n_begin(llama, row) :]
-        ):
-            continue
-        found.append(text)
-        is_mixed |= first.setdefault(tuple(row), text).split() != text.split()
-    if is_mixed:
-        require_known(llama, found)
-    if found:
-        warnings.warn(_told(llama, _unknown_words(llama, found)), stacklevel=4)
+    unknown, first = llama.tokenizer.unk_token_id, dict[tuple[int, ...], str]()
+    found = [
+        (text, row)
+        for text, row in zip(texts, rows, strict=True)
+        if isinstance(text, str) and unknown in row[n_begin(llama, row) :]
+    ]
+    odd = [text for text, _ in found]
+    if any(first.setdefault(tuple(row), text).split() != text.split() for text, row in found):
+        require_known(llama, odd)
+    if odd:
+        warnings.warn(_told(llama, _unknown_words(llama, odd)), stacklevel=4)
 
 
 def require_known(llama: Llama, texts: Sequence[str]) -> None:
@@ -145,8 +140,5 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[Int64[Tensor, "texts tokens"]
     Padded on the right with id 0: attention is causal, so no token of a text sees the padding, and
     every token's column is its position in its text.
     """
-    lengths = torch.tensor([len(row) for row in rows])
-    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-    return ids, lengths - 1
+    ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+    return ids, torch.tensor([len(row) - 1 for row in rows])

@@ -7,12 +7,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ssae_kit import checks
-from ssae_kit.llama.budget import texts_at_once
 from ssae_kit.llama.continuing import continuing
 from ssae_kit.llama.edits import Edit
-from ssae_kit.llama.hooks import unembed
-from ssae_kit.llama.intervene import Intervention, edits_of
 from ssae_kit.llama.load import Llama
+from ssae_kit.llama.logits import BUDGET, COPIES, unembed
 from ssae_kit.llama.passes import Edits, edits_for
 from ssae_kit.llama.rows import Texts, token_rows
 from ssae_kit.llama.sites import Site
@@ -25,7 +23,6 @@ def generate(
     *,
     max_new_tokens: int,
     generator: torch.Generator,
-    intervention: Intervention | None = None,
     edits: Edits = None,
     temperature: float = 1.0,
     n_ways: int = 1,
@@ -43,7 +40,6 @@ def generate(
         prompts: Texts to continue, or their token ids.
         max_new_tokens: Longest continuation, in tokens.
         generator: Source of the sampling.
-        intervention: One vector per prompt, or None.
         edits: As in `run`. At "last", the last token of the prompt; at "all", new tokens too.
         temperature: Above 0; below 1 is more cautious than the model.
         n_ways: Number of blocks of equal length that the prompts consist of.
@@ -54,8 +50,8 @@ def generate(
 
     Raises:
         ValueError: if there is no prompt, one is empty, or too long for what is to follow, the
-            temperature is not above 0, the number of vectors is not the number of prompts, the
-            prompts cannot be divided into `n_ways` blocks, or a logit is not finite.
+            temperature is not above 0, an edit does not fit the prompts, these cannot be divided
+            into `n_ways` blocks, or a logit is not finite.
         TypeError: if `generator` is none.
     """
     checks.require_generator(generator)
@@ -63,13 +59,16 @@ def generate(
     counts = {"max_new_tokens": max_new_tokens, "batch_size": batch_size, "n_ways": n_ways}
     for name, count in counts.items():
         checks.whole(name, count)
-    meant = edits_of(intervention, edits)
     rows = token_rows(llama, prompts)
-    _check_numbers(len(rows), n_ways, intervention)
+    if len(rows) % n_ways:
+        raise ValueError(
+            f"`n_ways` blocks of equal length are required; got {len(rows)} prompts and `n_ways` "
+            f"{n_ways}. Give every way the same number of prompts."
+        )
     longest = max(map(len, rows))
     _check_length(llama, longest, max_new_tokens)
-    own = edits_for(llama, meant, rows)
-    size = min(batch_size, texts_at_once(llama, longest, max_new_tokens))
+    own = edits_for(llama, edits, rows)
+    size = min(batch_size, _texts_at_once(llama, longest, max_new_tokens))
     seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
     texts = [""] * len(rows)
     places = torch.arange(len(rows)).view(n_ways, -1)
@@ -85,18 +84,6 @@ def generate(
     return texts
 
 
-def _check_numbers(n_prompts: int, n_ways: int, intervention: Intervention | None) -> None:
-    if intervention is not None and len(intervention.vectors) != n_prompts:
-        raise ValueError(
-            f"one vector per prompt is required ({n_prompts}); got {len(intervention.vectors)}."
-        )
-    if n_prompts % n_ways:
-        raise ValueError(
-            f"`n_ways` blocks of equal length are required; got {n_prompts} prompts and "
-            f"`n_ways` {n_ways}. Give every way the same number of prompts."
-        )
-
-
 def _check_length(llama: Llama, longest: int, max_new_tokens: int) -> None:
     limit = llama.model.config.max_position_embeddings
     if longest + max_new_tokens > limit:
@@ -104,6 +91,16 @@ def _check_length(llama: Llama, longest: int, max_new_tokens: int) -> None:
             f"prompt and continuation must fit into the {limit} tokens that {llama.name} reads; got "
             f"a prompt of {longest} and `max_new_tokens` {max_new_tokens}. Shorten one of them."
         )
+
+
+def _texts_at_once(llama: Llama, n_prompt: int, n_new: int) -> int:
+    """Number of texts whose prompt and continuation fit the budget together, at least 1."""
+    config, size = llama.model.config, llama.model.dtype.itemsize
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    cache = 2 * config.num_hidden_layers * config.num_key_value_heads * width * (n_prompt + n_new)
+    layer = n_prompt * (3 * config.intermediate_size + 4 * config.hidden_size)
+    logits = 4 * COPIES * config.vocab_size
+    return max(1, int(BUDGET // (size * (cache + layer) + logits)))
 
 
 class _GumbelNoise:
@@ -140,7 +137,7 @@ def _write(
     ends, new = torch.tensor(_end_tokens(llama)), torch.empty(len(rows), 0, dtype=torch.int64)
     is_done = torch.zeros(len(rows), dtype=torch.bool)
     with continuing(llama, rows, edits) as reader:  # type: ignore[arg-type]
-        states = reader.prompts()
+        states = reader.prompts
         for _ in range(length):
             token = noise.sample(unembed(llama, states)).cpu()
             token = token.masked_fill(is_done, llama.tokenizer.pad_token_id)

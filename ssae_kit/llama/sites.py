@@ -24,19 +24,23 @@ ORDER = ("head", "attention", "mlp", "block")
 class Site:
     """A place in a Llama. Layer 0 is the embedding, layer l belongs to block l."""
 
-    layer: int
-    """0 to the number of blocks."""
+    layer: Any
+    """0 to the number of blocks; a whole number of any library becomes an int."""
     part: Part = "block"
     """What of the block; the embedding has no parts."""
     head: int | None = None
     """Which head, from 0; only with part "head"."""
 
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "layer", operator.index(self.layer))
+        except TypeError:
+            raise TypeError(f"`layer` must be a whole number; got {self.layer!r}.") from None
+
     @classmethod
     def of(cls, place: "Site | SupportsIndex") -> "Site":
         """Return the site; a whole number, NumPy's included, is the output of that layer."""
-        if isinstance(place, Site):
-            return place
-        return cls(whole_number(place, "layer"))
+        return place if isinstance(place, Site) else cls(place)
 
     @property
     def depth(self) -> tuple[int, int]:
@@ -50,7 +54,11 @@ class Site:
             ValueError: if there is no such layer, part or head.
             RuntimeError: if the installed transformers names its modules otherwise.
         """
-        llama.check_layer(self.layer)
+        if not 0 <= self.layer <= llama.n_layers:
+            raise ValueError(
+                f"`layer` must lie in 0..{llama.n_layers} (0 is the embedding, {llama.n_layers} the "
+                f"last block of {llama.name}); got {self.layer}."
+            )
         if self.part not in ORDER or (self.layer == 0 and self.part != "block"):
             raise ValueError(
                 "`part` must be 'block' or, from layer 1 on, 'mlp', 'attention' or 'head'; got "
@@ -62,15 +70,14 @@ class Site:
                 f"`head` must lie in 0..{n_heads - 1} with part 'head', and be None otherwise; got "
                 f"{self.head!r} with part {self.part!r}."
             )
-        inner = require(llama.model, "model")
         if self.layer == 0:
-            embedding: torch.nn.Module = require(inner, "embed_tokens")
-            return embedding
-        found = require(inner, "layers")[self.layer - 1]
+            found = require(inner(llama), "embed_tokens")
+        else:
+            found = require(inner(llama), "layers")[self.layer - 1]
         for name in _PATHS[self.part]:
             found = require(found, name)
-        block: torch.nn.Module = found
-        return block
+        module: torch.nn.Module = found
+        return module
 
     def attach(self, llama: Llama, change: Callable[[Tensor], Tensor]) -> Any:
         """Hook a function of this site's states in; every hook of the kit is placed here.
@@ -118,6 +125,11 @@ def _head_hook(change: Callable[[Tensor], Tensor], own: slice) -> Callable[..., 
     return hook
 
 
+def inner(llama: Llama) -> Any:
+    """Return the part of the model that makes states of ids; the head that follows is apart."""
+    return require(llama.model, "model")
+
+
 def require(owner: Any, name: str) -> Any:
     """Return an attribute that the kit relies on in transformers.
 
@@ -136,15 +148,3 @@ def drifted(what: str) -> RuntimeError:
         f"the kit needs {what}, which the installed transformers {transformers.__version__} does "
         "not have. Install the tested version that the README names, and report this."
     )
-
-
-def whole_number(value: SupportsIndex, name: str) -> int:
-    """Return an integer of any library as an int.
-
-    Raises:
-        TypeError: if it is none.
-    """
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"`{name}` must be a whole number; got {value!r}.") from None

@@ -9,12 +9,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ssae_kit import checks
-from ssae_kit.llama.budget import chunks_of_logits
-from ssae_kit.llama.hooks import inner, unembed
 from ssae_kit.llama.load import Llama
+from ssae_kit.llama.logits import chunks_of_logits, unembed
 from ssae_kit.llama.passes import Edits, passes
 from ssae_kit.llama.rows import TOKENS_PER_BATCH, Texts, n_begin, token_rows
-from ssae_kit.llama.sites import Part, Site, require, whole_number
+from ssae_kit.llama.sites import Part, Site, inner, require
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ def token_states(
     Raises:
         ValueError: if the layer or part does not exist, there is no text, one is empty or too
             long, or a state is not finite.
-        RuntimeError: inside `intervene`, which needs the order of the texts; give `edits`.
+        RuntimeError: if a vector that an edit adds changed nothing.
     """
-    site, rows = Site(whole_number(layer, "layer"), part), token_rows(llama, texts)
+    site, rows = Site(layer, part), token_rows(llama, texts)
     own = [row[n_begin(llama, row) :] for row in rows]
     kept: list[Tensor] = [torch.empty(0)] * len(rows)
     for done in passes(llama, rows, keep=[site], edits=edits, tokens_per_batch=tokens_per_batch):
@@ -76,7 +75,7 @@ def text_losses(
     """Return the mean loss of each text's tokens, in nats per token; smaller is better.
 
     The begin token and the one after it are not counted: nothing, or only what begins every text,
-    comes before them. With `edits`, or inside `edit`, it tells what an edit costs.
+    comes before them. With `edits`, it tells what these cost.
 
     Args:
         llama: The model.
@@ -87,7 +86,7 @@ def text_losses(
     Raises:
         ValueError: if there is no text, one is empty, too short or too long, or a loss would not be
             finite.
-        RuntimeError: inside `intervene`, which needs the order of the texts; give `edits`.
+        RuntimeError: if a vector that an edit adds changed nothing.
     """
     rows = token_rows(llama, texts)
     short = [i for i, row in enumerate(rows) if len(row) < 3]

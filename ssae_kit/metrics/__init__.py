@@ -15,31 +15,13 @@ from ssae_kit.metrics.codes import (
     loss_recovered,
     unexplained_variance,
 )
-from ssae_kit.metrics.dictionaries import mmcs, uniqueness
 from ssae_kit.metrics.matching import (
     Matching,
     mcc_codes,
     mcc_directions,
     mcc_seeds,
+    mmcs,
     rotation_floor,
+    uniqueness,
 )
 from ssae_kit.metrics.sequences import Handovers, handovers
-
-__all__ = [
-    "Firing",
-    "Handovers",
-    "Matching",
-    "dead_share",
-    "firing",
-    "handovers",
-    "l0",
-    "label_mcc",
-    "loss_recovered",
-    "mcc_codes",
-    "mcc_directions",
-    "mcc_seeds",
-    "mmcs",
-    "rotation_floor",
-    "unexplained_variance",
-    "uniqueness",
-]

@@ -1,4 +1,4 @@
-"""Latents matched one-to-one to concepts: the MCC scores and their floor."""
+"""Latents beside what they should be: matched one-to-one (MCC, with its floor), or each its nearest."""
 
 from dataclasses import dataclass
 
@@ -94,12 +94,58 @@ def mcc_seeds(directions: Float[Tensor, "run latents d_model"]) -> Float[Tensor,
     return torch.cat(scores)
 
 
+def mmcs(
+    directions: Float[Tensor, "run latents d_model"], reference: Float[Tensor, "concepts d_model"]
+) -> Float[Tensor, " run"]:
+    """Mean over reference directions of the highest absolute cosine with any latent; 1 is best.
+
+    Unlike `mcc_directions` it matches nothing: one latent may serve many reference directions, and
+    a wider dictionary always scores at least as well. Its floor rises with the width: report it
+    beside the score of a random dictionary.
+
+    Args:
+        directions: Learned directions, any length.
+        reference: True directions, or those of another dictionary, any length.
+
+    Returns:
+        Unitless, 0 to 1.
+
+    Raises:
+        ValueError: if the last axes differ, one is missing, a value is not finite, or a reference
+            direction is zero.
+
+    Source: Sharkey, Braun & Millidge 2022 (there signed; ours counts both signs, as `mcc_*` do).
+    """
+    return cosines(directions, "reference", reference).abs().amax(1).mean(-1)
+
+
+def uniqueness(
+    directions: Float[Tensor, "run latents d_model"], reference: Float[Tensor, "concepts d_model"]
+) -> Float[Tensor, " run"]:
+    """Distinct nearest reference directions over latents; 1 means that no two latents share one.
+
+    Args:
+        directions: Learned directions, any length.
+        reference: True directions, any length.
+
+    Returns:
+        Unitless, above 0 to 1; at most concepts / latents.
+
+    Raises:
+        ValueError: if the last axes differ, one is missing, a value is not finite, or a reference
+            direction is zero.
+
+    Source: SAELens, `eval_sae_on_synthetic_data`.
+    """
+    similarity = cosines(directions, "reference", reference).abs()
+    nearest = similarity.argmax(-1, keepdim=True)
+    # [run, concepts]: whether any latent points there. Counting `unique` values would wait for a GPU.
+    taken = torch.zeros_like(similarity).scatter_(-1, nearest, 1.0).amax(1)
+    return taken.sum(-1) / nearest.shape[1]
+
+
 def rotation_floor(
-    n_concepts: int,
-    *,
-    generator: torch.Generator,
-    n_draws: int = 200,
-    per_concept: bool = False,
+    n_concepts: int, *, generator: torch.Generator, n_draws: int = 200, per_concept: bool = False
 ) -> Float[Tensor, " draws"]:
     """MCC of random rotations of the true concepts: what finding only the subspace is worth.
 
@@ -117,12 +163,10 @@ def rotation_floor(
     Raises:
         ValueError: if `n_concepts` or `n_draws` is below 1.
     """
-    n_concepts, n_draws = (
-        checks.whole(name, value)
-        for name, value in {"n_concepts": n_concepts, "n_draws": n_draws}.items()
-    )
+    n_concepts = checks.whole("n_concepts", n_concepts)
+    shape = (checks.whole("n_draws", n_draws), n_concepts, n_concepts)
     checks.require_generator(generator)
-    shape, device = (n_draws, n_concepts, n_concepts), generator.device
+    device = generator.device
     gaussian = torch.randn(shape, generator=generator, device=device)
     rotations, _ = torch.linalg.qr(gaussian)  # uniform up to signs, which the score ignores
     matching = mcc_directions(rotations, torch.eye(n_concepts, device=device))

@@ -45,17 +45,11 @@ def handovers(
 
     Source: Bricken et al. 2023, "Towards Monosemanticity", finite state automata.
     """
-    (codes,) = checks.tensors(codes=(codes, "tokens latents"))
-    n_tokens, n_latents = codes.shape
+    axes = {"ids": (ids, "tokens"), "text": (text, "tokens"), "promoted": (promoted, "latents")}
+    codes, *_ = checks.tensors(codes=(codes, "tokens latents"), **axes)
     ids, text, promoted = (
-        _whole(name, values).to(codes.device)
-        for name, values in {"ids": ids, "text": text, "promoted": promoted}.items()
+        _whole(name, values).to(codes.device) for name, (values, _) in axes.items()
     )
-    if not len(ids) == len(text) == n_tokens or len(promoted) != n_latents:
-        raise ValueError(
-            f"`codes` must have one row per token and one column per promoted token; got "
-            f"{list(codes.shape)} for {len(ids)} tokens, {len(text)} texts and {len(promoted)}."
-        )
     if not (codes >= 0).all():
         raise ValueError("`codes` must be at least 0; some are below. Take their absolute values.")
     is_promoted = (ids[:, None] == promoted).to(codes.dtype)
@@ -72,7 +66,6 @@ def handovers(
 
 
 def _whole(name: str, values: Any) -> Int[Tensor, " n"]:
-    checks.tensors(**{name: (values, "n")})
     numbers = torch.as_tensor(values)
     if numbers.is_floating_point() or numbers.dtype is torch.bool:
         raise TypeError(f"`{name}` must hold whole numbers, no mask; got {numbers.dtype}.")

@@ -1,14 +1,11 @@
 """Pytest plugin: papermill runs each notebook once, nbval judges every cell of that run.
 
 nbval collects the notebooks, reads the cell tags, sanitizes and compares outputs; only its executor
-is replaced. Plain ``pytest`` does all of it; two options are added:
+is replaced. Plain ``pytest`` does all of it; ``pytest --nb-write`` also writes the outputs of that
+very run into the notebooks that passed. Commit those. To run with another value in a notebook's
+``parameters`` cell, use papermill itself.
 
-``pytest --nb-write``
-    Write the outputs of this very run into the notebooks that passed. Commit those.
-``pytest --nb-param NAME=VALUE NOTEBOOK``
-    Run with another value in the notebook's ``parameters`` cell.
-
-Tags that count: ``parameters``, ``nbval-check-output`` (the committed output must equal the fresh
+Tags that count: ``nbval-check-output`` (the committed output must equal the fresh
 one), ``raises-exception``, ``nbval-skip`` and ``needs-fetch`` (where this cell finds no file, the
 whole notebook is skipped and says why). A notebook that should have been collected but was
 not becomes a failing test of its own, so no notebook can drop out silently.
@@ -21,28 +18,18 @@ from typing import Any, NoReturn
 import pytest
 from nbval import plugin as nbval
 
-from ssae_kit.nbtest.notebook import Cell, Notebook, parameters
+from ssae_kit.nbtest.notebook import Cell, Notebook
+
+FOLDER = "notebooks"
+"""Every notebook in it must be collected."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Register the plugin's two options and two ini values."""
-    parser.addini("notebook_folder", "every notebook in it must be collected", default="notebooks")
-    parser.addini("notebook_build", "where executed copies go", default="build/notebooks")
+    """Register the plugin's option."""
     group = parser.getgroup("notebooks", "notebooks run by papermill")
     group.addoption(
         "--nb-write", action="store_true", help="write fresh outputs into the notebooks"
     )
-    group.addoption("--nb-param", action="append", default=[], metavar="NAME=VALUE")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Refuse options that cannot be honoured, before anything runs."""
-    parameters(config)
-    if config.getoption("nb_write") and config.getoption("nb_param"):
-        raise pytest.UsageError(
-            "--nb-write and --nb-param exclude each other: committed outputs must come from the "
-            "notebook's own parameters. Change its `parameters` cell instead."
-        )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,19 +48,15 @@ def pytest_collect_file(
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Add one failing test for each notebook or parameter that would be passed over silently."""
+    """Add one failing test for each notebook that would be passed over silently."""
     for path in uncollected(config, items):
         name = path.relative_to(config.rootpath).as_posix()
         message = (
             f"{name} was not collected: none of its cells was tested. Is it ignored, "
             "is --nbval-lax missing from the command, or has it no code cell?"
         )
-        items.append(complaint(session, f"{name}::not collected", message))
-    cells = [item for item in items if isinstance(item, Cell)]
-    known = {name for nb in {cell.parent for cell in cells} for name in nb.parameter_names()}
-    for name in sorted(parameters(config).keys() - known) if cells else ():
-        message = f"No notebook in this run has a parameter {name}; they have {sorted(known)}."
-        items.append(complaint(session, f"--nb-param::{name}", message))
+        named = f"{name}::not collected"
+        items.append(Complaint.from_parent(session, name=named, nodeid=named, message=message))
 
 
 def uncollected(config: pytest.Config, items: Iterable[pytest.Item]) -> list[Path]:
@@ -81,27 +64,22 @@ def uncollected(config: pytest.Config, items: Iterable[pytest.Item]) -> list[Pat
     here = config.invocation_params.dir
     asked = [Path(here, arg).resolve() for arg in config.args if "::" not in arg]
     collected = {item.path.resolve() for item in items if isinstance(item, Cell)}
-    folder = config.rootpath / config.getini("notebook_folder")
     return [
         path
-        for path in sorted(folder.rglob("*.ipynb"))
+        for path in sorted((config.rootpath / FOLDER).rglob("*.ipynb"))
         if ".ipynb_checkpoints" not in path.parts
         and path.resolve() not in collected
         and any(place in (path.resolve(), *path.resolve().parents) for place in asked)
     ]
 
 
-def complaint(session: pytest.Session, nodeid: str, message: str) -> "Complaint":
-    """Failing test named ``nodeid`` that says ``message``."""
-    item: Complaint = Complaint.from_parent(session, name=nodeid, nodeid=nodeid)
-    item.message = message
-    return item
-
-
 class Complaint(pytest.Item):
     """A test that always fails: it stands for something that was not collected."""
 
-    message = ""
+    def __init__(self, *, message: str, **about: Any) -> None:
+        """Note what to say."""
+        super().__init__(**about)
+        self.message = message
 
     def runtest(self) -> NoReturn:
         """Fail."""

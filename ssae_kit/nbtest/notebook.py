@@ -1,6 +1,5 @@
 """A notebook as a pytest collector and its cells as tests."""
 
-import ast
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from typing import Any
 import nbformat
 import papermill
 import pytest
-import yaml
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.client import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -21,7 +19,7 @@ from papermill.engines import NBClientEngine
 from ssae_kit.nbtest.outputs import absolute_path, committable, write_outputs
 from ssae_kit.upstream import require
 
-require("nbval", nbval, "IPyNbCell", "IPyNbFile", "NbCellError", "coalesce_streams", "nocolors")
+require("nbval", nbval, "IPyNbCell", "IPyNbFile", "NbCellError", "coalesce_streams")
 require("nbval", nbval.IPyNbFile, "setup_sanitize_files", "get_sanitize_files")
 require("nbval", nbval.IPyNbCell, "compare_outputs", "raise_cell_error")
 require("nbclient", OutputWidget, "sync_state")
@@ -35,22 +33,11 @@ NEVER_COMPARED = (
     "image/svg+xml",
     "text/html",
 )
-#: Tag of a cell that loads what the user fetches: without it the whole notebook is skipped.
 NEEDS_FETCH = "needs-fetch"
+"""Tag of a cell that loads what the user fetches: without it the whole notebook is skipped."""
+BUILD = "build/notebooks"
+"""Where executed copies go."""
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def parameters(config: pytest.Config) -> dict[str, Any]:
-    """Parameters given with ``--nb-param``, read as YAML (so ``3``, ``true``, ``[1, 2]`` work)."""
-    found: dict[str, Any] = {}
-    for pair in config.getoption("nb_param"):
-        name, equals, text = pair.partition("=")
-        if not equals or not name.isidentifier():
-            raise pytest.UsageError(f"--nb-param needs NAME=VALUE; got {pair!r}.")
-        found[name] = yaml.safe_load(text)
-        if isinstance(found[name], str) and re.fullmatch(r"[-+\d.]+e[-+\d]+", text, re.IGNORECASE):
-            found[name] = float(text)  # YAML 1.1 takes 1e-3 for a string
-    return found
 
 
 class Notebook(nbval.IPyNbFile):
@@ -79,17 +66,6 @@ class Notebook(nbval.IPyNbFile):
                 options=old.options,
             )
 
-    def parameter_names(self) -> set[str]:
-        """Names assigned in the cell tagged ``parameters``."""
-        tagged = [c.source for c in self.nb.cells if "parameters" in c.metadata.get("tags", [])]
-        try:
-            lines = ast.parse(tagged[0]).body if tagged else []
-        except SyntaxError:
-            return set()  # the cell itself will fail
-        targets = [t for line in lines if isinstance(line, ast.Assign) for t in line.targets]
-        targets += [line.target for line in lines if isinstance(line, ast.AnnAssign)]
-        return {t.id for t in targets if isinstance(t, ast.Name)}
-
     def get_sanitize_files(self) -> list[Path]:
         """Sanitize file, found from wherever pytest is called."""
         return [self.config.rootpath / name for name in super().get_sanitize_files()]
@@ -97,7 +73,7 @@ class Notebook(nbval.IPyNbFile):
     def setup(self) -> None:
         """Run the notebook, note what went wrong in which cell, write back if asked to."""
         self.setup_sanitize_files()
-        self.out = self._executed_copy()
+        self.out = self.config.rootpath / BUILD / self.path.name
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self.out.unlink(missing_ok=True)  # never judge an older run
         crash = self._execute()
@@ -112,16 +88,9 @@ class Notebook(nbval.IPyNbFile):
     def teardown(self) -> None:
         """Do nothing: papermill has stopped its kernel already."""
 
-    def _executed_copy(self) -> Path:
-        root: Path = self.config.rootpath
-        inside = self.path.relative_to(root) if root in self.path.parents else Path(self.path.name)
-        folder = self.config.getini("notebook_folder")
-        inside = inside.relative_to(folder) if inside.is_relative_to(folder) else inside
-        return root / str(self.config.getini("notebook_build")) / inside
-
     def _execute(self) -> Exception | None:
         """Run by papermill; returns what kept the run from ending, not an error in a cell."""
-        option, own = self.config.option, self.parameter_names()
+        option = self.config.option
         named = self.nb.metadata.get("kernelspec", {}).get("name", "python3")
         kernel = option.nbval_kernel_name or named
         with _surroundings(figures_as_png=option.nb_write):
@@ -130,7 +99,6 @@ class Notebook(nbval.IPyNbFile):
                 papermill.execute_notebook(
                     self.path,
                     self.out,
-                    {k: v for k, v in parameters(self.config).items() if k in own},
                     kernel_name=kernel,
                     language="python",
                     cwd=self.path.parent,
@@ -208,8 +176,6 @@ class Cell(nbval.IPyNbCell):
             self._compare(fresh)
 
     def _compare(self, fresh: list[Any]) -> None:
-        if not self.config.get_terminal_writer().hasmarkup:
-            self.colors = nbval.nocolors
         fresh, committed = map(nbval.coalesce_streams, (fresh, self.cell.outputs))
         if not self.compare_outputs(fresh, committed):
             self.raise_cell_error(

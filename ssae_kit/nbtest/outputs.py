@@ -22,7 +22,7 @@ def write_outputs(path: Path, notebook: Any, fresh: dict[str, Any], root: Path) 
     """Put fresh outputs into ``notebook`` and save it at ``path``, whole or not at all.
 
     Args:
-        path: The committed notebook; left untouched when nothing changed.
+        path: The committed notebook.
         notebook: Its content; changed in place.
         fresh: Executed code cells by cell id.
         root: Folder of the repository, written as ``.`` in the outputs.
@@ -41,7 +41,8 @@ def write_outputs(path: Path, notebook: Any, fresh: dict[str, Any], root: Path) 
     for key in ("papermill", "widgets"):
         notebook.metadata.pop(key, None)
     notebook.metadata.get("language_info", {}).pop("version", None)
-    replace(path, nbformat.writes(notebook) + "\n")
+    with replacing(path) as draft:
+        draft.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
 
 
 def committable(outputs: list[Any], number: int, root: Path) -> list[Any]:
@@ -99,11 +100,3 @@ def texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from texts(item)
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all; an equal file keeps its time of change."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from ssae_kit.world.documents import Document
 from ssae_kit.world.entities import FACTS, TOPIC, TWO_HOP
 from ssae_kit.world.sentences import story_words
 from ssae_kit.world.state import Draws
-from ssae_kit.world.stories import log_probability_of_story, story_from
+from ssae_kit.world.stories import log_probability_of_story, sample_story
 from ssae_kit.world.text import split_words
 
 BEGIN, END, PAD = 0, 1, 2
@@ -41,7 +41,7 @@ def draw_document(draws: Draws, family: str, held_out: bool = False) -> Document
         ValueError: if there is no such family.
     """
     if family == "story":
-        story = story_from(draws)
+        story = sample_story(draws)
         log_probability = log_probability_of_story(story)
         return Document("story", story.words, log_probability, is_cut=story.is_cut)
     if family not in families.SAMPLERS:

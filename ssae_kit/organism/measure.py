@@ -169,12 +169,11 @@ def _verb_numbers() -> dict[str, int]:
 def control_figures(llama: Llama, n: int = 300) -> list[Measure]:
     """How often a sampled sentence obeys demands as in training, and two that were never joined."""
     return [
-        _obeyed(llama, "control prefix obeyed", draw_family("control", n, 20_002)),
-        _obeyed(
-            llama,
-            "control prefix obeyed, demands never joined",
-            draw_family("control", n, 20_003, held_out=True),
-        ),
+        _obeyed(llama, name, draw_family("control", n, seed, held_out))
+        for name, seed, held_out in (
+            ("control prefix obeyed", 20_002, False),
+            ("control prefix obeyed, demands never joined", 20_003, True),
+        )
     ]
 
 

@@ -74,16 +74,6 @@ def learned_directions(llama: Llama, layer: int = MIDDLE) -> Float[Tensor, "conc
     return methods.difference_of_means(shifts, changes).directions
 
 
-def vectors_for(
-    directions: Float[Tensor, "concepts d_model"],
-    values: Int64[Tensor, "prompts concepts"],
-    strength: float,
-) -> Float[Tensor, "prompts d_model"]:
-    """What to add to each prompt to give its target concept the other value; all take turns."""
-    steered = concepts_in_turn(len(values), len(CONCEPTS))
-    return steering_vectors(directions, values, steered, strength)
-
-
 def continue_prompts(
     llama: Llama,
     texts: tuple[str, ...],
@@ -135,7 +125,8 @@ def judge(
 def choose_strength(llama: Llama, directions: Float[Tensor, "concepts d_model"]) -> float:
     """The strength with most strict flips on development prompts."""
     texts, values = prompts(105, torch.Generator().manual_seed(30_002))
-    ways = [vectors_for(directions, values, strength) for strength in STRENGTHS]
+    turn = concepts_in_turn(len(values), len(CONCEPTS))
+    ways = [steering_vectors(directions, values, turn, strength) for strength in STRENGTHS]
     written = continue_prompts(llama, texts, ways, 30_003)
     scores = {
         strength: sum(judge(texts, values, out).strict())
@@ -157,8 +148,9 @@ def steering_figures(llama: Llama, n: int = 420) -> tuple[list[Measure], list[di
     strength = choose_strength(llama, directions)
     texts, values = prompts(n, torch.Generator().manual_seed(30_004))
     noise = methods.random_directions(directions, generator=torch.Generator().manual_seed(30_005))
+    turn = concepts_in_turn(len(values), len(CONCEPTS))
     ways = [
-        vectors_for(rows, values, strength)
+        steering_vectors(rows, values, turn, strength)
         for rows in (torch.zeros_like(directions), directions, noise)
     ]
     plain, steered, random = continue_prompts(llama, texts, ways, 30_006)

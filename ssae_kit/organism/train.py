@@ -17,12 +17,7 @@ from ssae_kit.llama.create import (
     create_tokenizer,
     save_llama,
 )
-from ssae_kit.organism.corpus import (
-    MIXTURE,
-    draw_corpus,
-    log_probability,
-    vocabulary,
-)
+from ssae_kit.organism.corpus import MIXTURE, draw_corpus, log_probability, vocabulary
 from ssae_kit.organism.loss import document_losses, n_predicted, token_losses
 from ssae_kit.organism.muon import BatchedMuon
 from ssae_kit.storage import load_tensors, save_tensors
@@ -90,11 +85,10 @@ class Trainer:
         self.model = create_llama(len(self.words) + len(SPECIAL_TOKENS), recipe.seed)
         self.step = 0
         self.tokens = 0
-        hidden: list[torch.Tensor] = []
-        other: list[torch.Tensor] = []
-        for name, weight in self.model.named_parameters():
-            (hidden if weight.dim() == 2 and "embed" not in name else other).append(weight)
-        rate = recipe.learning_rate
+        weights, rate = dict(self.model.named_parameters()), recipe.learning_rate
+        is_hidden = {name: w.dim() == 2 and "embed" not in name for name, w in weights.items()}
+        hidden = [weights[name] for name in weights if is_hidden[name]]
+        other = [weights[name] for name in weights if not is_hidden[name]]
         self.optimisers: list[torch.optim.Optimizer] = [
             BatchedMuon(hidden, rate),
             torch.optim.AdamW(other, lr=rate, betas=(0.9, 0.95), weight_decay=0.0),
@@ -178,11 +172,6 @@ class Trainer:
         self.step, self.tokens = metadata["step"], metadata["tokens"]
 
 
-def validation_documents(n_documents: int) -> list[Document]:
-    """Fresh documents of the training mixture, from a seed that no training uses."""
-    return draw_corpus(torch.Generator().manual_seed(-1), n_documents)
-
-
 def train(
     recipe: Recipe, folder: Path, report: Callable[[Progress], None] = lambda _: None
 ) -> Progress:
@@ -205,7 +194,9 @@ def train(
     trainer, checkpoint = Trainer(recipe), folder.parent / f".{folder.name}.training.safetensors"
     if checkpoint.exists():
         trainer.resume(checkpoint)
-    documents, start = validation_documents(recipe.n_validation), time.monotonic()
+    # Fresh documents of the training mixture, from a seed that no training uses.
+    documents = draw_corpus(torch.Generator().manual_seed(-1), recipe.n_validation)
+    start = time.monotonic()
 
     def tell() -> Progress:
         excess = trainer.excess(documents)

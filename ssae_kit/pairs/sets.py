@@ -3,7 +3,6 @@
 NAME(n, m): n concepts vary somewhere in the set, at most m of them in one pair.
 """
 
-from collections.abc import Mapping
 from itertools import combinations
 
 import torch
@@ -27,31 +26,12 @@ DATASETS = {
 """Name, then number of concepts and of changes in one pair, and what the texts are."""
 
 CATEGORIES = {
-    "shape": [
-        "round",
-        "square",
-        "oval",
-        "triangular",
-        "hexagonal",
-        "curved",
-        "flat",
-        "hollow",
-        "pointed",
-        "crooked",
-    ],
-    "colour": [
-        "red",
-        "blue",
-        "green",
-        "yellow",
-        "purple",
-        "orange",
-        "white",
-        "black",
-        "brown",
-        "pink",
-    ],
-    "object": ["hat", "box", "lamp", "chair", "plate", "cup", "table", "ring", "mirror", "clock"],
+    name: words.split()
+    for name, words in {
+        "shape": "round square oval triangular hexagonal curved flat hollow pointed crooked",
+        "colour": "red blue green yellow purple orange white black brown pink",
+        "object": "hat box lamp chair plate cup table ring mirror clock",
+    }.items()
 }
 """Attributes of CAT in the order in which a text states them, each with its ten values."""
 
@@ -83,11 +63,7 @@ def dataset(name: str) -> ConceptPairs:
 
 
 def category_pairs(
-    n_pairs: int,
-    generator: torch.Generator,
-    *,
-    max_changed: int = 3,
-    categories: Mapping[str, list[str]] = CATEGORIES,
+    n_pairs: int, generator: torch.Generator, *, max_changed: int = 3
 ) -> ConceptPairs:
     """Draw pairs of short texts in which one to `max_changed` attributes take another value.
 
@@ -98,7 +74,6 @@ def category_pairs(
         n_pairs: Number of pairs, at least 1.
         generator: Source of every choice.
         max_changed: Largest number of attributes that change; 1 to this are equally likely.
-        categories: Attributes in the order in which a text states them, each with its values.
 
     Raises:
         ValueError: if `n_pairs` or `max_changed` is out of range.
@@ -106,44 +81,39 @@ def category_pairs(
     Source: Joshi et al. 2025 (arXiv 2502.12179), data set CAT.
     """
     checks.require_generator(generator)
-    n_pairs = checks.whole("n_pairs", n_pairs)
-    most = len(categories)
+    n_pairs, most = checks.whole("n_pairs", n_pairs), len(CATEGORIES)
     max_changed = checks.whole("max_changed", max_changed, 1, most, " (the number of attributes)")
-    sizes = torch.tensor([len(values) for values in categories.values()])
-    shape = (n_pairs, len(categories))
+    sizes = torch.tensor([len(values) for values in CATEGORIES.values()])
+    shape = (n_pairs, len(CATEGORIES))
     before = (torch.rand(shape, generator=generator) * sizes).long()
     n_changed = torch.randint(1, max_changed + 1, (n_pairs, 1), generator=generator)
     changes = torch.rand(shape, generator=generator).argsort(1).argsort(1) < n_changed
     step = 1 + (torch.rand(shape, generator=generator) * (sizes - 1)).long()
     after = (before + step * changes) % sizes
-    texts = _say(before, categories), _say(after, categories)
-    return ConceptPairs(*texts, *_swaps(before, after, categories))
+    return ConceptPairs(_say(before), _say(after), *_swaps(before, after))
 
 
-def _swaps(
-    before: Tensor, after: Tensor, categories: Mapping[str, list[str]]
-) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+def _swaps(before: Tensor, after: Tensor) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
     """Names of all swaps, and which of them each pair makes in which direction."""
-    column = {
-        (attribute, *swap): i
-        for i, (attribute, swap) in enumerate(
-            (a, swap) for a, values in categories.items() for swap in combinations(values, 2)
-        )
-    }
-    changes = []
+    swaps = [
+        (attribute, *swap)
+        for attribute, values in CATEGORIES.items()
+        for swap in combinations(values, 2)
+    ]
+    column, changes = {swap: i for i, swap in enumerate(swaps)}, []
     for old, new in zip(before.tolist(), after.tolist(), strict=True):
-        row = [0] * len(column)
-        for name, i, j in zip(categories, old, new, strict=True):
+        row = [0] * len(swaps)
+        for name, i, j in zip(CATEGORIES, old, new, strict=True):
             if i != j:
-                low, high = categories[name][min(i, j)], categories[name][max(i, j)]
+                low, high = CATEGORIES[name][min(i, j)], CATEGORIES[name][max(i, j)]
                 row[column[name, low, high]] = 1 if i < j else -1
         changes.append(tuple(row))
-    names = tuple(f"{attribute}: {old}-{new}" for attribute, old, new in column)
-    return names, tuple(changes)
+    return tuple(f"{attribute}: {old}-{new}" for attribute, old, new in swaps), tuple(changes)
 
 
-def _say(states: Tensor, categories: Mapping[str, list[str]]) -> tuple[str, ...]:
-    lists = list(categories.values())
+def _say(states: Tensor) -> tuple[str, ...]:
+    """The words of each row of values."""
+    lists = list(CATEGORIES.values())
     return tuple(
         " ".join(values[i] for values, i in zip(lists, row, strict=True)) for row in states.tolist()
     )

@@ -23,7 +23,7 @@ def heat(
     *,
     limits: tuple[float, float] = (0.0, 1.0),
     digits: int | None = None,
-    scale: str | Mapping[str, Any] = "",
+    scale: str = "",
     at: Panel = None,
 ) -> go.Figure:
     """Draw a matrix in colours, first row on top; NaN stays blank.
@@ -35,35 +35,24 @@ def heat(
         y: Names of the rows, by default their numbers.
         limits: Ends of the scale; diverging from white if they lie about zero.
         digits: Write the numbers, with so many decimals.
-        scale: What the colours mean, or all that plotly can be told of a colour bar.
+        scale: What the colours mean.
         at: Panel.
     """
-    text = None
+    text, template = None, ""
     if digits is not None:
         numbers = np.char.mod(f"%.{digits}f", np.nan_to_num(values).round(digits) + 0.0)
-        text = np.where(np.isnan(values), "", numbers)
-    fig.add_heatmap(
-        z=values,
-        text=text,
-        texttemplate="" if text is None else "%{text}",
-        coloraxis="coloraxis",
-        **place(at),
-    )
+        text, template = np.where(np.isnan(values), "", numbers), "%{text}"
+    fig.add_heatmap(z=values, text=text, texttemplate=template, coloraxis="coloraxis", **place(at))
     for update, names in ((fig.update_xaxes, list(x)), (fig.update_yaxes, list(y))):
         if names:
             shown = [f"{v:g}" if isinstance(v, float) else str(v) for v in names]
             update(tickvals=list(range(len(names))), ticktext=shown, **place(at))
         update(showgrid=False, zeroline=False, **place(at))
     fig.update_yaxes(autorange="reversed", **place(at))
-    signed = limits[0] == -limits[1]
-    bar = {"title": scale} if isinstance(scale, str) else dict(scale)
+    colours = DIVERGING if limits[0] == -limits[1] else "Cividis"
+    ends = {"cmin": limits[0], "cmax": limits[1]}
     return fig.update_layout(
-        coloraxis={
-            "colorscale": DIVERGING if signed else "Cividis",
-            "cmin": limits[0],
-            "cmax": limits[1],
-            "colorbar": bar,
-        }
+        coloraxis={"colorscale": colours, **ends, "colorbar": {"title": scale}}
     )
 
 
@@ -88,26 +77,24 @@ def bars(
         first: Place of the first series among colours and patterns.
         at: Panel.
     """
+    along, across = ("y", "x") if flat else ("x", "y")
+    look_of = {"orientation": "h" if flat else "v", "textposition": "outside", "cliponaxis": False}
     for i, (name, values) in enumerate(series.items(), first):
         middle, low, high = summary(values, "range")
-        error, pattern = error_bars(middle, low, high), ("", "/", "x", ".")[i % 4]
-        along, across = ("y", "x") if flat else ("x", "y")
-        fig.add_bar(
-            **{along: list(names), across: middle, f"error_{across}": error},
-            orientation="h" if flat else "v",
-            text=None if text is None else [f"{v:{text}}" for v in middle],
-            textposition="outside",
-            cliponaxis=False,
-            marker={
-                "color": look(i)["color"],
-                "pattern": {"shape": pattern},
-                "line": {"color": BLACK, "width": 0.5},
-            },
-            **entry(fig, name, at),
-        )
+        drawn = {along: list(names), across: middle}
+        drawn[f"error_{across}"] = error_bars(middle, low, high)
+        if text is not None:
+            drawn["text"] = [f"{v:{text}}" for v in middle]
+        fill = _fill(i) | {"line": {"color": BLACK, "width": 0.5}}
+        fig.add_bar(**drawn, **look_of, marker=fill, **entry(fig, name, at))
     if flat:
         fig.update_yaxes(type="category", autorange="reversed", showgrid=False, **place(at))
     return fig
+
+
+def _fill(i: int) -> dict[str, Any]:
+    """Colour and pattern of the i-th series."""
+    return {"color": look(i)["color"], "pattern": {"shape": ("", "/", "x", ".")[i % 4]}}
 
 
 def histogram(
@@ -131,13 +118,13 @@ def histogram(
     """
     for i, (name, values) in enumerate(series.items()):
         counts, edges = np.histogram(np.asarray(values), bins=n_bins, range=ends)
-        fig.add_bar(
-            x=(edges[:-1] + edges[1:]) / 2,
-            y=counts / max(counts.sum(), 1) if share else counts,
-            width=(ends[1] - ends[0]) / n_bins,
-            marker={"color": look(i)["color"], "pattern": {"shape": ("", "/", "x", ".")[i % 4]}},
-            **entry(fig, name, at),
-        )
+        heights = counts / max(counts.sum(), 1) if share else counts
+        bar = {
+            "x": (edges[:-1] + edges[1:]) / 2,
+            "y": heights,
+            "width": (ends[1] - ends[0]) / n_bins,
+        }
+        fig.add_bar(**bar, marker=_fill(i), **entry(fig, name, at))
     return fig.update_layout(barmode="overlay")
 
 
@@ -146,9 +133,8 @@ def cloud(
 ) -> go.Figure:
     """Draw many points in a plane, grey and small, with equal units on both axes."""
     marker = {"color": "#777777", "size": 5, "line": {"color": "white", "width": 0.5}}
-    fig.add_scatter(
-        x=places[:, 0], y=places[:, 1], mode="markers", marker=marker, **entry(fig, name, at)
-    )
+    (x, y), named = places.T, entry(fig, name, at)
+    fig.add_scatter(x=x, y=y, mode="markers", marker=marker, **named)
     reach = 1.05 * float(np.abs(places).max(initial=1e-9))
     fig.update_xaxes(range=[-reach, reach], **place(at))
     return fig.update_yaxes(range=[-reach, reach], scaleanchor="x", scaleratio=1, **place(at))
@@ -176,14 +162,11 @@ def rays(
         start = -tips if both_ways else 0 * tips
         ends = np.stack([start, tips, np.full_like(tips, np.nan)], 1).reshape(-1, tips.shape[1])
         style, sizes = look(i), np.tile([0, 0 if both_ways else 9, 0], len(tips))
+        line = {"color": style["color"], "dash": style["dash"], "width": 3}
+        marker = {"color": VERMILLION, "size": sizes, "opacity": 1, "line": {"width": 0}}
+        drawn = {"mode": "lines+markers", "line": line, "marker": marker} | entry(fig, name, None)
         kind = go.Scatter3d if tips.shape[1] == 3 else go.Scatter
-        trace = kind(
-            **dict(zip("xyz", ends.T, strict=False)),
-            mode="lines+markers",
-            line={"color": style["color"], "dash": style["dash"], "width": 3},
-            marker={"color": VERMILLION, "size": sizes, "opacity": 1, "line": {"width": 0}},
-            **entry(fig, name, None),
-        )
+        trace = kind(**dict(zip("xyz", ends.T, strict=False)), **drawn)
         fig.add_trace(trace, *(at or (None, None)))
     return fig
 

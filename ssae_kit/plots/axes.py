@@ -34,7 +34,7 @@ def figure(
     x: Axis = "",
     y: Axis = "",
     *,
-    panels: Sequence[str] = (),
+    panels: Sequence[str] | Mapping[str, tuple[Any, Any]] = (),
     columns: int = 0,
     grid: Mapping[str, Any] | None = None,
     **layout: Any,
@@ -45,19 +45,22 @@ def figure(
         title: Shown above.
         x: Quantity and unit of the horizontal axes.
         y: Quantity and unit of the vertical axes; titles stand once where panels share them.
-        panels: Titles of panels, row by row; none for a figure of one.
+        panels: Titles of panels, row by row, or title → the two axes of its own; none for a figure
+            of one.
         columns: Panels in a row; by default all.
         grid: Further arguments of `plotly.subplots.make_subplots`.
         layout: Anything that plotly's layout takes.
     """
-    fig = go.Figure()
+    fig, own = go.Figure(), panels.values() if isinstance(panels, Mapping) else ()
     if panels:
         columns = columns or len(panels)
-        shared = {"rows": -(-len(panels) // columns), "shared_yaxes": True} | dict(grid or {})
+        shared = {"rows": -(-len(panels) // columns), "shared_yaxes": not own} | dict(grid or {})
         fig = make_subplots(cols=columns, subplot_titles=list(panels), **shared)
         fig.update_annotations(font_size=14)
     fig.update_xaxes(_axis(x))
     fig.update_yaxes(_axis(y))
+    for i, (across, up) in enumerate(own, 1):
+        fig.update_layout({f"xaxis{i}": _axis(across), f"yaxis{i}": _axis(up)})
     if panels and shared["shared_yaxes"]:
         for column in range(2, columns + 1):
             fig.update_yaxes(title=None, col=column)

@@ -79,24 +79,19 @@ def points(
     """
     for i, (name, ends) in enumerate(series.items()):
         (x, *wide), (y, *high) = (summary(values, spread) for values in ends)
-        style = look(i)
+        style, colour = look(i), look(i)["color"]
         outline = {"width": 0.5 if size > 6 else 0, "color": BLACK}
         if "open" in style["symbol"]:  # nothing but an outline
-            outline = {"width": 2, "color": style["color"]}
+            outline = {"width": 2, "color": colour}
+        marker = {"color": colour, "symbol": style["symbol"], "size": size, "opacity": 0.8}
         fig.add_scatter(
             x=x,
             y=y,
             mode="lines+markers" if line else "markers",
             error_x=error_bars(x, *wide),
             error_y=error_bars(y, *high),
-            line={"color": style["color"], "dash": style["dash"]},
-            marker={
-                "color": style["color"],
-                "symbol": style["symbol"],
-                "size": size,
-                "opacity": 0.8,
-                "line": outline,
-            },
+            line={"color": colour, "dash": style["dash"]},
+            marker=marker | {"line": outline},
             **entry(fig, name, at),
         )
     return fig
@@ -142,33 +137,23 @@ def scores(
     named = isinstance(places[0], str)
     shown = range(0, len(places), 1 if named else 1 + len(places) // 13)
     ticks = {"tickvals": list(shown), "ticktext": [str(places[i]) for i in shown]}
-    angle = -45 if named and len(places) > 8 else None
-    fig.update_xaxes(ticks, range=ends, tickangle=angle, showgrid=False, **place(at))
-    fig.update_xaxes(zeroline=False, **place(at))
+    ticks["tickangle"] = -45 if named and len(places) > 8 else None
+    fig.update_xaxes(ticks, range=ends, showgrid=False, zeroline=False, **place(at))
     return fig.update_yaxes(range=[-0.03, 1.06], **place(at))
 
 
 def _chance(
-    fig: go.Figure,
-    ends: list[float],
-    floor: Float[ndarray, " draws"] | float,
-    name: str,
-    at: Panel,
+    fig: go.Figure, ends: list[float], floor: Float[ndarray, " draws"] | float, name: str, at: Panel
 ) -> None:
     """Draw what chance reaches: a dashed line, or behind the points a band of 95% of the draws."""
-    if isinstance(floor, ndarray):
-        low, high = np.quantile(floor, [0.025, 0.975])
-        fig.add_scatter(
-            x=[*ends, *ends[::-1]],
-            y=[low, low, high, high],
-            fill="toself",
-            fillcolor="#DDDDDD",
-            mode="none",
-            **entry(fig, f"{name}, 95%", at),
-        )
-    else:
+    if isinstance(floor, float):
         line = {"color": BLACK, "dash": "dash", "width": 1.5}
         fig.add_scatter(x=ends, y=[floor, floor], mode="lines", line=line, **entry(fig, name, at))
+        return
+    low, high = np.quantile(floor, [0.025, 0.975])
+    around = {"x": [*ends, *ends[::-1]], "y": [low, low, high, high], "mode": "none"}
+    name = f"{name}, 95%"
+    fig.add_scatter(**around, fill="toself", fillcolor="#DDDDDD", **entry(fig, name, at))
 
 
 def runs(
@@ -182,38 +167,21 @@ def runs(
     """Draw all runs as thin lines, and the best one thick: two traces, however many runs."""
     n_runs = values.shape[1]
     places, gap = np.asarray(x, dtype=float), np.full((1, n_runs), np.nan)
-    fig.add_scatter(
-        x=np.tile([*places, np.nan], n_runs),
-        y=np.concatenate([values, gap]).T.ravel(),
-        mode="lines",
-        line={"color": GREEN, "width": 1},
-        opacity=0.65,
-        **entry(fig, "all runs", at),
-    )
-    return fig.add_scatter(
-        x=places,
-        y=values[:, best],
-        mode="lines",
-        line={"color": BLACK, "width": 2.5},
-        **entry(fig, "best run", at),
-    )
+    every = {"x": np.tile([*places, np.nan], n_runs), "y": np.concatenate([values, gap]).T.ravel()}
+    thin, thick = {"color": GREEN, "width": 1}, {"color": BLACK, "width": 2.5}
+    fig.add_scatter(**every, mode="lines", line=thin, opacity=0.65, **entry(fig, "all runs", at))
+    one = {"x": places, "y": values[:, best], "mode": "lines", "line": thick}
+    return fig.add_scatter(**one, **entry(fig, "best run", at))
 
 
 def band(
     fig: go.Figure, x: ndarray, low: ndarray, high: ndarray, colour: str, *, at: Panel = None
 ) -> go.Figure:
     """Shade between two lines over the same places, without an entry in the legend."""
+    around = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([high, low[::-1]])}
+    shade = {"fill": "toself", "fillcolor": colour, "opacity": 0.15, "line": {"width": 0}}
     return fig.add_scatter(
-        x=np.concatenate([x, x[::-1]]),
-        y=np.concatenate([high, low[::-1]]),
-        fill="toself",
-        mode="lines",
-        fillcolor=colour,
-        opacity=0.15,
-        line={"width": 0},
-        hoverinfo="skip",
-        showlegend=False,
-        **place(at),
+        **around, **shade, mode="lines", hoverinfo="skip", showlegend=False, **place(at)
     )
 
 
@@ -233,16 +201,10 @@ def elbow(
     """
     every = np.repeat(levels, error.shape[1])
     points(fig, {"one restart": (every, error.ravel())}, size=7)
-    fig.add_scatter(
-        x=levels, y=error.min(1), mode="lines", name="best restart", line={"color": BLACK}
-    )
-    fig.add_scatter(
-        x=[levels[chosen]] * 2,
-        y=[0, float(error.max())],
-        mode="lines",
-        name=f"chosen: {levels[chosen]:.3f}",
-        line={"color": VERMILLION, "dash": "dash"},
-    )
+    curves(fig, levels, {"best restart": error.min(1)}, markers=False)
+    upright = {"x": [levels[chosen]] * 2, "y": [0, float(error.max())], "mode": "lines"}
+    line = {"color": VERMILLION, "dash": "dash"}
+    fig.add_scatter(**upright, line=line, name=f"chosen: {levels[chosen]:.3f}")
     ticks = [f"{level:.2f}" for level in levels]
     title = "sparsity level: mean |code| allowed (unitless)"
     fig.update_xaxes(type="log", title=title, tickvals=levels, ticktext=ticks)

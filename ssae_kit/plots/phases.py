@@ -1,6 +1,7 @@
 """Phase maps: what training found in every cell, and what theory expects there."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -37,22 +38,16 @@ def phase_maps(
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": -0.18, "yanchor": "top"}
     importance_title = "importance of the extra feature<br>(the others have 1)"
     fig = figure(
-        cells,
-        log_axis(TICKS, "density (unitless)") | {"showgrid": False},
-        log_axis(TICKS, importance_title) | {"showgrid": False},
-        panels=list(maps),
-        grid={"horizontal_spacing": 0.1},
-        width=900,
-        height=500,
-        showlegend=True,
-        legend=legend,
-    )
+        cells, log_axis(TICKS, "density (unitless)") | {"showgrid": False},
+        log_axis(TICKS, importance_title) | {"showgrid": False}, panels=list(maps),
+        grid={"horizontal_spacing": 0.1}, width=900, height=500, showlegend=True, legend=legend,
+    )  # fmt: skip
     for column, (title, (trained, expected)) in enumerate(maps.items(), 1):
-        place = {"row": 1, "col": column}
-        _trained_phases(fig, density, importance, trained, names[title], place)
+        at = {"x": density, "y": importance, "row": 1, "col": column}
+        _trained_phases(fig, trained, names[title], at)
         for phase, name in enumerate(names[title]):
             if (expected == phase).any():
-                _expected_phase(fig, density, importance, expected == phase, name, place)
+                _expected_phase(fig, expected == phase, name, at)
     white = {"symbol": "square", "size": 12, "color": "white", "line": {"color": BLACK, "width": 1}}
     return fig.add_scatter(
         x=[None], y=[None], mode="markers", marker=white, name="none of the named ways"
@@ -60,40 +55,22 @@ def phase_maps(
 
 
 def _trained_phases(
-    fig: go.Figure,
-    density: ndarray,
-    importance: ndarray,
-    trained: ndarray,
-    names: Sequence[str],
-    place: Mapping[str, int],
+    fig: go.Figure, trained: ndarray, names: Sequence[str], at: Mapping[str, Any]
 ) -> None:
     """Colour every cell of a panel by the phase of its model, in place."""
     steps = [[v, c] for i, c in enumerate(PHASE_FILL) for v in (i / 4, (i + 1) / 4)]
     hover = {"text": np.array([*names, "none of these"])[trained], "hovertemplate": HOVER}
-    shown = np.where(trained < 0, np.nan, trained)
-    fig.add_heatmap(
-        x=density, y=importance, z=shown, **hover, colorscale=steps, showscale=False, zmin=-0.5,
-        zmax=3.5, **place,
-    )  # fmt: skip
+    colours = {"colorscale": steps, "showscale": False, "zmin": -0.5, "zmax": 3.5}
+    fig.add_heatmap(z=np.where(trained < 0, np.nan, trained), **hover, **colours, **at)
 
 
-def _expected_phase(
-    fig: go.Figure,
-    density: ndarray,
-    importance: ndarray,
-    inside: ndarray,
-    name: str,
-    place: Mapping[str, int],
-) -> None:
+def _expected_phase(fig: go.Figure, inside: ndarray, name: str, at: Mapping[str, Any]) -> None:
     """Draw the boundary of the cells in which a phase is expected, and its name, in place."""
     lines = {"start": 0.5, "end": 0.5, "size": 1, "coloring": "lines"}
     black = {"colorscale": [[0, BLACK], [1, BLACK]], "line": {"width": 2, "smoothing": 0}}
-    fig.add_contour(
-        x=density, y=importance, z=inside.astype(float), showscale=False, contours=lines, **black,
-        hoverinfo="skip", **place,
-    )  # fmt: skip
+    plain = {"contours": lines, "showscale": False, "hoverinfo": "skip"}
+    fig.add_contour(z=inside.astype(float), **plain, **black, **at)
     row, column = np.argwhere(inside).mean(0).round().astype(int)
-    fig.add_annotation(
-        x=np.log10(density[column]), y=np.log10(importance[row]), text=name.replace(" ", "<br>", 1),
-        showarrow=False, font={"size": 12}, **place,
-    )  # fmt: skip
+    middle = {"x": np.log10(at["x"][column]), "y": np.log10(at["y"][row])}
+    note = {"text": name.replace(" ", "<br>", 1), "showarrow": False, "font": {"size": 12}}
+    fig.add_annotation(**{**at, **middle, **note})

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from ssae_kit.plots.show import BLACK, BLUE, TEMPLATE, VERMILLION
+from ssae_kit.plots.axes import LEGEND_ABOVE, figure
+from ssae_kit.plots.marks import curves
+from ssae_kit.plots.show import BLACK, BLUE, VERMILLION
 
 
 def intervals(
@@ -29,20 +31,14 @@ def intervals(
         ValueError: if the three do not have one length.
     """
     _check_one_length(names=names, ranges=ranges, outcomes=outcomes)
-    fig = go.Figure()
-    for i, (name, (low, high)) in enumerate(zip(names, ranges, strict=True)):
-        bar = {"x": [low, high], "y": [name, name], "mode": "lines", "name": "predicted range"}
+    down, tall = {"autorange": "reversed", "title": "prediction"}, 170 + 40 * len(names)
+    fig = figure(title, x_title, down, height=tall, legend=LEGEND_ABOVE)
+    for i, (name, ends) in enumerate(zip(names, ranges, strict=True)):
+        bar = {"x": list(ends), "y": [name, name], "mode": "lines", "name": "predicted range"}
         fig.add_scatter(**bar, line={"color": BLUE, "width": 12}, showlegend=i == 0)
     diamond = {"symbol": "diamond", "size": 12, "color": VERMILLION, "line": {"color": BLACK}}
-    fig.add_scatter(x=list(outcomes), y=list(names), mode="markers", name="outcome", marker=diamond)
-    return fig.update_layout(
-        template=TEMPLATE,
-        title=title,
-        height=170 + 40 * len(names),
-        xaxis_title=x_title,
-        yaxis={"autorange": "reversed", "title": "prediction"},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-    )
+    found = {"x": list(outcomes), "y": list(names), "mode": "markers", "name": "outcome"}
+    return fig.add_scatter(**found, marker=diamond)
 
 
 def orders(predicted: Sequence[str], outcome: Sequence[str], *, title: str) -> go.Figure:
@@ -60,7 +56,9 @@ def orders(predicted: Sequence[str], outcome: Sequence[str], *, title: str) -> g
         raise ValueError(
             f"both orders must hold the same things; got {list(predicted)} and {list(outcome)}."
         )
-    fig = go.Figure()
+    places = {"autorange": "reversed", "tickvals": np.arange(1, len(outcome) + 1), "title": "place"}
+    sides, tall = {"title": "order", "range": [-0.7, 1.7]}, 170 + 40 * len(outcome)
+    fig = figure(title, sides, places, height=tall)
     for place, name in enumerate(outcome, 1):
         before = list(predicted).index(name) + 1
         colour = BLUE if before == place else VERMILLION
@@ -68,10 +66,7 @@ def orders(predicted: Sequence[str], outcome: Sequence[str], *, title: str) -> g
         ends = {"x": ["predicted", "outcome"], "y": [before, place], "text": [name, name]}
         where = {"textposition": ["middle left", "middle right"], "mode": "lines+markers+text"}
         fig.add_scatter(**ends, **where, line=line, marker={"size": 9}, showlegend=False)
-    places = {"autorange": "reversed", "tickvals": np.arange(1, len(outcome) + 1), "title": "place"}
-    height = 170 + 40 * len(outcome)
-    fig.update_layout(template=TEMPLATE, title=title, height=height, yaxis=places)
-    return fig.update_xaxes(title="order", range=[-0.7, 1.7])
+    return fig
 
 
 def sketch(
@@ -95,18 +90,8 @@ def sketch(
         ValueError: if the three do not have one length.
     """
     _check_one_length(places=places, predicted=predicted, outcome=outcome)
-    fig = go.Figure()
-    for name, values, colour, dash, symbol in (
-        ("your sketch", predicted, BLUE, "dash", "circle"),
-        ("outcome", outcome, VERMILLION, "solid", "diamond"),
-    ):
-        fig.add_scatter(
-            x=list(places), y=list(values), name=name, mode="lines+markers",
-            line={"color": colour, "dash": dash}, marker={"symbol": symbol, "size": 10},
-        )  # fmt: skip
-    fig.update_xaxes(type="category", title="place")
-    fig.update_yaxes(title=y_title)
-    return fig.update_layout(template=TEMPLATE, title=title, height=360)
+    fig = figure(title, {"type": "category", "title": "place"}, y_title, height=360)
+    return curves(fig, places, {"your sketch": predicted, "outcome": outcome})
 
 
 def _check_one_length(**lists: Sequence[object]) -> None:

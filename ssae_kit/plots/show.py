@@ -140,10 +140,7 @@ def png(fig: go.Figure) -> bytes:
 
     _start_browser()
     default = pio.templates[TEMPLATE].layout
-    size = {
-        "width": fig.layout.width or default.width,
-        "height": fig.layout.height or default.height,
-    }
+    size = {side: fig.layout[side] or default[side] for side in ("width", "height")}
     return bytes(kaleido.calc_fig_sync(fig.to_dict(), opts={"format": "png", "scale": 1, **size}))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Real
+from jaxtyping import Float
 from torch import Tensor
 
 from ssae_kit import checks, methods
@@ -78,7 +78,7 @@ def learn(
 
 
 def shift_vectors(
-    llama: Llama, pairs: ConceptPairs, layer: int | Sequence[int], *, progress: bool = False
+    llama: Llama, pairs: ConceptPairs, layer: int | Sequence[int]
 ) -> Float[Tensor, "*layers pairs d_model"]:
     """Return target minus source hidden state of each pair, at the last token.
 
@@ -91,15 +91,7 @@ def shift_vectors(
     checks.require_kind("pairs", pairs, ConceptPairs)
     texts = list(dict.fromkeys(pairs.source + pairs.target))
     require_known(llama, texts)
-    states = hidden_states(llama, texts, layer, progress=progress)
+    states = hidden_states(llama, texts, layer)
     row = {text: i for i, text in enumerate(texts)}
     target = states[..., [row[text] for text in pairs.target], :]
     return target - states[..., [row[text] for text in pairs.source], :]
-
-
-def principal_directions(
-    shifts: Float[Tensor, "pairs d_model"], changes: Real[Tensor, "pairs concepts"]
-) -> tuple[Float[Tensor, "concepts d_model"], Matching]:
-    """Return as many singular vectors of the shifts as there are concepts, named by the labels."""
-    shifts, changes = methods.as_pairs(shifts, changes)
-    return methods.singular_vectors(shifts, changes.shape[1]).named(shifts, changes)

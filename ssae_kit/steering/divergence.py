@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ssae_kit import checks
 from ssae_kit.llama import Llama
-from ssae_kit.llama.budget import chunks_of_logits
-from ssae_kit.llama.predict import log_probs, next_token_states
+from ssae_kit.llama.logits import chunks_of_logits, log_probs
+from ssae_kit.llama.predict import next_token_states
 from ssae_kit.steering.push import Prompted
 
 Span = tuple[int, int]
@@ -78,11 +78,10 @@ def off_target_kl(
         raise ValueError("at least one way to steer is required; got none.")
     for way in ways:
         checks.require_kind("ways", way, Prompted, "[Prompted(prompts), ...]")
-        n_vectors = len(prompts) if way.intervention is None else len(way.intervention.vectors)
-        if not len(way.prompts) == n_vectors == len(prompts):
+        if len(way.prompts) != len(prompts):
             raise ValueError(
                 f"every way must steer the same {len(prompts)} texts; got one with "
-                f"{len(way.prompts)} prompts and {n_vectors} vectors."
+                f"{len(way.prompts)} prompts."
             )
     parts = []
     for start in range(0, len(prompts), batch_size):
@@ -96,8 +95,7 @@ def off_target_kl(
 
 def _mean_kl(llama: Llama, way: Prompted, ids: Tensor, plain: Tensor, counts: Tensor) -> Tensor:
     """KL from plain to steered predictions, mean over the places that count, per text."""
-    edits = None if way.intervention is None else way.intervention.edits
-    steered = next_token_states(llama, way.prompts, ids, edits)
+    steered = next_token_states(llama, way.prompts, ids, way.edits)
     kl = torch.full(counts.shape, float("nan"))
     where = counts.to(plain.device)
     kl[counts] = torch.cat([torch.empty(0), *_kl(llama, plain[where], steered[where])])

@@ -1,57 +1,71 @@
 """From directions to what is added to each text."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations, cycle, islice
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ssae_kit import checks
-from ssae_kit.llama import Intervention
+from ssae_kit.llama import Add, Edit
 from ssae_kit.methods import require_two_values
 
 
 @dataclass(frozen=True)
 class Prompted:
-    """A way to steer a batch of texts: by a vector, by other prompts, or by both."""
+    """A way to steer a batch of texts: by edits, by other prompts, or by both.
+
+    Raises:
+        ValueError: if an edit has neither one row for all prompts nor one for each.
+    """
 
     prompts: Sequence[str]
     """One per text."""
-    intervention: Intervention | None = None
-    """One vector per text."""
+    edits: Mapping[Any, Edit] = field(default_factory=dict)
+    """As in `llama.run`: what to do at which layer, such as `{3: Add(vectors)}`."""
+
+    def __post_init__(self) -> None:
+        checks.require_kind("edits", self.edits, Mapping, "{3: Add(vectors)}")
+        for place, edit in self.edits.items():
+            checks.require_kind(f"edits[{place}]", edit, Edit, "Add(vectors)")
+            edit.require_rows(len(self.prompts))
 
     def rows(self, start: int, stop: int) -> "Prompted":
         """Return the same for a slice of the texts."""
-        part = self.intervention and self.intervention.rows(start, stop)
-        return Prompted(self.prompts[start:stop], part)
+        own = slice(start, stop)
+        return Prompted(self.prompts[own], {at: edit.rows(own) for at, edit in self.edits.items()})
 
 
 def stacked(ways: Sequence[Prompted]) -> Prompted:
     """Return several ways to steer equally many texts as one batch, block after block.
 
-    A way without an intervention gets vectors of zeros.
+    A way that adds nothing gets vectors of zeros.
 
     Raises:
-        ValueError: if the ways differ in their number of texts, their layer, or where they add.
+        ValueError: if the ways differ in their number of texts, their layer, or where they add, or
+            do anything else than to add.
     """
     for way in ways:
         checks.require_kind("ways", way, Prompted, "[Prompted(prompts), ...]")
     sizes = {len(way.prompts) for way in ways}
-    pushes = [way.intervention for way in ways if way.intervention is not None]
-    places = {(push.layer, push.at) for push in pushes}
-    if len(sizes) != 1 or len(places) > 1:
+    edits = [pair for way in ways for pair in way.edits.items()]
+    places = {(layer, str(edit.at)) for layer, edit in edits}
+    if len(sizes) != 1 or len(places) > 1 or not all(isinstance(edit, Add) for _, edit in edits):
         raise ValueError(
-            "ways to be stacked need equally many texts, one layer and one `at`; got texts "
-            f"{sorted(sizes)}, layer and `at` {sorted(places)}. Stack the others by themselves."
+            "ways to be stacked need equally many texts, and may add at one layer and one `at`; got "
+            f"texts {sorted(sizes)}, layer and `at` {sorted(places)}. Stack the others by themselves."
         )
     prompts = [prompt for way in ways for prompt in way.prompts]
-    if not pushes:
+    if not edits:
         return Prompted(prompts)
-    nothing = torch.zeros_like(pushes[0].vectors)
-    rows = [nothing if way.intervention is None else way.intervention.vectors for way in ways]
-    return Prompted(prompts, replace(pushes[0], vectors=torch.cat(rows)))
+    layer, add = edits[0]
+    nothing = torch.zeros_like(add.vectors[:1])
+    vectors = [way.edits[layer].vectors if way.edits else nothing for way in ways]
+    rows = [some.expand(*sizes, -1) for some in vectors]
+    return Prompted(prompts, {layer: replace(add, vectors=torch.cat(rows))})
 
 
 def concepts_in_turn(

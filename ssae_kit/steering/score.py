@@ -20,8 +20,6 @@ class Expressed:
     """Of the words that express a concept, the share that express value 1; NaN if there are none."""
     onset: Float[Tensor, "texts concepts"]
     """Value that the first of these words expresses, 0 or 1; NaN if there are none."""
-    n_words: Float[Tensor, "texts concepts"]
-    """Number of those words."""
     ill_formed: Float[Tensor, " texts"]
     """Share of sentences that are not well-formed; NaN if the text has none."""
 
@@ -50,21 +48,20 @@ def read_concepts(
         raise ValueError(f"a list of at least one text is required; got {texts!r:.60}.")
     checks.require_kind("concepts", concepts, tuple | list, '("tense", "size")')
     rows = [_read(text, read, concepts, n_sentences) for text in texts]
-    share, onset, n_words, ill_formed = map(torch.tensor, zip(*rows, strict=True))
-    return Expressed(share, onset, n_words, ill_formed)
+    return Expressed(*map(torch.tensor, zip(*rows, strict=True)))
 
 
 def _read(
     text: str, read: Callable[[str], Any], concepts: Sequence[str], n_sentences: int
-) -> tuple[list[float], list[float], list[float], float]:
-    """Share of value 1, first value and number of words of each concept; share of ill-formed."""
+) -> tuple[list[float], list[float], float]:
+    """Share of value 1 and first value of each concept; share of ill-formed sentences."""
     complete = [s for s in read(text).sentences if s.is_complete][:n_sentences]
     words = [word.values for sentence in complete for word in sentence.words]
     said = [[float(values[c]) for values in words if c in values] for c in concepts]
     share = [sum(row) / len(row) if row else nan for row in said]
     onset = [row[0] if row else nan for row in said]
     ill_formed = sum(not s.is_well_formed for s in complete) / len(complete) if complete else nan
-    return share, onset, [float(len(row)) for row in said], ill_formed
+    return share, onset, ill_formed
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,3 @@ from ssae_kit.studies.phases import best_of, worlds
 from ssae_kit.studies.recovery import Recovery, recover, score
 from ssae_kit.studies.results import StudyResult, load_study
 from ssae_kit.studies.sweep import sweep
-
-__all__ = [
-    "Recovery",
-    "StudyResult",
-    "best_of",
-    "load_study",
-    "recover",
-    "score",
-    "sweep",
-    "worlds",
-]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ssae_kit import checks, methods
 from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
-from ssae_kit.studies.recovery import Recovery, score
+from ssae_kit.studies.recovery import Recovery, recover, score
 from ssae_kit.synthetic import (
     Magnitudes,
     Mixing,
@@ -18,7 +18,7 @@ from ssae_kit.synthetic import (
     stack,
     supports,
 )
-from ssae_kit.training import Constraint, Penalty, TrainingConfig, fit_restarts, seeded
+from ssae_kit.training import Restarts, TrainingConfig, evaluate, seeded
 
 QUICK = TrainingConfig(steps=500, batch_size=128)
 """Enough for worlds of up to a dozen concepts in 16 dimensions."""
@@ -64,41 +64,36 @@ def best_of(
         The scores of all runs `[world * restart]`, and which run each world keeps. Choosing uses
         no truth.
     """
-    for name, count in {"n_restarts": n_restarts, "n_latents": n_latents}.items():
-        if name == "n_restarts" or count is not None:
-            checks.whole(name, count)
+    checks.whole("n_restarts", n_restarts)
     checks.require_kind("drawn", drawn, tuple | list, "worlds(problem, seeds)")
     train, test = (stack([pair[i] for pair in drawn for _ in range(n_restarts)]) for i in (0, 1))
-    n_latents = n_latents or train.directions.shape[-2]
-    sizes = (len(train.shifts), train.shifts.shape[-1], n_latents)
     (multiple,) = checks.tensors(level=(level, "*worlds"))
     if multiple.numel() not in (1, len(drawn)):
         raise ValueError(
             f"`level` must be one number or one per world ({len(drawn)}); got {multiple.numel()}."
         )
     multiple = multiple.flatten().expand(len(drawn)).repeat_interleave(n_restarts)
-    rule = Constraint(train.true_level(n_latents) * multiple) if constrained else Penalty()
-    model, batches = kind(*sizes, generator=seeded(seed)), seeded(seed + 1_000_000)
-    runs = fit_restarts(
-        model,
-        train.shifts,
-        rule,
-        n_restarts,
-        QUICK if config is None else config,
-        generator=batches,
+    n_latents = train.directions.shape[-2] if n_latents is None else n_latents
+    sizes = (len(train.shifts), train.shifts.shape[-1], n_latents)
+    model, _ = recover(
+        train,
+        seed=seed,
+        level=train.true_level(n_latents) * multiple,
+        constrained=constrained,
+        config=QUICK if config is None else config,
+        autoencoder=kind(*sizes, generator=seeded(seed)),
     )
-    return score(model, test), runs.best_runs
-
-
-def _ends(data: ShiftData) -> Tensor:
-    return torch.cat([data.sources, data.sources + data.shifts])
+    error = evaluate(model, train.shifts).error.cpu()
+    return score(model, test), Restarts(model, error.view(-1, n_restarts)).best_runs
 
 
 METHODS: dict[str, Callable[[ShiftData, int], methods.Found]] = {
     "PCA": lambda data, k: methods.pca(data.shifts, min(k, data.shifts.shape[-1])),
     "FastICA": lambda data, k: methods.fast_ica(data.shifts, min(k, data.shifts.shape[-1])),
     "dictionary": lambda data, k: methods.dictionary_learning(data.shifts, k),
-    "SAE on endpoints": lambda data, k: methods.sae(_ends(data), 2 * k),
+    "SAE on endpoints": lambda data, k: methods.sae(
+        torch.cat([data.sources, data.sources + data.shifts]), 2 * k
+    ),
 }
 """What the SSAE is compared with, called with a world's training pairs and number of concepts."""
 

@@ -30,8 +30,8 @@ class Recovery:
     def keep(self, runs: Int[Tensor, " kept"]) -> "Recovery":
         """Return the results of these runs only."""
         codes, directions = (
-            Matching(m.per_concept[runs], m.latent[runs], m.sign[runs])
-            for m in (self.codes, self.directions)
+            Matching(*(part[runs] for part in _parts(matching)))
+            for matching in (self.codes, self.directions)
         )
         return Recovery(codes, directions, self.error[runs], self.sparsity[runs])
 
@@ -93,17 +93,17 @@ def score(autoencoder: Autoencoder, data: ShiftData) -> Recovery:
     checks.require_kind("autoencoder", autoencoder, Autoencoder)
     checks.require_kind("data", data, ShiftData, "sample_shifts(...)")
     stacked = data.shifts.dim() == 3
-    codes, directions = [], []
+    truth, found = (data.shifts, data.changes, data.directions), []
     for run in range(autoencoder.n_runs):
-        truth = (data.shifts, data.changes, data.directions)
         world = [part[run] for part in truth] if stacked else truth
-        found = methods.score(methods.of_autoencoder(autoencoder.select(run)), *world)
-        codes.append(found.codes)
-        directions.append(found.directions)
+        found.append(methods.score(methods.of_autoencoder(autoencoder.select(run)), *world))
+    codes, directions = (
+        Matching(*(torch.cat(parts) for parts in zip(*map(_parts, matchings), strict=True)))
+        for matchings in zip(*found, strict=True)
+    )
     error, sparsity, *_ = evaluate(autoencoder, data.shifts)
-    return Recovery(_join(codes), _join(directions), error, sparsity)
+    return Recovery(codes, directions, error, sparsity)
 
 
-def _join(matchings: list[Matching]) -> Matching:
-    names = ("per_concept", "latent", "sign")
-    return Matching(*(torch.cat([getattr(m, name) for m in matchings]) for name in names))
+def _parts(matching: Matching) -> tuple[Tensor, Tensor, Tensor]:
+    return matching.per_concept, matching.latent, matching.sign

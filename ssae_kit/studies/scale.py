@@ -135,12 +135,11 @@ def lifted(
     """
     n_runs, d_model, _ = axes.shape
     full = ShiftAutoencoder(n_runs, d_model, autoencoder.n_latents, generator=seeded(0))
-    with torch.no_grad():
-        full.decoder.copy_(axes @ autoencoder.decoder)
-        full.decoder_bias.copy_((axes @ autoencoder.decoder_bias[:, :, None])[:, :, 0])
-        full.encoder.copy_(autoencoder.encoder @ axes.mT)
-        full.encoder_bias.copy_(autoencoder.encoder_bias)
-        full.scale.copy_(autoencoder.scale)
+    state = autoencoder.state_dict()  # the bias and the scale of the code stay as they are
+    state["decoder"] = axes @ state["decoder"]
+    state["decoder_bias"] = (axes @ state["decoder_bias"][:, :, None])[:, :, 0]
+    state["encoder"] = state["encoder"] @ axes.mT
+    full.load_state_dict(state)
     return full
 
 

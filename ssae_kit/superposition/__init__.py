@@ -14,33 +14,8 @@ from ssae_kit.superposition.model import Draw, ToyModel, train
 from ssae_kit.superposition.phases import (
     PHASES,
     antipodal_loss,
-    boundary_density,
     candidate_losses,
     classify,
     ignored_loss,
 )
 from ssae_kit.superposition.recovery import exactly_active, fista, random_dictionary, recovered
-
-__all__ = [
-    "PHASES",
-    "POLYTOPES",
-    "REPRESENTED",
-    "Draw",
-    "ToyModel",
-    "antipodal_loss",
-    "boundary_density",
-    "candidate_losses",
-    "classify",
-    "dimensionality",
-    "exactly_active",
-    "fista",
-    "ignored_loss",
-    "interference",
-    "neuron_alignment",
-    "random_dictionary",
-    "random_rotation",
-    "recovered",
-    "represented",
-    "share_near",
-    "train",
-]

@@ -59,8 +59,7 @@ class ToyModel(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        sizes = {"n_runs": n_runs, "n_features": n_features, "d_hidden": d_hidden}
-        for name, size in sizes.items():
+        for name, size in ("n_runs", n_runs), ("n_features", n_features), ("d_hidden", d_hidden):
             checks.whole(name, size)
         checks.require_generator(generator)
         self.relu_output, self.relu_hidden = relu_output, relu_hidden
@@ -157,9 +156,8 @@ def train(
     checks.require("learning_rate", learning_rate, above, lambda x: 0 < x < float("inf"))
     checks.require_generator(generator)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
-    losses = model.weight.new_empty(
-        steps, model.n_runs
-    )  # one block: many small ones would split the heap
+    # One block: many small ones would split the heap.
+    losses = model.weight.new_empty(steps, model.n_runs)
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * min(1.0, 2 * (1 - step / steps))
@@ -171,25 +169,20 @@ def train(
         losses[step] = loss.detach()
         if on_step is not None:
             on_step(step + 1, losses[: step + 1])
-    _check_converged(losses[-1])
-    return losses
-
-
-def _check_converged(loss: Tensor) -> None:
-    diverged = (~loss.isfinite()).nonzero().flatten().tolist()
+    diverged = (~losses[-1].isfinite()).nonzero().flatten().tolist()
     if diverged:
         raise FloatingPointError(
             f"training diverged in run(s) {diverged}: the loss is not finite. Lower "
             "`learning_rate`, or look for values that are not finite in the inputs."
         )
+    return losses
 
 
 def _importance(given: float | Tensor, n_runs: int, n_features: int) -> Tensor:
-    importance = torch.as_tensor(given, dtype=torch.float32)
-    if not ((importance >= 0) & importance.isfinite()).all():
-        raise ValueError(f"`importance` must be finite and at least 0; got {importance.tolist()}.")
+    (importance,) = checks.tensors(importance=(given, "*run"))
+    checks.require("importance", importance, "at least 0", lambda weights: (weights >= 0).all())
     try:
-        return importance.expand(n_runs, n_features).clone()
+        return importance.float().expand(n_runs, n_features).clone()
     except RuntimeError as error:
         raise ValueError(
             f"`importance` must be a number or fit [run, features] = [{n_runs}, {n_features}]; "

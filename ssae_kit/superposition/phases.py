@@ -39,8 +39,7 @@ def antipodal_loss(density: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     ReLU(x_1 - x_2) is right unless both are active. Then it is off by the smaller of the two,
     whose mean square is 1/6. Both are active with probability p².
     """
-    density = _density(density)
-    return density.square() / 6
+    return _density(density).square() / 6
 
 
 def candidate_losses(
@@ -57,7 +56,8 @@ def candidate_losses(
         ValueError: if `n_features` is neither.
     """
     _check(n_features)
-    density, importance = _density(density), _importance(importance)
+    density, (importance,) = _density(density), checks.tensors(importance=(importance, "*any"))
+    checks.require("importance", importance, "at least 0", lambda r: (r >= 0).all())
     if density.shape != importance.shape:
         raise ValueError(
             f"`density` and `importance` must be of one shape; got {list(density.shape)} and "
@@ -68,17 +68,6 @@ def candidate_losses(
     if n_features == 3:
         losses.append(2 * paired)
     return torch.stack(losses)
-
-
-def boundary_density(importance: Float[Tensor, " any"]) -> Float[Tensor, " any"]:
-    """Density at which two features in one dimension stop sharing it, for importance r.
-
-    The antipodal pair loses (1 + r) p²/6. Ignoring the less important loses min(r, 1) times
-    p/3 - p²/4. They are equal at p = 4 s / (3 s + 2 (1 + r)) with s = min(r, 1).
-    """
-    importance = _importance(importance)
-    smaller = importance.clamp_max(1)
-    return 4 * smaller / (3 * smaller + 2 * (1 + importance))
 
 
 def classify(directions: Float[Tensor, "run k d"]) -> Int[Tensor, " run"]:
@@ -108,19 +97,9 @@ def classify(directions: Float[Tensor, "run k d"]) -> Int[Tensor, " run"]:
 
 def _density(given: Tensor) -> Tensor:
     (density,) = checks.tensors(density=(given, "*any"))
-    if not ((density >= 0) & (density <= 1)).all():
-        raise ValueError(
-            f"`density` must lie in 0..1, a probability; got {float(density.min()):g} to "
-            f"{float(density.max()):g}."
-        )
+    what = "a probability in 0..1"
+    checks.require("density", density, what, lambda p: ((p >= 0) & (p <= 1)).all())
     return density
-
-
-def _importance(given: Tensor) -> Tensor:
-    (importance,) = checks.tensors(importance=(given, "*any"))
-    if not (importance >= 0).all():
-        raise ValueError(f"`importance` must be at least 0; got {float(importance.min()):g}.")
-    return importance
 
 
 def _check(n_features: int) -> None:

@@ -15,7 +15,7 @@ def random_dictionary(
     Raises:
         ValueError: if a size is below 1.
     """
-    for name, size in {"n_runs": n_runs, "d_hidden": d_hidden, "n_features": n_features}.items():
+    for name, size in ("n_runs", n_runs), ("d_hidden", d_hidden), ("n_features", n_features):
         checks.whole(name, size)
     checks.require_generator(generator)
     directions = torch.randn(n_runs, d_hidden, n_features, generator=generator).mT
@@ -36,11 +36,8 @@ def exactly_active(
     n_samples = checks.whole("n_samples", n_samples)
     n_features = checks.whole("n_features", n_features)
     (n_active,) = checks.tensors(n_active=(n_active, "run"))
-    if (n_active < 0).any() or (n_active > n_features).any():
-        raise ValueError(
-            f"`n_active` must lie in 0..{n_features} (the number of features); got "
-            f"{n_active.long().tolist()}."
-        )
+    what = f"in 0..{n_features} (the number of features)"
+    checks.require("n_active", n_active, what, lambda n: ((n >= 0) & (n <= n_features)).all())
     shape = (len(n_active), n_samples, n_features)
     rank = torch.rand(shape, generator=generator).argsort(-1).argsort(-1)
     values = 0.5 + torch.rand(shape, generator=generator)

@@ -8,20 +8,5 @@ from ssae_kit.synthetic.shifts import (
     ShiftProblem,
     sample_shifts,
     stack,
-    stream_shifts,
 )
 from ssae_kit.synthetic.supports import Diversity, SupportDesign, check_diversity
-
-__all__ = [
-    "Diversity",
-    "Magnitudes",
-    "Mixing",
-    "ShiftData",
-    "ShiftProblem",
-    "SupportDesign",
-    "check_diversity",
-    "sample_shifts",
-    "stack",
-    "stream_shifts",
-    "supports",
-]

@@ -38,10 +38,8 @@ def tilt_boundary(group: int, correlation: float) -> float:
     Raises:
         ValueError: if `group` is below 2 or `correlation` outside 0..1.
     """
-    if group < 2 or not 0 <= correlation <= 1:
-        raise ValueError(
-            f"`group` must be at least 2 and `correlation` in 0..1; got {group}, {correlation}."
-        )
+    checks.whole("group", group, 2)
+    checks.require("correlation", correlation, "in 0..1", lambda r: 0 <= r <= 1)
     return 1 / (1 + group * correlation)
 
 
@@ -66,15 +64,13 @@ def turn_boundary(correlation: float = 1.0) -> float:
     Raises:
         ValueError: if `correlation` is outside 0..1.
     """
-    if not 0 <= correlation <= 1:
-        raise ValueError(f"`correlation` must lie in 0..1; got {correlation}.")
+    checks.require("correlation", correlation, "in 0..1", lambda r: 0 <= r <= 1)
     spread = (math.sqrt(1 + correlation) + math.sqrt(1 - correlation)) / math.sqrt(2)
     return (math.sqrt(2) - 1) / (1 + math.sqrt(2) - math.sqrt(2) * spread)
 
 
 def mean_l1(
-    changes: Float[Tensor, "samples concepts"],
-    basis: Float[Tensor, "*bases concepts concepts"],
+    changes: Float[Tensor, "samples concepts"], basis: Float[Tensor, "*bases concepts concepts"]
 ) -> Float[Tensor, "*bases"]:
     """Mean L1 norm of the codes that reproduce the concept shifts in other bases.
 

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ssae_kit import checks
+from ssae_kit.synthetic.features import check_density
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,8 @@ class FeatureWorld:
     open whether a weak feature is there at all."""
 
     def __post_init__(self) -> None:
-        wrong = ~((self.density > 0) & (self.density <= 1))
-        if wrong.any():
-            raise ValueError(
-                "every density must be above 0 and at most 1; got "
-                f"{float(self.density[wrong][0]):g}. It is the share of samples in which a feature "
-                "is active."
-            )
-        if not 0 <= self.weakest <= 1:
-            raise ValueError(f"`weakest` must lie in 0..1; got {self.weakest}.")
+        check_density(self.density)
+        checks.require("weakest", self.weakest, "in 0..1", lambda value: 0 <= value <= 1)
         late = (self.parent < -1) | (self.parent >= torch.arange(len(self.parent)))
         if late.any():
             child = int(late.nonzero()[0])
@@ -64,16 +58,11 @@ class FeatureWorld:
         Raises:
             ValueError: if `n_active` is out of range.
         """
-        checks.require_generator(generator)
-        if not 0 < n_active <= n_features:
-            raise ValueError(
-                f"`n_active` must be above 0 and at most the {n_features} features; got {n_active}."
-            )
-        directions = torch.randn(n_features, d_model, generator=generator)
-        return cls(
-            directions / directions.norm(dim=1, keepdim=True),
-            torch.full((n_features,), n_active / n_features),
-            torch.full((n_features,), -1),
+        what = f"above 0 and at most the {n_features} features"
+        checks.require("n_active", n_active, what, lambda n: 0 < n <= n_features)
+        density = n_active / n_features
+        return cls.hierarchy(
+            n_features, 0, d_model, density=density, share=1.0, generator=generator
         )
 
     @classmethod
@@ -106,14 +95,10 @@ class FeatureWorld:
         n_features = n_parents * (1 + n_children)
         directions = torch.randn(n_features, d_model, generator=generator)
         parent = torch.arange(n_parents).repeat_interleave(n_children)
-        given = torch.full((n_features,), share)
+        given = torch.full((n_features,), float(share))
         given[:n_parents] = density
-        return cls(
-            directions / directions.norm(dim=1, keepdim=True),
-            given,
-            torch.cat([torch.full((n_parents,), -1), parent]),
-            weakest,
-        )
+        parent = torch.cat([torch.full((n_parents,), -1), parent])
+        return cls(directions / directions.norm(dim=1, keepdim=True), given, parent, weakest)
 
     def sample(
         self, n_samples: int, *, generator: torch.Generator
@@ -131,10 +116,8 @@ class FeatureWorld:
         self, features: Float[Tensor, "samples features"]
     ) -> Float[Tensor, "samples d_model"]:
         """Add up the directions of the active features: what a layer would hold."""
-        axes = "features d_model"
-        features, directions = checks.tensors(
-            features=(features, "samples features"), directions=(self.directions, axes)
-        )
+        given, axes = (features, "samples features"), "features d_model"
+        features, directions = checks.tensors(features=given, directions=(self.directions, axes))
         return features @ directions
 
 

@@ -43,7 +43,7 @@ def sample_features(
         ValueError: if a density is out of range, differs within a group, or is too high for
             features that never meet; if the groups do not fit; if `n_samples` is below 1.
     """
-    _check_density(density)
+    check_density(density)
     n_samples = checks.whole("n_samples", n_samples)
     checks.require_generator(generator)
     n_runs, n_features = density.shape
@@ -99,7 +99,7 @@ def pattern_weights(
     Raises:
         ValueError: if a density is out of range or there are more than 10 features.
     """
-    _check_density(density)
+    check_density(density)
     patterns = _patterns(density.shape[1])
     draws = _draws(patterns, n_draws)
     share = torch.where(patterns > 0, density[:, None], 1 - density[:, None]).prod(-1)
@@ -107,30 +107,25 @@ def pattern_weights(
 
 
 def _patterns(n_features: int) -> Float[Tensor, "patterns features"]:
-    if not 1 <= n_features <= 10:
-        raise ValueError(
-            f"`n_features` must lie in 1..10 to list every pattern; got {n_features}. "
-            "Use `sample_features` for more."
-        )
+    what = " to list every pattern (`sample_features` takes more)"
+    checks.whole("n_features", n_features, 1, 10, what)
     number = torch.arange(2**n_features)[:, None]
     return (number >> torch.arange(n_features) & 1).float()
 
 
 def _draws(patterns: Tensor, n_draws: int) -> Tensor:
     """Samples of each pattern."""
-    if n_draws < 1:
-        raise ValueError(f"`n_draws` must be at least 1; got {n_draws}.")
-    return torch.where(patterns.any(1), n_draws, 1)
+    return torch.where(patterns.any(1), checks.whole("n_draws", n_draws), 1)
 
 
-def _check_density(density: Tensor) -> None:
+def check_density(density: Tensor) -> None:
+    """Raise a ValueError that names the first density that is no probability above 0."""
     wrong = ~((density > 0) & (density <= 1))
     if wrong.any():
-        run, feature = wrong.nonzero()[0].tolist()
+        at = ", ".join(map(str, wrong.nonzero()[0].tolist()))
         raise ValueError(
-            f"every density must be above 0 and at most 1; run {run}, feature {feature} has "
-            f"{density[run, feature].item():g}. Density is the share of samples in which the "
-            "feature is active: 1 minus sparsity."
+            f"every density must be above 0 and at most 1; [{at}] has {float(density[wrong][0]):g}. "
+            "Density is the share of samples in which the feature is active: 1 minus sparsity."
         )
 
 

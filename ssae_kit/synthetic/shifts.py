@@ -8,7 +8,7 @@ moves the activation by `c_k` times the concept's direction `a_k`. The shift is 
 The true changes and directions travel with the data.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -130,12 +130,9 @@ class ShiftProblem:
     tanh saturates at the sources' root mean square."""
 
     def __post_init__(self) -> None:
-        for name, kind in {
-            "design": SupportDesign,
-            "magnitudes": Magnitudes,
-            "mixing": Mixing,
-        }.items():
-            checks.require_kind(name, getattr(self, name), kind)
+        checks.require_kind("design", self.design, SupportDesign)
+        checks.require_kind("magnitudes", self.magnitudes, Magnitudes)
+        checks.require_kind("mixing", self.mixing, Mixing)
         checks.whole("d_model", self.d_model)
         what = "finite and at least 0"
         checks.require("noise", self.noise, what, lambda noise: 0 <= noise < float("inf"))
@@ -217,23 +214,12 @@ def sample_shifts(
     if problem.bend:
         # Root mean square of the sources, by the laws they are drawn from: one function for all.
         spread = directions.square().sum(0).mean().sqrt()
-        ends = (_bent(sources, problem.bend, spread), _bent(sources + shifts, problem.bend, spread))
-        sources, shifts = ends[0], ends[1] - ends[0]
+        targets = _bent(sources + shifts, problem.bend, spread)
+        sources = _bent(sources, problem.bend, spread)
+        shifts = targets - sources
     if problem.noise:
         shifts = shifts + problem.noise * torch.randn(shifts.shape, generator=generator)
     return ShiftData(shifts, sources, changes, directions)
-
-
-def stream_shifts(
-    problem: ShiftProblem, directions: Float[Tensor, "concepts d_model"]
-) -> Callable[[int, torch.Generator], Float[Tensor, "samples d_model"]]:
-    """Return a source of endless pairs of one world, for `training.fit`: nothing is stored."""
-
-    def draw(batch_size: int, generator: torch.Generator) -> Tensor:
-        data = sample_shifts(problem, batch_size, generator=generator, directions=directions)
-        return data.shifts
-
-    return draw
 
 
 def stack(datasets: Sequence[ShiftData]) -> ShiftData:

@@ -40,24 +40,21 @@ class SupportDesign:
         units, weights = checks.tensors(
             units=(self.units, "units concepts"), weights=(self.weights, "units")
         )
-        n_units = len(units)
+        n_units, empty = len(units), int((~units.any(1)).sum())
         object.__setattr__(self, "units", units != 0)
         object.__setattr__(self, "weights", weights)
-        if not self.units.any(1).all():
+        if empty:
             raise ValueError(
                 f"support design {self.name!r} must have members, each with at least one concept; "
-                f"got {n_units} units, {int((~self.units.any(1)).sum())} of them empty."
+                f"got {n_units} units, {empty} of them empty."
             )
-        never = (~self.units.any(0)).nonzero().flatten().tolist()
+        never = (~units.any(0)).nonzero().flatten().tolist()
         if never:
             raise ValueError(
                 f"every concept must shift in some pair; in design {self.name!r} concepts {never} "
                 "never do. Leave them out: what never shifts cannot be identified."
             )
-        if not (weights > 0).all():
-            raise ValueError(
-                f"`weights` must hold one number above 0 per unit ({n_units}); got {weights}."
-            )
+        checks.require("weights", weights, "above 0, each of them", lambda given: (given > 0).all())
         checks.whole("most", self.most, 1, n_units, " (the number of units)")
         checks.whole("least", self.least, 1, self.most, " (`most`)")
 

@@ -1,38 +1,14 @@
 """Training: one loop for every autoencoder, and choices among runs that need no labels."""
 
+from ssae_kit.checks import seeded
 from ssae_kit.training.choice import (
     LevelSweep,
     Restarts,
     best_run,
     choose_level,
     fit_restarts,
-    seeded,
 )
 from ssae_kit.training.inputs import huge
 from ssae_kit.training.loop import evaluate, fit
 from ssae_kit.training.revive import revive_dead_
-from ssae_kit.training.settings import (
-    Constraint,
-    History,
-    Penalty,
-    Source,
-    TrainingConfig,
-)
-
-__all__ = [
-    "Constraint",
-    "History",
-    "LevelSweep",
-    "Penalty",
-    "Restarts",
-    "Source",
-    "TrainingConfig",
-    "best_run",
-    "choose_level",
-    "evaluate",
-    "fit",
-    "fit_restarts",
-    "huge",
-    "revive_dead_",
-    "seeded",
-]
+from ssae_kit.training.settings import Constraint, History, Penalty, Source, TrainingConfig

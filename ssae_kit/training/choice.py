@@ -19,18 +19,21 @@ class Restarts:
     autoencoder: Autoencoder
     """All runs, group by group, restarts together."""
     error: Float[Tensor, "groups restarts"]
-    """Reconstruction error of each."""
+    """Reconstruction error of each; infinity for a run that went wrong."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", self.error.nan_to_num(nan=torch.inf, posinf=torch.inf))
 
     @property
     def best_error(self) -> Float[Tensor, " groups"]:
         """Error of the best restart of each group."""
-        return _nan_last(self.error).min(1).values
+        return self.error.min(1).values
 
     @property
     def best_runs(self) -> Int[Tensor, " groups"]:
         """Index of the best restart of each group, among all runs."""
         n_groups, n_restarts = self.error.shape
-        return _nan_last(self.error).argmin(1).cpu() + n_restarts * torch.arange(n_groups)
+        return self.error.argmin(1).cpu() + n_restarts * torch.arange(n_groups)
 
     def best(self, group: int = 0) -> Autoencoder:
         """Return the best restart of a group.
@@ -134,31 +137,21 @@ def choose_level(
             not above 0, or there are fewer pairs than latents.
         TypeError: if there is no generator.
     """
-    for name, count, least in (
-        ("n_levels", n_levels, 2),
-        ("n_latents", n_latents, 1),
-        ("n_restarts", n_restarts, 1),
-    ):
-        checks.whole(name, count, least)
+    checks.whole("n_levels", n_levels, 2)
+    checks.whole("n_latents", n_latents)
+    checks.whole("n_restarts", n_restarts)
     checks.require("tolerance", tolerance, "above 0", lambda value: 0 < value < torch.inf)
-    checks.require_generator(generator)
-    shape = tuple(getattr(shifts, "shape", ()))
-    if len(shape) != 2:
+    (shifts,) = checks.tensors(shifts=(shifts, "pairs d_model"))
+    if len(shifts) < n_latents:
         raise ValueError(
-            f"`shifts` must be a tensor or array [pairs, d_model]; got {type(shifts).__name__} of "
-            f"shape {list(shape)}."
-        )
-    if shape[0] < n_latents:
-        raise ValueError(
-            f"there must be at least as many pairs as latents; got {shape[0]} pairs for "
+            f"there must be at least as many pairs as latents; got {len(shifts)} pairs for "
             f"{n_latents} latents. Each pair could have a latent of its own, and every level would "
             "look right. Lower `n_latents` or bring more pairs."
         )
     ends = torch.tensor([0.5 / n_latents, n_latents**-0.5]).log()
     levels = torch.linspace(float(ends[0]), float(ends[1]), n_levels).exp()
-    sizes = (n_levels * n_restarts, shape[1], n_latents)
-    device = getattr(shifts, "device", "cpu")
-    autoencoder = ShiftAutoencoder(*sizes, generator=generator).to(device)
+    sizes = (n_levels * n_restarts, shifts.shape[1], n_latents)
+    autoencoder = ShiftAutoencoder(*sizes, generator=generator).to(shifts.device)
     rule = Constraint(levels.repeat_interleave(n_restarts))
     runs = fit_restarts(autoencoder, shifts, rule, n_restarts, config, generator=generator)
     return LevelSweep(autoencoder, runs.error, levels, tolerance)
@@ -172,12 +165,7 @@ def best_run(autoencoder: Autoencoder, inputs: Tensor) -> int:
     """
     error = evaluate(autoencoder, inputs).error
     _require_finite(error)
-    return int(_nan_last(error).argmin())
-
-
-def _nan_last(error: Tensor) -> Tensor:
-    """Errors in which a run that went wrong is the worst."""
-    return error.nan_to_num(nan=torch.inf, posinf=torch.inf)
+    return int(error.argmin())
 
 
 def _require_finite(error: Tensor) -> None:
@@ -186,8 +174,3 @@ def _require_finite(error: Tensor) -> None:
             f"the best of runs needs one whose error is finite; got {error.flatten().tolist()}. Look "
             "for inputs or weights that are not finite."
         )
-
-
-def seeded(seed: int) -> torch.Generator:
-    """Return a random stream of its own; data, initial weights and batches never share one."""
-    return checks.seeded(seed)

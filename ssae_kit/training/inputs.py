@@ -37,16 +37,13 @@ def as_inputs(given: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
         raise TypeError(
             f"inputs must be a tensor or array of real numbers, or in `fit` a function; got {kind}."
         )
-    if inputs.dim() not in (2, 3) or inputs.shape[-1] != autoencoder.d_model or 0 in inputs.shape:
+    n_runs, width = autoencoder.n_runs, autoencoder.d_model
+    fits = inputs.shape[-1:] == (width,) and inputs.shape[:-2] in ((), (n_runs,))
+    if inputs.dim() < 2 or not inputs.numel() or not fits:
         raise ValueError(
-            "inputs must be [samples, d_model] or [run, samples, d_model], of width "
-            f"{autoencoder.d_model}; got shape {list(inputs.shape)}. Bring inputs of this width, "
-            "or build the autoencoder for theirs."
-        )
-    if inputs.dim() == 3 and len(inputs) != autoencoder.n_runs:
-        raise ValueError(
-            "inputs [run, samples, d_model] must bring one set for each of the "
-            f"{autoencoder.n_runs} runs; got {len(inputs)} sets."
+            f"inputs must be [samples, {width}] for all runs, or [run, samples, {width}] with a set "
+            f"for each of the {n_runs} runs; got shape {list(inputs.shape)}. Bring inputs of this "
+            "width, or build the autoencoder for theirs."
         )
     if inputs.shape[-2] < least:
         raise ValueError(

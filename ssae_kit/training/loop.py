@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ssae_kit import checks
 from ssae_kit.autoencoders import Autoencoder, LossTerms, SparseAutoencoder
 from ssae_kit.storage import digest, load_tensors, save_tensors
 from ssae_kit.training.inputs import as_inputs, check, huge
 from ssae_kit.training.lagrangian import Problem, constrained
 from ssae_kit.training.revive import revive_dead_
-from ssae_kit.training.settings import (
-    SERIES,
-    Constraint,
-    History,
-    Penalty,
-    Source,
-    TrainingConfig,
-)
+from ssae_kit.training.settings import SERIES, Constraint, History, Penalty, Source, TrainingConfig
 
 
 def fit(
@@ -107,29 +101,28 @@ def penalised(terms: LossTerms, weight: Tensor, optimiser: torch.optim.Optimizer
     optimiser.step()
 
 
+@dataclass(eq=False)
 class _Loop:
     """The state of one training, so that it can stop and go on."""
 
-    def __init__(
-        self,
-        autoencoder: Autoencoder,
-        inputs: Any,
-        sparsity: Penalty | Constraint,
-        config: TrainingConfig,
-        generator: torch.Generator,
-    ) -> None:
-        self.autoencoder, self.sparsity = autoencoder, sparsity
-        self.inputs = inputs.contiguous() if isinstance(inputs, Tensor) else inputs
-        self.config, self.generator = config, generator
-        self.done, self.history = 0, History()
-        self.primal = torch.optim.Adam(
-            autoencoder.parameters(), lr=config.learning_rate, fused=True
-        )
+    autoencoder: Autoencoder
+    inputs: Any
+    sparsity: Penalty | Constraint
+    config: TrainingConfig
+    generator: torch.Generator
+    done: int = 0
+    history: History = field(default_factory=History)
+
+    def __post_init__(self) -> None:
+        autoencoder, rate = self.autoencoder, self.config.learning_rate
+        if isinstance(self.inputs, Tensor):
+            self.inputs = self.inputs.contiguous()
+        self.primal = torch.optim.Adam(autoencoder.parameters(), lr=rate, fused=True)
         self.primal.register_step_pre_hook(lambda *_: autoencoder.project_gradients_())
         self.primal.register_step_post_hook(lambda *_: autoencoder.project_())
         self.problem = Problem(autoencoder.n_runs, autoencoder.decoder.device)
-        if isinstance(sparsity, Constraint):
-            self.both = constrained(self.problem, self.primal, sparsity.dual_learning_rate)
+        if isinstance(self.sparsity, Constraint):
+            self.both = constrained(self.problem, self.primal, self.sparsity.dual_learning_rate)
 
     def sample(self) -> Tensor:
         """Inputs that stand for all; a few huge ones among them are named by a warning."""
@@ -148,8 +141,7 @@ class _Loop:
         """Draw inputs, `[run, size, d_model]`."""
         device = self.autoencoder.decoder.device
         if callable(self.inputs):
-            drawn = as_inputs(self.inputs(size, self.generator), self.autoencoder)
-            return drawn.to(device)
+            return as_inputs(self.inputs(size, self.generator), self.autoencoder).to(device)
         n_runs, n_samples = self.autoencoder.n_runs, self.inputs.shape[-2]
         at = self.generator.device
         chosen = torch.randint(n_samples, (n_runs, size), generator=self.generator, device=at)
@@ -206,10 +198,9 @@ class _Loop:
     def restore(self, path: str | Path, identity: dict[str, Any]) -> None:
         """Go back to where `save` was called."""
         tensors, metadata = load_tensors(path)
-        told = metadata.get("of") if isinstance(metadata, dict) else None
-        if told != identity:
-            told = told if isinstance(told, dict) else {}
-            other = [name for name, value in identity.items() if told.get(name) != value]
+        told = metadata.get("of", {}) if isinstance(metadata, dict) else {}
+        other = [name for name, value in identity.items() if told.get(name) != value]
+        if other:
             raise ValueError(
                 f"{path} belongs to another training: it differs in {', '.join(other)}. "
                 "Make autoencoder and generator anew, from the seeds of that training, to go on; "
@@ -276,9 +267,7 @@ def evaluate(
         TypeError: if the inputs are no tensor or array of numbers.
         ValueError: if their shape is another one, there are none, or one is not finite.
     """
-    if not isinstance(chunk, int) or chunk < 1:
-        raise ValueError(f"`chunk` must be a whole number, at least 1; got {chunk!r}.")
-    inputs = as_inputs(inputs, autoencoder)
+    chunk, inputs = checks.whole("chunk", chunk), as_inputs(inputs, autoencoder)
     error = torch.zeros(autoencoder.n_runs, device=autoencoder.decoder.device)
     sparsity = torch.zeros_like(error)
     for part in inputs.split(chunk, dim=-2):

@@ -1,6 +1,5 @@
 """What a training is told, and what it tells back."""
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,27 +19,24 @@ a function of batch size and generator that returns a batch, and draws from noth
 generator."""
 
 
-def _require(settings: Any, what: str, holds: Callable[[Any], bool], *names: str) -> None:
-    """Raise a ValueError unless each of the settings is one number for which `holds` is true."""
+def _require_shares(settings: Any, *names: str) -> None:
+    """Raise a ValueError unless each of the settings is a share."""
+    what = "a share of the steps, 0 to 1"
     for name in names:
-        checks.require(name, getattr(settings, name), what, holds)
+        checks.require(name, getattr(settings, name), what, lambda share: 0 <= share <= 1)
 
 
 def _require_amounts(settings: Any, name: str, what: str, holds: Callable[[Tensor], Any]) -> None:
     """Raise a ValueError unless a setting is one number or one per run, for which `holds` is true."""
-    value = getattr(settings, name)
-    try:
-        amounts = torch.as_tensor(value, dtype=torch.float32)
-    except (TypeError, ValueError, RuntimeError):
-        amounts = torch.full((1,), torch.nan)
-    if amounts.dim() > 1 or not amounts.numel() or not amounts.isfinite().all():
-        raise ValueError(f"`{name}` must be one finite number or one per run; got {value!r}.")
-    if not holds(amounts).all():
-        raise ValueError(f"`{name}` must be {what}; got {float(amounts.min()):g}.")
+    (amounts,) = checks.tensors(**{name: (getattr(settings, name), "*run")})
+    if amounts.dim() > 1 or not holds(amounts).all():
+        raise ValueError(
+            f"`{name}` must be {what}, one number or one per run; got {amounts.tolist()}."
+        )
 
 
-def _is_share(value: float) -> bool:
-    return 0 <= value <= 1
+def _is_above_0(value: float) -> bool:
+    return 0 < value < torch.inf
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Penalty:
 
     def __post_init__(self) -> None:
         _require_amounts(self, "weight", "at least 0", lambda weight: weight >= 0)
-        _require(self, "a share of the steps, 0 to 1", _is_share, "warmup")
+        _require_shares(self, "warmup")
 
     def at(self, progress: float) -> Tensor:
         """Return the weight at a point of training, `progress` from 0 to 1."""
@@ -101,9 +97,9 @@ class Constraint:
     def __post_init__(self) -> None:
         bound = "above 0 (`choose_level` finds one from the data)"
         _require_amounts(self, "level", bound, lambda level: level > 0)
-        _require(self, "a share of the steps, 0 to 1", _is_share, "warmup", "ramp")
-        _require(self, "at least 1", lambda value: 1 <= value < torch.inf, "start")
-        _require(self, "above 0", lambda value: 0 < value < torch.inf, "dual_learning_rate")
+        _require_shares(self, "warmup", "ramp")
+        checks.require("start", self.start, "at least 1", lambda value: 1 <= value < torch.inf)
+        checks.require("dual_learning_rate", self.dual_learning_rate, "above 0", _is_above_0)
 
     def at(self, progress: float) -> Tensor:
         """Return the level at a point of training, `progress` from 0 to 1."""
@@ -140,13 +136,11 @@ class TrainingConfig:
     """Steps between two checkpoints, where a file for them is given; the last step has one too."""
 
     def __post_init__(self) -> None:
-        counts = ("steps", "batch_size", "record_every", "checkpoint_every")
-        _require(self, "a whole number, at least 1", lambda n: operator.index(n) >= 1, *counts)
-        often = "resample_every"
-        _require(self, "a whole number, at least 0", lambda n: operator.index(n) >= 0, often)
-        shares = ("warmup", "decay", "resample_until")
-        _require(self, "a share of the steps, 0 to 1", _is_share, *shares)
-        _require(self, "above 0", lambda value: 0 < value < torch.inf, "learning_rate")
+        for name in ("steps", "batch_size", "record_every", "checkpoint_every"):
+            checks.whole(name, getattr(self, name))
+        checks.whole("resample_every", self.resample_every, 0)
+        _require_shares(self, "warmup", "decay", "resample_until")
+        checks.require("learning_rate", self.learning_rate, "above 0", _is_above_0)
 
     def rate_at(self, progress: float) -> float:
         """Return the learning rate at a point of training, `progress` from 0 to 1."""

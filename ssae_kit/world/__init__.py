@@ -7,29 +7,7 @@ from ssae_kit.world.parse import (
     counterfactual,
     parse,
     read,
-    word_values,
 )
 from ssae_kit.world.prompts import CoChange, concept_pairs, prompts
-from ssae_kit.world.state import COLOURS, CONCEPTS, VALUES, State, value_index
+from ssae_kit.world.state import CONCEPTS, VALUES, State, value_index
 from ssae_kit.world.stories import Story, log_probability_of_story, sample_story
-
-__all__ = [
-    "COLOURS",
-    "CONCEPTS",
-    "VALUES",
-    "CoChange",
-    "Reading",
-    "SentenceReading",
-    "State",
-    "Story",
-    "WordReading",
-    "concept_pairs",
-    "counterfactual",
-    "log_probability_of_story",
-    "parse",
-    "prompts",
-    "read",
-    "sample_story",
-    "value_index",
-    "word_values",
-]

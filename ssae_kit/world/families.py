@@ -6,17 +6,12 @@ Every sampler takes `held_out`. False gives the training distribution, of which
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 from ssae_kit.world.documents import Document, question_words
 from ssae_kit.world.entities import FACTS, PEOPLE, TOPIC, TWO_HOP, Relation, read_table
 from ssae_kit.world.lexicon import CHARACTERS, FEEL, LEAVE, SLOTS
-from ssae_kit.world.sentences import (
-    draw_plan,
-    inflect,
-    log_probability_of_wording,
-    realise,
-)
+from ssae_kit.world.sentences import draw_plan, inflect, log_probability_of_wording, realise
 from ssae_kit.world.state import CONCEPTS, VALUES, Draws, State, draw_state
 from ssae_kit.world.text import elide, split_words
 
@@ -31,19 +26,10 @@ _JUDGED = tuple(
 _N_JUDGED_TEMPLATES = 2
 
 
-def facts(draws: Draws, held_out: bool) -> Document:
-    """A statement about a city or a person; held out: the unseen template."""
-    return _statement("facts", FACTS, draws, held_out)
-
-
-def topic(draws: Draws, held_out: bool) -> Document:
-    """A statement about a dragon; held out: the unseen template."""
-    return _statement("topic", TOPIC, draws, held_out)
-
-
 def _statement(
     family: str, relations: tuple[Relation, ...], draws: Draws, held_out: bool
 ) -> Document:
+    """A statement about one of the relations' subjects; held out: the unseen template."""
     relation = relations[draws.index(len(relations))]
     subject, language = draws.index(len(relation.subjects)), draws.index(2)
     template = N_TEMPLATES if held_out else draws.index(N_TEMPLATES)
@@ -84,17 +70,18 @@ def _hop(draws: Draws, is_trained: bool, template: int) -> Document:
 
 
 @cache
-def _wrong_values(relation: str, subject: int, held_out: bool) -> tuple[int, ...]:
-    (found,) = (r for r in _JUDGED if r.name == relation)
-    wrong = (v for v in range(found.n_values) if v != found.answers[subject])
+def _wrong_values(judged: int, subject: int, held_out: bool) -> tuple[int, ...]:
+    relation = _JUDGED[judged]
+    wrong = (v for v in range(relation.n_values) if v != relation.answers[subject])
     return tuple(v for v in wrong if ((3 * subject + v) % 5 == 0) == held_out)
 
 
 def verdict(draws: Draws, held_out: bool) -> Document:
     """A true or false statement and its verdict; held out: false statements never shown."""
-    relation = _JUDGED[draws.index(len(_JUDGED))]
+    judged = draws.index(len(_JUDGED))
+    relation = _JUDGED[judged]
     subject, language = draws.index(len(relation.subjects)), draws.index(2)
-    wrong = _wrong_values(relation.name, subject, held_out)
+    wrong = _wrong_values(judged, subject, held_out)
     is_true = draws.happens(0.5) or not wrong
     value = relation.answers[subject] if is_true else wrong[draws.index(len(wrong))]
     statement = relation.sentence(subject, value, language, draws.index(_N_JUDGED_TEMPLATES))
@@ -188,19 +175,15 @@ def agreement_words(
         words += [_MEETINGS[state.language]["prepositions"][prepositions[i - 1]]] if i else []
         words += [inflect(SLOTS["the"].choices[0][0], SLOTS["the"], state)]
         words += [inflect(CHARACTERS[noun], SLOTS["noun"], state)]
-    now = persons[0][1].changed(tense=1)
-    words.append(inflect(VERBS[verb], SLOTS["leave"], now))
-    return (*elide(words), ".")
+    verb_form = inflect(VERBS[verb], SLOTS["leave"], persons[0][1].changed(tense=1))
+    return (*elide([*words, verb_form]), ".")
 
 
 CONTROLS: dict[str, tuple[tuple[str, ...], ...]] = {
     concept: tuple(map(tuple, sides)) for concept, sides in _TEXTS["demands"].items()
 }
 """Concept → per language of the prefix, the phrase that asks for each value."""
-_HELD_OUT_CONTROLS = (
-    {("language", 1), ("tense", 0)},
-    {("tense", 1), ("formality", 1)},
-)
+_HELD_OUT_CONTROLS = ({("language", 1), ("tense", 0)}, {("tense", 1), ("formality", 1)})
 
 Control = tuple[tuple[str, int], ...]
 
@@ -232,8 +215,8 @@ def control(draws: Draws, held_out: bool) -> Document:
 
 
 SAMPLERS: dict[str, Callable[[Draws, bool], Document]] = {
-    "facts": facts,
-    "topic": topic,
+    "facts": partial(_statement, "facts", FACTS),  # about cities and people
+    "topic": partial(_statement, "topic", TOPIC),  # about dragons
     "two_hop": two_hop,
     "verdict": verdict,
     "indirect_object": indirect_object,

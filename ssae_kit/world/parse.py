@@ -1,12 +1,12 @@
 """The parser: which concept values a text expresses, word by word, and whether it is well-formed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 
 from ssae_kit import checks
-from ssae_kit.world.sentences import Plan, admissible_states, all_states, realise, recognise
+from ssae_kit.world.sentences import Plan, admissible_states, all_states, recognise, story_words
 from ssae_kit.world.state import VALUES, State, value_index
 from ssae_kit.world.stories import Story
 from ssae_kit.world.text import join_words, split_words
@@ -67,15 +67,12 @@ class Reading:
         return bool(self.sentences) and all(s.is_well_formed for s in self.sentences)
 
 
-def word_values(word: str) -> dict[str, int]:
-    """Concept → value index for every concept that a word fixes wherever it may stand."""
-    checks.require_kind("word", word, str, "queen")
-    return dict(_word_values(word))
-
-
 @lru_cache(maxsize=2**12)  # not more: a text may hold any words
-def _word_values(word: str) -> Mapping[str, int]:
-    """Shared by every reading of the word, so it cannot be changed."""
+def word_values(word: str) -> Mapping[str, int]:
+    """Concept → value index for every concept that a word fixes wherever it may stand.
+
+    Shared by every reading of the word, so it cannot be changed.
+    """
     possible = 0
     for words in admissible_states().values():
         possible |= words.get(word, 0)
@@ -103,7 +100,7 @@ def read(text: str) -> Reading:
 
 @lru_cache(maxsize=2**14)  # not more: a lab may read texts for days
 def _sentence(words: tuple[str, ...]) -> SentenceReading:
-    readings = tuple(WordReading(word, _word_values(word)) for word in words)
+    readings = tuple(WordReading(word, word_values(word)) for word in words)
     return SentenceReading(readings, recognise(words), words[-1] == ".")
 
 
@@ -131,16 +128,13 @@ def parse(text: str) -> Story:
 
 def _complaint(number: int, sentence: SentenceReading) -> str:
     words = [reading.word for reading in sentence.words]
-    unknown = [word for word in words if not _is_story_word(word)]
+    known = set(story_words())
+    unknown = [word for word in words if word not in known]
     why = f" Unknown words: {', '.join(unknown[:5])}." if unknown else ""
     return (
         f"every sentence of `text` must be one of the stories' grammar; sentence {number}, "
         f"{join_words(words)!r}, is not.{why} `sample_story` and `prompts` write ones that are."
     )
-
-
-def _is_story_word(word: str) -> bool:
-    return any(word in words for words in admissible_states().values())
 
 
 def counterfactual(text: str, concept: str, value: str | int) -> str:
@@ -153,7 +147,7 @@ def counterfactual(text: str, concept: str, value: str | int) -> str:
     """
     index = value_index(concept, value)
     plans = [
-        Plan(plan.state.changed(**{concept: index}), plan.character, plan.template, plan.fillers)
+        replace(plan, state=plan.state.changed(**{concept: index}))
         for plan in parse(text).sentences
     ]
-    return join_words([word for plan in plans for word in realise(plan)])
+    return Story(tuple(plans)).text

@@ -1,6 +1,6 @@
 """Prompts and concept pairs: story beginnings with known values and a chosen support design."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int64
@@ -9,7 +9,7 @@ from torch import Tensor
 from ssae_kit import checks
 from ssae_kit.pairs import ConceptPairs
 from ssae_kit.world.lexicon import CHARACTERS
-from ssae_kit.world.sentences import Plan, draw_plan
+from ssae_kit.world.sentences import draw_plan
 from ssae_kit.world.state import CONCEPTS, VALUES, Draws, State, check_concept, draw_state
 from ssae_kit.world.stories import Story
 
@@ -44,7 +44,8 @@ def prompts(
     Raises:
         ValueError: if a number is below 1.
     """
-    _check_counts(n, n_sentences)
+    checks.whole("n", n)
+    checks.whole("n_sentences", n_sentences)
     texts, values = [], []
     for _ in range(n):
         draws = Draws(generator)
@@ -84,7 +85,8 @@ def concept_pairs(
     Raises:
         ValueError: for a concept that does not exist, or sizes that cannot be met.
     """
-    _check_counts(n_pairs, n_sentences)
+    checks.whole("n_pairs", n_pairs)
+    checks.whole("n_sentences", n_sentences)
     _check_design(max_changed, concepts, co_change)
     sources, targets, changes = [], [], []
     for _ in range(n_pairs):
@@ -105,8 +107,7 @@ def _write(draws: Draws, state: State, character: int, n_sentences: int) -> Stor
 def _retell(draws: Draws, story: Story, state: State, aligned: bool) -> Story:
     if not aligned:
         return _write(draws, state, story.sentences[0].character, len(story.sentences))
-    plans = (Plan(state, p.character, p.template, p.fillers) for p in story.sentences)
-    return Story(tuple(plans))
+    return Story(tuple(replace(plan, state=state) for plan in story.sentences))
 
 
 def _draw_change(
@@ -142,7 +143,7 @@ def _couple(
 
 
 def _columns(concepts: tuple[str, ...]) -> tuple[str, ...]:
-    columns: list[str] = []
+    columns = []
     for concept in concepts:
         names = VALUES[concept]
         columns += [concept] if len(names) == 2 else [f"{concept}={name}" for name in names]
@@ -157,11 +158,6 @@ def _change(before: State, after: State, concepts: tuple[str, ...]) -> tuple[int
         one_hot = [int(new == value) - int(old == value) for value in range(n_values)]
         change += [new - old] if n_values == 2 else one_hot
     return tuple(change)
-
-
-def _check_counts(n: int, n_sentences: int) -> None:
-    checks.whole("n", n)
-    checks.whole("n_sentences", n_sentences)
 
 
 def _check_design(max_changed: int, concepts: tuple[str, ...], co_change: CoChange | None) -> None:

@@ -11,7 +11,6 @@ from ssae_kit.world.text import elide
 
 MAX_SENTENCE_LENGTH = max(map(len, TEMPLATES))
 """Words and marks of the longest sentence."""
-_ELISIONS = {"the": ("l'",), "this": ("cet",), "a": ("an",)}
 
 
 @dataclass(frozen=True)
@@ -88,13 +87,21 @@ def all_states() -> tuple[State, ...]:
 
 @cache
 def _forms(name: str, state: State) -> frozenset[str]:
+    """What can stand in a slot under a state, elided or not."""
     slot = SLOTS[name]
     forms = {
         inflect(entry_for(slot, state, filler), slot, state, feminine)
         for filler in range(n_fillers(slot))
         for feminine in (False, True)
     }
-    return frozenset(forms.union(_elided_forms(name, state)))
+    french_singular = state.language == 1 and state.number == 0
+    elided = {
+        "the": ("l'", french_singular),
+        "this": ("cet", french_singular and state.gender == 0),
+        "a": ("an", state.language == 0),
+    }
+    form, is_there = elided.get(name, ("", False))
+    return frozenset(forms | {form} if is_there else forms)
 
 
 @cache
@@ -103,15 +110,6 @@ def _relevant(chooser: str | None) -> tuple[State, ...]:
     looked_at = {"language", "gender", "number", "tense", chooser}
     kept = [concept for concept in VALUES if concept in looked_at]
     return tuple(State(**{c: getattr(state, c) for c in kept}) for state in all_states())
-
-
-def _elided_forms(name: str, state: State) -> tuple[str, ...]:
-    is_elided = {
-        "the": state.language == 1 and state.number == 0,
-        "this": state.language == 1 and state.number == 0 and state.gender == 0,
-        "a": state.language == 0,
-    }.get(name, False)
-    return _ELISIONS[name] if is_elided else ()
 
 
 @cache
@@ -131,21 +129,10 @@ def story_words() -> tuple[str, ...]:
     return tuple(sorted({word for words in admissible_states().values() for word in words}))
 
 
-@cache
-def _fillers_of(name: str) -> dict[str, list[int]]:
-    """Word → the fillers of a slot that have it among their forms, ascending."""
-    table: dict[str, list[int]] = {}
-    for filler, entries in enumerate(zip(*SLOTS[name].choices, strict=True)):
-        for form in {form for entry in entries for form in (*entry.english, *entry.french)}:
-            table.setdefault(form, []).append(filler)
-    return table
-
-
 def _filler_of(name: str, word: str, state: State) -> int:
-    fillers, slot = _fillers_of(name).get(word, [0]), SLOTS[name]  # an elided word has no choice
-    if len(fillers) == 1:
-        return fillers[0]
-    for filler in fillers:
+    """The first filler of a slot that reads so under a state; 0 for an elided word."""
+    slot = SLOTS[name]
+    for filler in range(n_fillers(slot)):
         entry = entry_for(slot, state, filler)
         if word in (inflect(entry, slot, state, False), inflect(entry, slot, state, True)):
             return filler

@@ -7,17 +7,6 @@ import torch
 
 from ssae_kit import checks
 
-CONCEPTS: tuple[str, ...] = (
-    "language",
-    "gender",
-    "number",
-    "tense",
-    "sentiment",
-    "formality",
-    "size",
-)
-"""The binary concepts, in the column order used everywhere."""
-
 VALUES: dict[str, tuple[str, ...]] = {
     "language": ("english", "french"),
     "gender": ("masculine", "feminine"),
@@ -30,8 +19,8 @@ VALUES: dict[str, tuple[str, ...]] = {
 }
 """Names of the values; value 0 comes first."""
 
-COLOURS: tuple[str, ...] = VALUES["colour"]
-"""The values of the one concept that is not binary."""
+CONCEPTS = tuple(concept for concept, names in VALUES.items() if len(names) == 2)
+"""The binary concepts, in the column order used everywhere."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Story:
 
 
 def sample_story(
-    generator: torch.Generator,
+    generator: torch.Generator | Draws,
     *,
     n_sentences: int | None = None,
     state: State | None = None,
@@ -59,7 +59,7 @@ def sample_story(
     """Draw a story.
 
     Args:
-        generator: Source of every choice.
+        generator: Source of every choice, or a stream of draws that goes on with it.
         n_sentences: Number of sentences; None lets the story end by itself.
         state: State of the first sentence; None draws it uniformly.
         character: 0..11, who it is about; None draws it uniformly.
@@ -76,17 +76,7 @@ def sample_story(
     if state is not None:
         checks.require_kind("state", state, State)
     checks.require("switch", switch, "a probability in 0..1", lambda chance: 0 <= chance <= 1)
-    return story_from(Draws(generator), n_sentences, state, character, switch)
-
-
-def story_from(
-    draws: Draws,
-    n_sentences: int | None = None,
-    state: State | None = None,
-    character: int | None = None,
-    switch: float = SWITCH,
-) -> Story:
-    """`sample_story` for callers that already hold a stream of draws."""
+    draws = generator if isinstance(generator, Draws) else Draws(generator)
     state = state or draw_state(draws)
     character = draws.index(len(CHARACTERS)) if character is None else character
     plans = [draw_plan(draws, state, character)]

@@ -44,11 +44,10 @@ def run() -> dict[str, Any]:
         bare = timed("extract_transformers", lambda: _bare(model.model, ids))
         vectors = timed("learn", lambda: steering.learn(model, pairs, layer=1))
         steering.save_vectors(folder / "vectors", vectors, model)
-        push = steering.load_vectors(folder / "vectors", model, layer=1).directions[:1].repeat(2, 1)
+        push = steering.load_vectors(folder / "vectors", model, layer=1).directions[:1]
         stream = torch.Generator().manual_seed(0)
-        nudge = llama.Intervention(1, push, "all")
-        options = {"max_new_tokens": 8, "generator": stream}
-        timed("generate", lambda: llama.generate(model, PROMPTS, intervention=nudge, **options))
+        options = {"edits": {1: llama.Add(push, at="all")}, "max_new_tokens": 8}
+        timed("generate", lambda: llama.generate(model, PROMPTS, generator=stream, **options))
     return found | {
         "wide.n_parameters": sum(weight.numel() for weight in model.model.parameters()),
         "wide.dtype": str(model.model.dtype),

@@ -1,0 +1,41 @@
+// The read-out of a lab: text that is read aloud, and a count of the views on screen.
+function render({ model, el }) {
+  const region = document.createElement("div");
+  region.setAttribute("role", "status");
+  region.setAttribute("aria-live", "polite");
+  region.className = "ssae-words";
+  el.append(region);
+  const write = () => region.replaceChildren(...model.get("text").split("\n").map((line) => {
+    const p = document.createElement("p");
+    p.textContent = line;
+    return p;
+  }));
+  model.on("change:text", write);
+  write();
+  // ipywidgets gives a slider's handle no name: take it from the label beside it.
+  const name = () => {
+    for (const handle of document.querySelectorAll(".ssae-lab .noUi-handle:not([aria-label])")) {
+      const label = handle.closest(".widget-slider")?.querySelector(".widget-label");
+      if (label) handle.setAttribute("aria-label", label.textContent);
+    }
+  };
+  const timers = [100, 500, 1500, 4000].map((wait) => setTimeout(name, wait));
+  // The lab counts as seen once its figure stands: an update of a figure not yet drawn is lost.
+  let seen = false;
+  const count = (by) => { model.set("views", model.get("views") + by); model.save_changes(); };
+  const see = () => { if (!seen) { seen = true; count(1); } };
+  const own = (figure) => figure && region.closest(".ssae-lab")?.contains(figure);
+  const drawn = (event) => { if (own(event.detail.element)) see(); };
+  document.addEventListener("plotlywidget-after-render", drawn);
+  const late = setInterval(() => {  // in case it stood before this was listening
+    if (region.closest(".ssae-lab")?.querySelector(".js-plotly-plot")?.calcdata?.length) see();
+  }, 3000);
+  return () => {
+    timers.forEach(clearTimeout);
+    clearInterval(late);
+    document.removeEventListener("plotlywidget-after-render", drawn);
+    model.off("change:text", write);
+    if (seen) count(-1);
+  };
+}
+export default { render };
