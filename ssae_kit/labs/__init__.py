@@ -20,6 +20,7 @@ _HOME = {
     "SuperpositionLab": "superposition",
     "TokenDictionary": "subjects",
     "bundled": "subjects",
+    "real": "subjects",
     "real_dictionary": "subjects",
     "token_dictionary": "subjects",
 }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -15,7 +16,9 @@ from ssae_kit.autoencoders import Autoencoder, TopKSAE
 from ssae_kit.llama import Llama, TokenStates
 from ssae_kit.pairs import ConceptPairs
 from ssae_kit.studies import dictionary
+from ssae_kit.studies import real as study
 from ssae_kit.training import Penalty, TrainingConfig, fit
+from ssae_kit.world import natural
 
 METHODS = ("SSAE latent", "difference of means", "random")
 TRAINING = TrainingConfig(steps=300, batch_size=64)
@@ -46,6 +49,8 @@ class Subject:
     """Longest continuation, in tokens."""
     source: str = ""
     """Code that makes this subject; empty if it was made elsewhere."""
+    read_shifts: Callable[[int], Tensor] | None = None
+    """Shifts of the pairs at a layer, where they are not those of the last token."""
     _kept: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)
     """Directions by method and layer."""
 
@@ -65,7 +70,8 @@ class Subject:
         They are the SSAE's, at a level chosen without labels, or means, or random ones.
         """
         if (method, layer) not in self._kept:
-            shifts, changes = self.shifts[layer], torch.tensor(self.pairs.changes).float()
+            shifts = self.read_shifts(layer) if self.read_shifts else self.shifts[layer]
+            changes = torch.tensor(self.pairs.changes).float()
             found = methods.difference_of_means(shifts, changes).directions
             if method == "random":
                 found = methods.random_directions(found, generator=checks.seeded(0))
@@ -87,6 +93,33 @@ def bundled(model: Llama | None = None) -> Subject:
         model or kit_llama.load(), world.concept_pairs(400, checks.seeded(0)),
         world.prompts(12, checks.seeded(1))[0], values_of, world.read, world.VALUES,
         source="labs.bundled(model)  # `model` is yours." if model else "labs.bundled()",
+    )  # fmt: skip
+
+
+def real() -> Subject:
+    """Return the real Llama as a subject: it has to be fetched, see `llama.load`.
+
+    Its shifts are four times the means over tokens, so that a push of 2 at every token is a third
+    of a token's state; they are read when a layer is first asked for (half a minute). A prompt
+    counts as value 0 of every concept, so that a push always goes to value 1. Word lists read what
+    is written: whatever they do not hold is not seen, and every sentence counts as well-formed.
+    """
+    model, pairs = kit_llama.load("smollm2"), natural.natural_pairs(300, checks.seeded(0))
+
+    def read_shifts(layer: int) -> Tensor:
+        found = study.shifts_in(model, {"pairs": pairs}, [layer], 0)["pairs"]
+        return 4 * found[study.TOKENS.index("mean over tokens"), 0].float()
+
+    def read(text: str) -> Any:
+        counts = zip(natural.CONCEPTS, natural.word_counts([text])[0].int().tolist(), strict=True)
+        said = [{name: v} for name, row in counts for v in (0, 1) for _ in range(row[v])]
+        words = [SimpleNamespace(values=values) for values in said]
+        sentence = SimpleNamespace(words=words, is_complete=True, is_well_formed=True)
+        return SimpleNamespace(sentences=[sentence])
+
+    return Subject(
+        model, pairs, natural.PROMPTS[:12], lambda text: [0] * len(natural.CONCEPTS), read,
+        natural.VALUES, n_tokens=20, source="labs.real()", read_shifts=read_shifts,
     )  # fmt: skip
 
 
