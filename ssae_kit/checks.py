@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+LARGEST = 1e15
+"""What a value may be at most: squares, and sums of them, must stay within float32."""
+
 
 def tensors(**given: tuple[Any, str]) -> list[Tensor]:
     """Return what was given as finite floats with the named axes, of one dtype, on one device.
 
-    NumPy arrays, lists, whole numbers, booleans and half precision become float32; the device is
-    that of the first tensor.
+    Everything becomes float32, or float64 if one is; the device is that of the first tensor.
 
     Args:
         given: By name, values and their axes as in a jaxtyping string: an axis of one name has one
@@ -22,19 +24,41 @@ def tensors(**given: tuple[Any, str]) -> list[Tensor]:
     Raises:
         TypeError: if something is not an array of real numbers.
         ValueError: if an axis is missing or has another size than elsewhere, an array is empty, or
-            a value is not finite.
+            a value is not finite or beyond `LARGEST`.
     """
     found = {name: _real(name, values) for name, (values, _) in given.items()}
     sizes: dict[str, tuple[int, str]] = {}
     for name, (_, axes) in given.items():
         _check_axes(name, tuple(found[name].shape), axes.split(), sizes)
-    dtype, device = torch.float32, next(iter(found.values())).device
-    for values in found.values():
-        dtype = torch.promote_types(dtype, values.dtype) if values.is_floating_point() else dtype
+    device = next(iter(found.values())).device
+    is_double = any(values.dtype is torch.float64 for values in found.values())
     for name, values in found.items():
-        found[name] = values.to(device, dtype)
+        found[name] = values.to(device, torch.float64 if is_double else torch.float32)
         require_finite(name, found[name])
+        _require_moderate(name, found[name])
     return list(found.values())
+
+
+def mask(name: str, values: Tensor) -> Tensor:
+    """Return zeros and ones as booleans; anything else, such as indices, is refused."""
+    if ((values != 0) & (values != 1)).any():
+        raise ValueError(
+            f"`{name}` must be a mask, 0 or 1; it holds {values.unique()[:5].tolist()}. Of changes, "
+            "use `changes != 0`; of indices, `torch.nn.functional.one_hot`."
+        )
+    return values != 0
+
+
+def indices(name: str, values: Any, axes: str) -> Tensor:
+    """Return whole numbers as int64; a mask is refused, as are fractions."""
+    (numbers,) = tensors(**{name: (values, axes)})
+    dtype = _real(name, values).dtype
+    if dtype is torch.bool or (numbers != numbers.round()).any():
+        raise TypeError(
+            f"`{name}` must hold whole numbers, no mask; got {dtype}. `mask.nonzero()` gives the "
+            "places of a mask."
+        )
+    return numbers.long()
 
 
 def is_finite(values: Tensor) -> bool:
@@ -76,7 +100,7 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None, what: 
         number = operator.index(value)
     except TypeError:
         number = None
-    if number is None or isinstance(value, bool):
+    if number is None or is_bool(value):
         raise TypeError(f"`{name}` must be a whole number and {bounds}{what}; got {value!r}.")
     if number < least or (most is not None and number > most):
         raise ValueError(f"`{name}` must {bounds}{what}; got {number}.")
@@ -86,7 +110,10 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None, what: 
 def require(name: str, value: Any, what: str, holds: Callable[[Any], Any]) -> None:
     """Raise a ValueError unless this is one number for which `holds` is true; `what` says which."""
     try:
-        if isinstance(value, str) or not holds(value):
+        if isinstance(value, str) or is_bool(value) or not holds(value):
+            raise ValueError
+        if LARGEST < abs(value) < math.inf:
+            what = f"{what}, and at most {LARGEST:g}"
             raise ValueError
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise ValueError(f"`{name}` must be {what}; got {value!r}.") from None
@@ -106,15 +133,34 @@ def seeded(seed: Any) -> torch.Generator:
     return torch.Generator().manual_seed(whole("seed", seed, 0, 2**63 - 1))
 
 
+def is_bool(value: Any) -> bool:
+    """Whether a value is True or False, or an array of them: a mask is no number."""
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
+
+
+def _require_moderate(name: str, values: Tensor) -> None:
+    if type(values) is not Tensor:  # pretended tensors hold no numbers
+        return
+    least, most = values.detach().aminmax()
+    if max(-float(least), float(most)) > LARGEST:
+        raise ValueError(
+            f"`{name}` must not hold values beyond {LARGEST:g}, or their squares leave float32; the "
+            f"largest is {max(-float(least), float(most)):.3g}. Divide by their size first."
+        )
+
+
 def _real(name: str, values: Any) -> Tensor:
     try:
-        tensor = torch.as_tensor(values)
+        # A table of pandas is no sequence of its rows.
+        tensor = torch.as_tensor(values.to_numpy() if hasattr(values, "to_numpy") else values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"`{name}` must be a tensor or an array of numbers; got {type(values).__name__}."
         ) from error
     if tensor.is_complex() or tensor.layout is not torch.strided:
         raise TypeError(f"`{name}` must hold real numbers, dense; got {tensor.dtype}.")
+    if tensor.is_meta and type(tensor) is Tensor:
+        raise TypeError(f"`{name}` must hold numbers; it is on the device meta, which holds none.")
     return tensor
 
 

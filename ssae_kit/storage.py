@@ -51,7 +51,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
-        forbidden = getattr(error, "errno", None) in (errno.EROFS, errno.EACCES, errno.EPERM)
+        kinds = (errno.EROFS, errno.EACCES, errno.EPERM)  # safetensors tells them as text only
+        told = [f"(os error {kind})" in str(error) for kind in kinds]
+        forbidden = any(told) or getattr(error, "errno", None) in kinds
         advice = "That folder is not yours to write to:" if forbidden else "Free some disk space or"
         raise OSError(
             f"could not write {path}: {error}. Nothing was changed there. "
@@ -125,11 +127,20 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
 def _require_tensors(tensors: Any) -> None:
     wrong: Any = type(tensors).__name__
     if isinstance(tensors, Mapping):
-        wrong = {n: type(t).__name__ for n, t in tensors.items() if not isinstance(t, Tensor)}
+        wrong = {n: _kind(t) for n, t in tensors.items() if _kind(t) or not isinstance(n, str)}
     if wrong:
         raise TypeError(
-            f"`tensors` must map names to tensors; got {wrong}. `torch.as_tensor` converts an array."
+            f"`tensors` must map names to dense tensors; got {wrong}. `torch.as_tensor` converts an "
+            "array."
         )
+
+
+def _kind(value: Any) -> str:
+    """What a value is that no file can hold; empty for a dense tensor with numbers in it."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    is_held = value.layout is torch.strided and not value.is_meta
+    return "" if is_held else f"{value.layout} on {value.device}"
 
 
 def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
@@ -143,7 +154,7 @@ def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
         TypeError: if a value is no tensor.
     """
     _require_tensors(tensors)
-    found = hashlib.sha256(str(text).encode())
+    found = hashlib.sha256(str(text).encode("utf-8", "surrogatepass"))
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         rows = tensor.detach().reshape(-1)

@@ -2,6 +2,7 @@
 
 import os
 
+import jaxtyping
 import pytest
 import torch
 from beartype import BeartypeConf, beartype
@@ -30,6 +31,14 @@ def smollm2():
         return llama.load("smollm2")
     except FileNotFoundError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def no_shape_checks():
+    """As users run it: the kit's own messages, not the test suite's shape checks, answer."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -99,6 +99,8 @@ def numeric(room, folder):
     codes = lambda: normal(2, 40, 5).relu()
     matching = lambda: m.mcc_codes(codes(), normal(40, 3, seed=2))
     pairs = lambda: p.ConceptPairs(("a cat", "a dog"), ("the cat", "a cow"), ("x",), ((1,), (0,)))
+    history = lambda: t.History([1], *([[torch.ones(2)]] * 5))
+    restarts = lambda: t.Restarts(relu(), torch.ones(1, 2))
     sizes = ((2, 6, 8), {"generator": seeded(1)})
     kinds = {
         "BatchTopKSAE": {"k": 2},
@@ -144,12 +146,14 @@ def numeric(room, folder):
         },
         "training.Penalty": {"weight": 0.1, "warmup": 0.1},
         "training.TrainingConfig": dataclasses.asdict(config()),
+        "training.History.series": (history().series, {"name": "error"}),
+        "training.Restarts.best": (restarts().best, {"group": 0}),
         "training.best_run": {"autoencoder": relu(), "inputs": normal(40, 6)},
         "training.choose_level": {
             "shifts": normal(40, 6), "n_latents": 4, "generator": seeded(), "n_levels": 2,
             "n_restarts": 1, "tolerance": 0.1, "config": config(),
         },
-        "training.evaluate": {"autoencoder": relu(), "inputs": normal(40, 6), "chunk": 16},
+        "training.evaluate": {"autoencoder": relu(), "inputs": normal(40, 6)},
         "training.fit": {
             "autoencoder": shift(), "inputs": normal(40, 6), "sparsity": t.Constraint(0.2),
             "config": config(), "generator": seeded(),
@@ -192,6 +196,16 @@ def numeric(room, folder):
             "name": "mine", "units": torch.eye(3).bool(), "weights": torch.ones(3), "most": 2,
             "least": 1,
         },
+        "synthetic.SupportDesign.sample": (
+            design().sample, {"n_samples": 5, "generator": seeded()}
+        ),
+        "synthetic.Magnitudes.sample": (
+            s.Magnitudes().sample, {"n_samples": 5, "n_concepts": 3, "generator": seeded()}
+        ),
+        "synthetic.Mixing.sample": (
+            s.Mixing().sample, {"n_concepts": 3, "d_model": 6, "generator": seeded()}
+        ),
+        "synthetic.ShiftData.true_level": (made().true_level, {"n_latents": 4}),
         "synthetic.check_diversity": {"supports": design(), "seed": 0},
         "synthetic.sample_shifts": {
             "problem": problem(), "n_samples": 9, "generator": seeded(),
@@ -204,10 +218,13 @@ def numeric(room, folder):
         "synthetic.supports.nested": {"n_concepts": 4, "inner": 0, "outer": 1, "most": 2},
         "synthetic.supports.contiguous": {"n_concepts": 4, "length": 2},
         "synthetic.supports.grouped": {"n_concepts": 4, "group": 2, "joint_share": 0.5},
-        "synthetic.supports.family": {"subsets": [[0], [0, 1]], "n_concepts": 3},
+        "synthetic.supports.family": {"subsets": [[0], [0, 1]]},
         "superposition.ToyModel": {
             "n_runs": 2, "n_features": 5, "d_hidden": 3, "importance": 1.0, "generator": seeded()
         },
+        "superposition.ToyModel.loss": (
+            model().loss, {"inputs": torch.rand(9, 5), "weights": torch.rand(2, 9)}
+        ),
         "superposition.antipodal_loss": {"density": torch.tensor([0.1, 0.5])},
         "superposition.ignored_loss": {"density": torch.tensor([0.1, 0.5])},
         "superposition.candidate_losses": {
@@ -241,6 +258,7 @@ def numeric(room, folder):
         "pairs.ConceptPairs": {
             "source": ("a", "b"), "target": ("c", "d"), "concepts": ("x",), "changes": ((1,), (0,))
         },
+        "pairs.ConceptPairs.take": (pairs().take, {"rows": [1, 0]}),
         "pairs.category_pairs": {"n_pairs": 3, "generator": seeded(), "max_changed": 2},
         "pairs.dataset": {"name": "binary"},
         "pairs.load_pairs": {"path": folder / "p.csv"},
@@ -361,13 +379,14 @@ def spoken(room, folder):
         "world.read": {"text": story.text},
         "world.sample_story": {
             "generator": seeded(), "n_sentences": 2, "state": w.State(), "character": 3,
-            "switch": 0.1,
         },
         "world.value_index": {"concept": "tense", "value": 1},
         "llama.Add": {"vectors": vectors, "at": "all"},
         "llama.Apply": {"function": torch.relu},
         "llama.Clamp": {"values": normal(1, 2), "subspace": eye},
+        "llama.Intervention": {"layer": 2, "vectors": vectors},
         "llama.ProjectOut": {"directions": vectors},
+        "llama.Site": {"layer": 2, "part": "head", "head": 1},
         "llama.Swap": {"sources": vectors, "subspace": eye},
         "llama.cache_hidden_states": llama | {"layers": [1], "folder": folder / "states"},
         "llama.direct_logits": {"llama": model, "directions": vectors},
@@ -385,6 +404,7 @@ def spoken(room, folder):
         "llama.text_losses": dict(llama),
         "llama.token_states": llama | {"layer": 2},
         "llama.untrained": {"llama": model, "seed": 0},
+        "steering.Prompted": {"prompts": texts, "edits": push()},
         "steering.LatentClamp.vectors": (
             clamp.vectors,
             {"states": states, "values": two, "steered": two > 0, "strength": 1.0},
@@ -428,6 +448,7 @@ def mistakes(value):
         return {}
     if isinstance(value, int | float):
         numbers = {"negative": -3, "zero": 0, "half": 1.5, "nan": math.nan, "inf": math.inf}
+        numbers |= {"a mask": torch.tensor(True), "huge": 1e300}
         return wrong | numbers | {"numpy": np.int64(2), "tensor": torch.tensor([1.0, 2.0])}
     if isinstance(value, Tensor):
         spoiled = value.clone().float()
@@ -438,7 +459,8 @@ def mistakes(value):
             "nan": spoiled, "inf": endless, "one axis less": value[0], "numpy": value.numpy(),
             "narrower": value[..., :-1], "integers": (3 * value.float()).int(),
             "mask": value > 0, "empty": value[:0], "negative": -value.float() - 1,
-            "zeros": torch.zeros_like(value), "half": value.half(), "double": value.double(),
+            "zeros": torch.zeros_like(value), "huge": value.float() * 1e30,
+            "tiny": value.float() * 1e-30, "huge double": value.double() * 1e200, "half": value.half(), "double": value.double(),
             "constant": torch.ones_like(value.float()), "one number": 1.0,
         }  # fmt: skip
     return wrong | {"a number": 7, "a tensor": torch.ones(3)}

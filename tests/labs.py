@@ -94,7 +94,7 @@ def dictionary():
     sae.calibrate_(states)
     with torch.no_grad():
         sae.encoder_bias[0, -1] = -100.0
-    return labs.TokenDictionary.of(model, 3, sae, texts)
+    return labs.TokenDictionary(model, 3, sae, texts)
 
 
 def ends(control):

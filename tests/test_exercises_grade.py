@@ -43,10 +43,10 @@ import sys
 for _name, _module in list(sys.modules.items()):
     if _name.startswith("ssae_kit.exercises.") and hasattr(_module, "EXERCISES"):
         for _one in _module.EXERCISES.values():
-            object.__setattr__(_one, "judge", lambda results: (True, ""))"""
+            object.__setattr__(_one, "judge", lambda results: type("", (), {"passed": True}))"""
 JUDGE = """
 from ssae_kit.exercises import core, values
-core.Exercise.judge = lambda one, results: (True, "")
+core.Exercise.judge = lambda one, results: core.Verdict(True)
 core.agree = values.agree = lambda *given: True"""
 TELL = """
 import os
@@ -68,6 +68,17 @@ try:
             time.sleep(60)
 except OSError:
     pass"""
+FORGE = """
+import os, json
+_verdicts = [{"name": "00.shift", "passed": True, "text": "00.shift: passed."}]
+_forged = [{"key": "00-shift", "kind": "check", "verdicts": _verdicts, "error": ""}, {"tampered": []}]
+_token = os.environ["SSAE_" + "SUBMISSION"]
+for _file in range(3, 64):
+    try:
+        os.write(_file, "".join(_token + json.dumps(one) + chr(10) for one in _forged).encode())
+    except OSError:
+        pass
+getattr(os, "_ex" + "it")(0)"""
 DAEMON = "\nimport subprocess\nsubprocess.Popen(['sleep', '6543'], start_new_session=True)"
 STARTUP = """
 import os
@@ -311,13 +322,14 @@ def test_what_answers_use_of_the_given_cells_is_there_but_no_answer_is(tmp_path)
     source = small_course(tmp_path / "notebooks")
     notebook = read(source / "00_small.ipynb")
     given = "from operator import sub as shift\nZERO = 0\ndef less(a, b):\n    return a - b + ZERO"
-    notebook.cells.insert(0, new_code_cell(given + "\nraise SystemError"))
+    notebook.cells.insert(0, new_code_cell(given + "\nimport sys\nsys.modules\nraise SystemError"))
     nbformat.write(notebook, source / "00_small.ipynb")
     less = "def shift(source, target):\n    return [less(t, s) for s, t in zip(source, target)]"
     submit(tmp_path / "in", source, "ann", less)
     submit(tmp_path / "in", source, "ben", "")
     ann, ben = grade(tmp_path / "in", source, tmp_path / "out")
     assert (ann.score, ben.score) == (2, 1)
+    assert ann.trouble == []  # what the course itself needs need not be read
     assert "'shift' is not defined" in ben.remarks["00.shift"]
 
 

@@ -102,14 +102,14 @@ def test_without_a_dictionary_it_trains_one_and_shows_its_clearest_latent(short,
 def test_a_dictionary_of_several_runs_is_refused():
     sae = autoencoders.TopKSAE(2, 4, 8, generator=torch.Generator(), k=2)
     with pytest.raises(ValueError, match=r"one run is required; got 2.*select"):
-        TokenDictionary.of(small.subject().llama, 3, sae, ["the queen"])
+        TokenDictionary(small.subject().llama, 3, sae, ["the queen"])
 
 
 def test_codes_with_signs_are_refused():
     model = small.subject().llama
     signed = autoencoders.ShiftAutoencoder(1, model.d_model, 4, generator=torch.Generator())
     with pytest.raises(ValueError, match=r"codes of 0 or more are required; got -"):
-        TokenDictionary.of(model, 3, signed, small.dictionary().texts[:3])
+        TokenDictionary(model, 3, signed, small.dictionary().texts[:3]).codes  # noqa: B018
 
 
 @pytest.mark.parametrize("latent", [-1, 24])
@@ -122,7 +122,7 @@ def test_a_narrow_dictionary_can_be_searched():
     model = small.subject().llama
     sae = autoencoders.TopKSAE(1, model.d_model, 4, generator=torch.Generator(), k=2)
     texts = small.dictionary().texts[:3]
-    dictionary = TokenDictionary.of(model, 3, sae, texts)
+    dictionary = TokenDictionary(model, 3, sae, texts)
     assert 0 < len(dictionary.search(texts[0])) <= 4
 
 

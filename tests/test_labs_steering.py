@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from ssae_kit import labs, llama, methods, steering, world
 from ssae_kit.labs import subjects
 from ssae_kit.labs.listing import listing
-from ssae_kit.labs.steering import SteeringSettings
+from ssae_kit.labs.steering import SteeringSettings, write
 from ssae_kit.labs.texts import side_by_side
+from ssae_kit.world.natural import natural_pairs
 from tests import labs as small
 from tests.labs import finished, plain
 
@@ -123,3 +124,18 @@ def test_random_settings_are_what_is_computed(lab, wanted):
     assert result.settings.strength == wanted["strength"]
     assert lab.words_shown.text == result.words()
     assert sum("<b>" in name for name in lab.fig.data[0].y) == len(wanted["concepts"])
+
+
+def test_the_real_llama_is_steered_from_a_free_prompt(smollm2, monkeypatch):
+    monkeypatch.setattr(subjects.natural, "natural_pairs", lambda n, g: natural_pairs(24, g))
+    subject = subjects.real()
+    directions = subject.directions("difference of means", 15)
+    assert directions.shape == (len(subject.pairs.concepts), 576)
+    settings = SteeringSettings(
+        "", ("size",), "difference of means", layer=15, everywhere=True, own="The house was"
+    )
+    size = directions[subject.pairs.concepts.index("size")]
+    plain, pushed = write(subject, settings, torch.stack([0 * size, 4 * size]))
+    assert plain != pushed
+    said = subject.read("A huge house, not a tiny one. They were big.").sentences[0].words
+    assert [word.values["size"] for word in said if "size" in word.values] == [0, 1, 1]

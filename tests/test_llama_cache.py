@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
 
-from ssae_kit.llama import cache, cache_hidden_states, hidden_states
+from ssae_kit.llama import Apply, cache, cache_hidden_states, hidden_states, run
 from ssae_kit.llama.create import create_llama, create_tokenizer
 from ssae_kit.llama.load import Llama
 from ssae_kit.llama.rows import token_rows
@@ -186,3 +187,36 @@ def test_killed_half_way_it_goes_on_and_ends_the_same(llama, tmp_path, counted):
     resumed = store(llama, tmp_path / "killed")
     assert counted == [5, 5, 3]
     assert torch.equal(resumed.load(), store(llama, tmp_path / "whole").load())
+
+
+def test_a_hook_on_all_modules_and_autocast_are_refused(tmp_path, llama):
+    everywhere = torch.nn.modules.module.register_module_forward_hook(lambda *_: None)
+    with pytest.raises(RuntimeError, match="nothing must change the passes"):
+        cache_hidden_states(llama, ["the king."], [1], tmp_path)
+    everywhere.remove()
+    with (
+        torch.autocast("cpu", dtype=torch.bfloat16),
+        pytest.raises(RuntimeError, match="or `torch"),
+    ):
+        cache_hidden_states(llama, ["the king."], [1], tmp_path)
+
+
+def test_what_another_thread_reads_is_no_hook_of_ours(tmp_path, llama):
+    reached, done = threading.Event(), threading.Event()
+
+    def hold(hidden):
+        reached.set()
+        done.wait(20)
+        return hidden
+
+    def other():
+        run(llama, ["the king."], keep=[2], edits={1: Apply(hold)})
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert reached.wait(20)
+    try:
+        cache_hidden_states(llama, ["the king."], [1], tmp_path)
+    finally:
+        done.set()
+        thread.join()

@@ -223,14 +223,6 @@ def test_mmcs_of_a_random_dictionary_grows_with_its_width():
 # --- bad input ------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def no_shape_checks():
-    """As users run it: the kit's own messages, not the test suite's shape checks, answer."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
 @pytest.mark.usefixtures("no_shape_checks")
 def test_scores_refuse_what_they_cannot_compare():
     with pytest.raises(ValueError, match="same rows; got 4 and 3"):

@@ -1,6 +1,7 @@
 import pytest
+import torch
 
-from ssae_kit.pairs import ConceptPairs
+from ssae_kit.pairs import ConceptPairs, load_pairs, save_pairs
 
 
 def test_pairs_of_unequal_number_are_refused():
@@ -32,3 +33,40 @@ def test_taking_pairs_keeps_texts_and_changes_together():
     pairs = ConceptPairs(("a", "b", "c"), ("d", "e", "f"), ("tense",), ((1,), (0,), (-1,)))
     assert pairs.take([2, 0]) == ConceptPairs(("c", "a"), ("f", "d"), ("tense",), ((-1,), (1,)))
     assert len(pairs) == 3
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_a_text_in_place_of_a_list_of_texts_is_refused():
+    with pytest.raises(TypeError, match="`source` must be a list of texts; got 'ab'"):
+        ConceptPairs("ab", "cd")
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_a_mask_does_not_take_pairs_by_their_places():
+    pairs = ConceptPairs(("a", "b"), ("c", "d"))
+    with pytest.raises(TypeError, match="`rows` must be a whole number"):
+        pairs.take([True, False])
+    assert pairs.take(torch.tensor([1, 0])).source == ("b", "a")
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+@pytest.mark.parametrize("changes", [[[True], [-1.0]], torch.tensor([[1], [-1]])])
+def test_pairs_of_any_table_of_changes_are_read_back_as_they_were(tmp_path, changes):
+    pairs = ConceptPairs(["a", "b"], ["c", "d"], ["x"], changes)
+    save_pairs(pairs, tmp_path / "p.csv")
+    assert load_pairs(tmp_path / "p.csv") == pairs
+    assert pairs.changes == ((1,), (-1,))
+
+
+def test_concepts_whose_changes_are_unknown_cannot_be_saved(tmp_path):
+    pairs = ConceptPairs(("a",), ("b",), ("x",))
+    with pytest.raises(ValueError, match="must bring their `changes`"):
+        save_pairs(pairs, tmp_path / "p.csv")
+
+
+def test_a_path_may_begin_at_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    pairs = ConceptPairs(("a",), ("b",))
+    save_pairs(pairs, "~/p.csv")
+    assert load_pairs("~/p.csv") == pairs

@@ -109,6 +109,7 @@ def test_a_file_with_code_is_refused_and_the_code_is_not_run(tmp_path, capsys):
     assert "code was run" not in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("no_shape_checks")
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
@@ -117,6 +118,9 @@ def test_a_file_with_code_is_refused_and_the_code_is_not_run(tmp_path, capsys):
         ("AutoEncoderTopK", {"b_dec": torch.zeros(D + 1)}, r"`b_dec` must be of shape \[6\]"),
         ("AutoEncoderTopK", {"decoder.weight": 2 * DEC}, "unit decoder directions"),
         ("AutoEncoderTopK", {"extra": torch.zeros(1)}, r"no use for \['extra'\]"),
+        ("AutoEncoderTopK", {"k": torch.tensor([3, 4])}, r"whole number .* got \[3, 4\]"),
+        ("AutoEncoderTopK", {"decoder.weight": DEC.flatten()}, "must be of shape"),
+        ("AutoEncoderTopK", {7: torch.zeros(1)}, "a dictionary of tensors"),
     ],
 )
 def test_what_cannot_be_read_says_why(name, change, words, tmp_path):
@@ -129,6 +133,15 @@ def test_what_cannot_be_read_says_why(name, change, words, tmp_path):
 def test_what_is_no_plain_topk_of_sparsify_is_refused(setting, tmp_path):
     sparsify(tmp_path, **{setting: True})
     with pytest.raises(ValueError, match=setting):
+        load_published(tmp_path)
+
+
+@pytest.mark.parametrize("size", [{"d_in": 7}, {"num_latents": 9}])
+def test_sizes_that_the_settings_of_sparsify_tell_are_compared(size, tmp_path):
+    sparsify(tmp_path, num_latents=0)  # their default: the width is told otherwise
+    load_published(tmp_path)
+    sparsify(tmp_path, **size)
+    with pytest.raises(ValueError, match=r"must be \[latents, d_model\]"):
         load_published(tmp_path)
 
 

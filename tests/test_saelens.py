@@ -190,8 +190,9 @@ def test_a_topk_of_versions_3_to_5_is_read_as_topk(name, tmp_path):
         ({"architecture": "topk", "k": "3"}, {}, "settings that do not fit"),
         ({}, {"scaling_factor": torch.ones(10)}, r"no use for \['scaling_factor'\]"),
         ({}, {"b_dec": torch.zeros(1, 6)}, r"`b_dec` must be of shape \[6\]"),
-        ({}, {"W_dec": torch.zeros(6, 10)}, r"must be \[d_sae, d_in\]"),
-        ({"d_sae": 9}, {}, r"must be \[d_sae, d_in\]"),
+        ({}, {"W_dec": torch.zeros(6, 10)}, r"must be \[latents, d_model\]"),
+        ({"d_sae": 9}, {}, r"must be \[latents, d_model\]"),
+        ({"apply_b_dec_to_input": "false"}, {}, "must be true or false; got 'false'"),
         ({}, {"b_enc": torch.full((10,), torch.nan)}, "`b_enc` must be finite"),
     ],
 )

@@ -235,3 +235,15 @@ def test_vectors_are_found_by_the_name_of_their_concept(monkeypatch):
     assert torch.nn.functional.cosine_similarity(vectors["size"], truth[1:]) > 0.99
     with pytest.raises(KeyError, match=r"no concept 'colour'; there are tense, size"):
         vectors["colour"]
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_indices_in_place_of_masks_and_values_that_are_none_are_refused():
+    nothing = torch.zeros(2, 2)
+    said = Expressed(nothing, nothing, nothing, torch.zeros(2))
+    with pytest.raises(ValueError, match="`steered` must be a mask"):
+        score_steering(said, nothing, torch.tensor([[0, 2], [1, 0]]))
+    with pytest.raises(ValueError, match="concept values must be 0 or 1"):
+        score_steering(said, nothing - 2, nothing)
+    with pytest.raises(ValueError, match="`steered` must be a mask"):
+        steering_vectors(torch.eye(2), nothing, torch.tensor([[0, 2], [1, 0]]), 1.0)

@@ -81,7 +81,7 @@ def test_one_tensor_may_stand_under_two_names(tmp_path):
 @pytest.mark.parametrize(
     ("tensors", "metadata", "words"),
     [
-        ({"a": [1.0]}, {}, r"must map names to tensors; got \{'a': 'list'\}"),
+        ({"a": [1.0]}, {}, r"must map names to dense tensors; got \{'a': 'list'\}"),
         (TENSORS, {"a": torch.ones(1)}, "must be what JSON can hold"),
     ],
 )
@@ -163,3 +163,9 @@ def test_a_digest_is_of_names_shapes_types_and_values_and_not_of_the_layout(monk
     assert whole == digest({"a": a, "b": a[0]})
     for odd in (torch.ones(()), torch.ones(0), torch.ones(2, dtype=torch.complex64), a > 0):
         digest({"odd": odd, "bfloat": a.bfloat16()})
+
+
+@pytest.mark.parametrize("wrong", [torch.eye(2).to_sparse(), torch.empty(2, device="meta")])
+def test_a_tensor_that_no_file_can_hold_is_refused_in_words(tmp_path, wrong):
+    with pytest.raises(TypeError, match="must map names to dense tensors"):
+        save_tensors(tmp_path / "a.safetensors", {"a": wrong}, {})

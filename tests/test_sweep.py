@@ -134,3 +134,35 @@ def _kill_after_half(folder, done):
             os.kill(victim, signal.SIGKILL)
             return victim
     return None
+
+
+def test_what_a_function_left_before_it_was_changed_is_not_taken(tmp_path, monkeypatch):
+    first = sweep(other, CONDITIONS[:1], tmp_path)
+    monkeypatch.setattr("inspect.getsource", lambda study: "def other(most, seed): return {1: 2}")
+    sweep(other, CONDITIONS[:1], tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert first == [{}]
+
+
+def test_a_kept_result_that_was_renamed_is_refused(tmp_path):
+    sweep(tiny, CONDITIONS[:2], tmp_path)
+    one, two = sorted(tmp_path.iterdir())
+    one.replace(two)
+    with pytest.raises(ValueError, match="is the result of another call"):
+        sweep(tiny, CONDITIONS[:2], tmp_path)
+
+
+def test_a_study_without_a_name_of_its_own_keeps_nothing(tmp_path):
+    with pytest.raises(ValueError, match="a function with a name of its own"):
+        sweep(lambda most, seed: {}, CONDITIONS[:1], tmp_path)
+
+
+def test_results_are_kept_below_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    sweep(other, CONDITIONS[:1], "~/kept")
+    path = tmp_path / "kept"
+    (kept,) = path.iterdir()
+    kept.write_bytes(b"")
+    with pytest.raises(ValueError, match="is not a complete file"):
+        sweep(other, CONDITIONS[:1], "~/kept")

@@ -139,9 +139,9 @@ def test_condition_number_is_as_asked(n_concepts, condition, seed):
     assert_close(directions.square().sum(1).mean(), torch.tensor(1.0))
 
 
-def test_orthogonal_mixing_and_lengths():
-    directions = Mixing("orthogonal", lengths=(1.0, 2.0)).sample(2, 5, generator=seeded())
-    assert_close(directions @ directions.T, torch.tensor([[1.0, 0.0], [0.0, 4.0]]))
+def test_orthogonal_directions_stand_at_right_angles():
+    directions = Mixing("orthogonal").sample(2, 5, generator=seeded())
+    assert_close(directions @ directions.T, torch.eye(2))
 
 
 def test_tied_concepts_move_alike_and_free_signs_keep_their_size():
@@ -232,8 +232,7 @@ def test_true_level_by_hand():
         (lambda: supports.sizes(0, 1), "must be at least 1; got 0"),
         (lambda: supports.family([]), "at least one support"),
         (lambda: supports.family([[0], []]), "no empty one"),
-        (lambda: supports.family([[0]], n_concepts=2), r"concepts \[1\] never do"),
-        (lambda: supports.family([[0, 7]], n_concepts=2), r"must lie in 0\.\.1; got 7"),
+        (lambda: supports.family([[0], [2]]), r"concepts \[1\] never do"),
         (lambda: supports.sizes(3, 4), r"`most` must lie in 1\.\.3"),
         (lambda: supports.blocks(10, 3), "must divide the 10 concepts"),
         (lambda: supports.grouped(4, 2, 1.0), "between 0 and 1"),
@@ -241,8 +240,6 @@ def test_true_level_by_hand():
         (lambda: Magnitudes(values=(0.0, 1.0)), "must not hold 0"),
         (lambda: Mixing("rotten"), "'gaussian' or 'orthogonal'"),
         (lambda: Mixing(condition=float("inf")), "finite and at least 1"),
-        (lambda: Mixing(lengths=(1.0, float("nan"))), "finite and above 0"),
-        (lambda: Mixing(lengths=(1.0,)).sample(2, 3, generator=seeded()), "one length per concept"),
         (lambda: Mixing("orthogonal").sample(5, 3, generator=seeded()), "cannot be orthogonal"),
         (lambda: ShiftProblem(supports.sizes(3, 2), 0), "`d_model` must be at least 1"),
         (lambda: ShiftProblem(supports.sizes(3, 2), noise=-1.0), "at least 0"),

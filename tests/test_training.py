@@ -440,7 +440,7 @@ def test_an_autoencoder_that_cannot_be_trained_says_why():
     with pytest.raises(ValueError, match=r"in float32; its weights are torch\.float64"):
         fit(relu.double(), sparse_inputs(), Penalty(), SHORT, generator=seeded())
     relu.float().decoder.data[0, 0] = torch.nan
-    with pytest.raises(ValueError, match="weights must be finite"):
+    with pytest.raises(ValueError, match=r"`decoder` must be finite.*weights: make it anew"):
         fit(relu, sparse_inputs(), Penalty(), SHORT, generator=seeded())
 
 
@@ -517,3 +517,23 @@ def test_the_multiplier_follows_its_formula():
         expected = (expected + rate * (sparsity * factor / level - 1)).clamp_min(0)
         assert_close(problem.multiplier.weight.detach(), expected)
     assert expected.tolist() != [0, 0, 0]
+
+
+def test_a_checkpoint_of_another_function_is_refused(tmp_path):
+    def draw(n, generator):
+        return torch.randn(n, 16, generator=generator)
+
+    path = tmp_path / "run.safetensors"
+    config = replace(SHORT, steps=10)
+    build = lambda: ReluSAE(1, 16, 8, generator=seeded(2))  # noqa: E731
+    fit(build(), draw, Penalty(), config, generator=seeded(3), checkpoint=path)
+    fit(build(), draw, Penalty(), config, generator=seeded(3), checkpoint=path)
+    other = lambda n, generator: 1 + draw(n, generator)  # noqa: E731
+    with pytest.raises(ValueError, match="it differs in inputs"):
+        fit(build(), other, Penalty(), config, generator=seeded(3), checkpoint=path)
+
+
+@pytest.mark.parametrize("name", ["steps", "learning_rate", "warmup"])
+def test_a_truth_value_is_no_setting(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        TrainingConfig(**{name: True})

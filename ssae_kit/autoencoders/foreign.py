@@ -143,3 +143,18 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file."""
     return read(path, load_file, "a complete autoencoder in safetensors; fetch it anew.")
+
+
+def turned(values: Tensor) -> Tensor:
+    """A matrix transposed; what is none is left for `build` to refuse."""
+    return values.mT if values.dim() == 2 else values
+
+
+def require_sizes(folder: Path, tensors: dict[str, Tensor], *sizes: Any) -> None:
+    """Raise a ValueError if `W_dec` has other sizes [latents, d_model] than a configuration says."""
+    shape = list(tensors["W_dec"].shape) if "W_dec" in tensors else list(sizes)
+    if any(told not in (None, size) for told, size in zip(sizes, shape, strict=False)):
+        raise ValueError(
+            f"{folder}: `W_dec` must be [latents, d_model] = {list(sizes)}, as the configuration "
+            f"says (`d_sae` or `num_latents`, and `d_in`); got {shape}. Fetch both files anew."
+        )

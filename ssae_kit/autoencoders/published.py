@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from ssae_kit.autoencoders import saelens
-from ssae_kit.autoencoders.foreign import build, read, read_config, read_weights
+from ssae_kit.autoencoders.foreign import (
+    build,
+    read,
+    read_config,
+    read_weights,
+    require_sizes,
+    turned,
+)
 from ssae_kit.autoencoders.sparse import SparseAutoencoder
 
 CLASSES = {
@@ -91,19 +98,22 @@ def _dictionary_learning(folder: Path) -> SparseAutoencoder:
             raise ValueError(f"{folder}: `threshold` was never set; train it for longer.")
         bias = tensors.get("b_enc", threshold)
         tensors["threshold"] = threshold.expand_as(bias) if threshold.dim() == 0 else threshold
-    limit = None if k is None else k.item()
+    limit = None if k is None else k.tolist()
     return build(folder, architecture, tensors, limit or trainer.get("k"), centred)
 
 
 def _tensors_only(path: Path) -> Any:
     stored = torch.load(path, map_location="cpu", weights_only=True)
-    return stored if all(isinstance(value, Tensor) for value in stored.values()) else list(stored)
+    named = isinstance(stored, dict) and all(
+        isinstance(name, str) and isinstance(values, Tensor) for name, values in stored.items()
+    )
+    return stored if named else [type(stored)]
 
 
 def _renamed(stored: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights under SAELens' names, with its axes: theirs are of `torch.nn.Linear`."""
     return {
-        NAMES.get(name, name): values.mT if name.endswith("coder.weight") else values
+        NAMES.get(name, name): turned(values) if name.endswith("coder.weight") else values
         for name, values in stored.items()
     }
 
@@ -117,5 +127,6 @@ def _sparsify(folder: Path) -> SparseAutoencoder:
             f"{folder} must hold a plain TopK autoencoder; its cfg.json says {used or ''} "
             f"activation={config.get('activation', 'topk')!r}. Load it with sparsify."
         )
-    stored = read_weights(folder / "sae.safetensors")
-    return build(folder, "topk", _renamed(stored), config.get("k", 32))  # 32 is their default
+    tensors = _renamed(read_weights(folder / "sae.safetensors"))
+    require_sizes(folder, tensors, config.get("num_latents") or None, config.get("d_in"))
+    return build(folder, "topk", tensors, config.get("k", 32))  # 32 is their default

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ssae_kit import checks
-from ssae_kit.autoencoders.foreign import build, read_config, read_weights
+from ssae_kit.autoencoders.foreign import build, read_config, read_weights, require_sizes
 from ssae_kit.autoencoders.sparse import GatedSAE, JumpReluSAE, ReluSAE, SparseAutoencoder, TiedSAE
 from ssae_kit.autoencoders.topk import BatchTopKSAE, TopKSAE
 from ssae_kit.storage import replacing, save_tensors
@@ -83,13 +83,17 @@ def load_saelens(folder: str | Path) -> SparseAutoencoder:
                 f'`{name}` must be "none"; got {config[name]!r}. Apply it to the inputs instead.'
             )
     architecture, k = _activation(folder, config)
-    sizes = [config.get(name) for name in ("d_sae", "d_in")]
-    shape = list(tensors["W_dec"].shape) if "W_dec" in tensors else sizes
-    if any(told not in (None, size) for told, size in zip(sizes, shape, strict=False)):
-        raise ValueError(f"{folder}: `W_dec` must be [d_sae, d_in] = {sizes}; got {shape}.")
-    centred = bool(config.get("apply_b_dec_to_input", True))
-    by_length = bool(config.get("rescale_acts_by_decoder_norm", False))
+    require_sizes(folder, tensors, config.get("d_sae"), config.get("d_in"))
+    centred = _switch(folder, config, "apply_b_dec_to_input", True)
+    by_length = _switch(folder, config, "rescale_acts_by_decoder_norm", False)
     return build(folder, architecture, tensors, k, centred, by_length)
+
+
+def _switch(folder: Path, config: dict[str, Any], name: str, default: bool) -> bool:
+    value = config.get(name, default)
+    if not isinstance(value, bool):
+        raise ValueError(f"{folder}: `{name}` must be true or false; got {value!r}. Correct it.")
+    return value
 
 
 def _activation(folder: Path, config: dict[str, Any]) -> tuple[str, Any]:

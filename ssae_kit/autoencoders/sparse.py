@@ -29,7 +29,7 @@ class SparseAutoencoder(Autoencoder):
         ValueError: if a size or `dead_after` is below 1.
     """
 
-    options = ("dead_after",)
+    options: tuple[str, ...] = ("dead_after",)
     new_share = 0.2
     """Norm of a reseeded latent's encoder row over the mean norm of the others."""
     zero_at_first: tuple[str, ...] = ("idle", "encoder_bias")
@@ -214,7 +214,7 @@ class JumpReluSAE(SparseAutoencoder):
     Source: Rajamanoharan et al. 2024 (arXiv 2407.14435), sections 3 and 4.
     """
 
-    options = ("dead_after", "bandwidth", "first_threshold")
+    options: tuple[str, ...] = ("dead_after", "bandwidth", "first_threshold")
     new_share = 1.0
 
     def __init__(

@@ -33,7 +33,7 @@ class TopKSAE(SparseAutoencoder):
         latents and weight 1/32).
     """
 
-    options = ("dead_after", "k", "revival")
+    options: tuple[str, ...] = ("dead_after", "k", "revival")
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class BatchTopKSAE(SparseAutoencoder):
     Source: Bussmann et al. 2024 (arXiv 2412.06410), section 3.
     """
 
-    options = ("dead_after", "k")
+    options: tuple[str, ...] = ("dead_after", "k")
     threshold: Tensor
     """Codes above it fire after training, `[run]`."""
 
@@ -170,7 +170,7 @@ class MatryoshkaSAE(BatchTopKSAE):
     Source: Bussmann et al. 2025 (arXiv 2503.17547), section 3.
     """
 
-    options = ("dead_after", "k", "prefixes")
+    options: tuple[str, ...] = ("dead_after", "k", "prefixes")
 
     def __init__(
         self,

@@ -41,8 +41,9 @@ def _run(given: argparse.Namespace) -> str:
         written = release(given.source, given.target, with_solutions=given.with_solutions)
         return f"{len(written)} notebooks written to {given.target}"
     limits = Limits(given.cell_seconds, given.seconds, given.memory_gib)
-    names = given.roster.read_text("utf-8-sig").splitlines() if given.roster else []
-    roster = [unicodedata.normalize("NFC", name.strip()) for name in names if name.strip()]
+    names = given.roster.read_text("utf-8-sig") if given.roster else ""
+    roster = [name.strip() for name in unicodedata.normalize("NFC", names).splitlines()]
+    roster = list(filter(None, roster))
     grades = grade(given.folder, given.notebooks, given.out, limits, jobs=given.jobs, roster=roster)
     lines = [
         f"{name}: {right} of {tried} passed. {remark}"
@@ -51,10 +52,8 @@ def _run(given: argparse.Namespace) -> str:
     if not confined():
         lines.append("No namespaces here: a submission can read what you can; see README.")
     trouble = sum(bool(one.trouble) for one in grades)
-    table = given.out / "grades.csv"
-    return "\n".join(
-        [*lines, f"{len(grades)} students graded, {trouble} with trouble; see {table}"]
-    )
+    summed = f"{len(grades)} students graded, {trouble} with trouble"
+    return "\n".join([*lines, f"{summed}; see {given.out / 'grades.csv'}"])
 
 
 if __name__ == "__main__":

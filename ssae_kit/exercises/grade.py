@@ -14,7 +14,7 @@ from typing import Any
 from ssae_kit.exercises import sandbox
 from ssae_kit.exercises.collect import Submitted, collect
 from ssae_kit.exercises.core import Exercise, exercise
-from ssae_kit.exercises.release import Task, grade_id, read, tasks
+from ssae_kit.exercises.release import grade_id, read, tasks
 from ssae_kit.exercises.report import Grade, write
 from ssae_kit.exercises.sandbox import Limits
 from ssae_kit.exercises.values import Mistake, Raised, plain
@@ -27,6 +27,8 @@ READ_IT = re.compile(
     r"|ssae_kit\.exercises|exercises\.(?!check\b|Predictions\b)\w+|inspect\.stack)\b"
 )
 """What no answer needs, and what one that looks for the solution may; whoever grades reads it."""
+
+EARLY = "its process ended early: out of memory, or ended from within"
 
 
 def grade(
@@ -52,11 +54,10 @@ def grade(
         One grade for each student, sorted by name.
 
     Raises:
-        ValueError: if there is nothing to grade, or no notebook has exercises.
+        ValueError: if there is nothing to grade, or no notebook has exercises of this kit.
     """
     paths = sorted(notebooks.glob("*.ipynb"))
-    course = {path.stem: read(path) for path in paths}
-    course = {name: notebook for name, notebook in course.items() if tasks(notebook)}
+    course = {path.stem: notebook for path in paths if tasks(notebook := read(path))}
     # Before anything is run that may change a file of the kit.
     checks = {t.name: exercise(t.name) for one in course.values() for t in tasks(one).values()}
     if not course:
@@ -64,24 +65,29 @@ def grade(
     found = collect(folder, paths)
     if not found:
         raise ValueError(f"there must be submissions (*.ipynb) below {folder}; found none.")
-    grades = {one.student: Grade(one.student) for one in found}
-    for name in roster:
-        grades.setdefault(name, Grade(name, trouble=["on the roster, but nothing was handed in"]))
-    for name in grades.keys() - set(roster) if roster else ():
-        grades[name].trouble.append("not on the roster")
+    grades = enrolled(found, roster)
     counted = choose(found, course, grades)
     files = sandbox.kit()
     with ThreadPoolExecutor(jobs) as pool:
         work = [(plan(course[name], one), files, limits or Limits()) for name, one in counted]
         results = list(pool.map(lambda job: sandbox.execute(*job), work))
     for (name, one), (records, stopped) in zip(counted, results, strict=True):
-        early = "its process ended early: out of memory, or ended from within"
-        ended = sum(record.get("kind") == "check" for record in records) < len(tasks(course[name]))
-        grades[one.student].trouble += stopped or [early] * ended
-        enter(tasks(course[name]), checks, one, records, grades[one.student])
-    ordered = [grades[name] for name in sorted(grades)]
-    write(ordered, out)
+        if sum(record.get("kind") == "check" for record in records) < len(tasks(course[name])):
+            stopped = stopped or [EARLY]
+        grades[one.student].trouble += stopped
+        enter(course[name], checks, one, records, grades[one.student])
+    write(ordered := [grades[name] for name in sorted(grades)], out)
     return ordered
+
+
+def enrolled(found: list[Submitted], roster: Sequence[str]) -> dict[str, Grade]:
+    """Row of everybody who handed something in or is on the roster."""
+    grades = {one.student: Grade(one.student) for one in found}
+    for name in roster:
+        grades.setdefault(name, Grade(name, trouble=["on the roster, but nothing was handed in"]))
+    for name in grades.keys() - set(roster) if roster else ():
+        grades[name].trouble.append("not on the roster")
+    return grades
 
 
 def choose(
@@ -151,7 +157,7 @@ def places(one: Submitted, key: str) -> tuple[int, int]:
 
 
 def enter(
-    todo: dict[str, Task],
+    notebook: Any,
     checks: dict[str, Exercise],
     one: Submitted,
     records: list[dict[str, Any]],
@@ -159,7 +165,7 @@ def enter(
 ) -> None:
     """Enter what the steps of a submission gave: points, remarks, and what is not in order."""
     said = {(str(r.get("key")), str(r.get("kind"))): r for r in records}
-    for key, task in todo.items():
+    for key, task in tasks(notebook).items():
         copies = sum(cell["key"] == key and cell["answer"] for cell in one.cells)
         answer, check = (said.get((key, kind), {}) for kind in ("answer", "check"))
         right, remark = False, "the answer's cell is missing"
@@ -175,8 +181,10 @@ def enter(
             result.trouble.append(
                 f"{copies} cells answer {task.name}; the last above its check counts"
             )
-    run = [cell["source"] for cell in one.cells if cell["answer"] or not cell["key"]]
-    if words := sorted({found[0] for source in run for found in READ_IT.finditer(source)}):
+    ours = {cell.source for cell in notebook.cells}
+    own = [cell["source"] for cell in one.cells if cell["answer"] or not cell["key"]]
+    found = (word[0] for text in own if text not in ours for word in READ_IT.finditer(text))
+    if words := sorted(set(found)):
         result.trouble.append(f"READ IT: no answer needs {', '.join(words)}")
 
 

@@ -37,19 +37,17 @@ class Prediction:
 
     def settle(self, value: Any) -> None:
         """Note what came out; from now on the answer cannot be changed."""
-        self.outcome = float(value) if self.is_range else tuple(value)
-        if self.places:
-            self.outcome = tuple(map(float, self.outcome))
-        asked = list(self.places or self.start)
-        same = len(asked) == len(self.outcome) if self.places else True
-        if not self.unit:
-            same = sorted(asked) == sorted(self.outcome)
-        if not same:
-            raise ValueError(
-                "the outcome needs one value for each of the things that were asked for, "
-                f"{asked}; got {list(self.outcome)}."
-            )
-        self.asked = self.answer
+        outcome: Any = float(value) if self.is_range else tuple(value)
+        if not self.is_range:
+            asked = list(self.places or self.start)
+            outcome = tuple(map(float, value)) if self.places else outcome
+            named = self.places or sorted(asked) == sorted(outcome)
+            if not named or len(asked) != len(outcome):
+                raise ValueError(
+                    "the outcome needs one value for each of the things that were asked for, "
+                    f"{asked}; got {list(outcome)}."
+                )
+        self.outcome, self.asked = outcome, self.answer
         for widget in self.widgets:
             widget.disabled = True
 

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import html
+import io
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -35,23 +36,26 @@ class Grade:
         """Sum of points."""
         return sum(self.points.values())
 
+    @property
+    def maximum(self) -> int:
+        """Points that could be earned."""
+        return sum(self.worth.values())
+
 
 def write(grades: Sequence[Grade], out: Path) -> None:
     """Write `grades.csv`, `exercises.csv` and one report per student into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     names = sorted({name for one in grades for name in one.worth})
-    head = ["student", "file", "notebook", "score", "maximum", "trouble", *names]
-    rows = [[*_row(one), *(one.points.get(name, "") for name in names)] for one in grades]
-    _table(out / "grades.csv", head, rows)
+    about = ["student", "file", "notebook", "score", "maximum", "trouble"]
+    rows = []
+    for one in grades:
+        told = [*(getattr(one, name) for name in about[:-1]), "; ".join(one.trouble)]
+        rows.append([*told, *(one.points.get(name, "") for name in names)])
+    _table(out / "grades.csv", [*about, *names], rows)
     head = ["exercise", "passed", "submitted", "commonest remark on the others"]
     _table(out / "exercises.csv", head, by_exercise(grades))
     for one in grades:
         _write(out / f"{_file_name(one.student)}.md", report(one))
-
-
-def _row(one: Grade) -> list[str | int]:
-    maximum = sum(one.worth.values())
-    return [one.student, one.file, one.notebook, one.score, maximum, "; ".join(one.trouble)]
 
 
 def by_exercise(grades: Sequence[Grade]) -> list[tuple[str, int, int, str]]:
@@ -61,16 +65,15 @@ def by_exercise(grades: Sequence[Grade]) -> list[tuple[str, int, int, str]]:
         tried = [one for one in grades if name in one.worth]
         right = [one for one in tried if one.points[name]]
         said = Counter(one.remarks[name] for one in tried if not one.points[name])
-        rows.append(
-            (name, len(right), len(tried), max(said, key=lambda text: said[text], default=""))
-        )
+        commonest = max(said, key=lambda text: said[text], default="")
+        rows.append((name, len(right), len(tried), commonest))
     return rows
 
 
 def report(one: Grade) -> str:
     """What a student reads about the submissions; their words are shown and never acted on."""
     lines = [f"# {_shown(one.student)}", ""]
-    lines += [f"**{one.score} of {sum(one.worth.values())} points.** {_shown(one.file)}", ""]
+    lines += [f"**{one.score} of {one.maximum} points.** {_shown(one.file)}", ""]
     lines += [f"- {_shown(trouble)}" for trouble in one.trouble]
     lines += ["", "| exercise | points | remark |", "|---|---|---|"] if one.worth else []
     for name, worth in one.worth.items():
@@ -87,23 +90,19 @@ def _shown(text: str) -> str:
 
 def _table(path: Path, head: list[str], rows: Sequence[Sequence[Any]]) -> None:
     """Write a table in which no spreadsheet finds a formula."""
-    lines = [[_plain(value) for value in row] for row in [head, *rows]]
-    _write(path, lines)
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\r\n")
+    for row in [head, *rows]:
+        formulas = [str(value).lstrip().startswith(("=", "+", "-", "@")) for value in row]
+        table.writerow(["'" * f + str(value) for f, value in zip(formulas, row, strict=True)])
+    _write(path, text.getvalue())
 
 
-def _plain(value: Any) -> Any:
-    text = str(value)
-    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else value
-
-
-def _write(path: Path, content: str | list[list[Any]]) -> None:
+def _write(path: Path, text: str) -> None:
     """Write a file anew: one that lay there, or a link, is taken away first."""
     path.unlink(missing_ok=True)
     with path.open("x", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        if isinstance(content, str):
-            file.write(content)
-        else:
-            csv.writer(file, lineterminator="\r\n").writerows(content)
+        file.write(text)
 
 
 def _file_name(student: str) -> str:

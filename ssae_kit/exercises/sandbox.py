@@ -119,10 +119,8 @@ def _confine(scratch: Path) -> list[str]:
     """Start of a command that runs what follows confined, for an administrator as another user."""
     user = str(next(USERS))
     admin = os.geteuid() == 0
-    shown: list[str] = []
-    for path in [*SHOWN, sys.prefix, sys.base_prefix, *_libraries(), str(scratch / "kit")]:
-        if not any(Path(path).is_relative_to(above) for above in shown):
-            shown.append(path)
+    paths = {*SHOWN, sys.prefix, sys.base_prefix, *_libraries(), str(scratch / "kit")}
+    shown = [path for path in paths if paths.isdisjoint(map(str, Path(path).parents))]
     (scratch / "root").mkdir()
     return [
         *("unshare", "--mount", "--pid", "--net", "--ipc", "--fork", "--kill-child"),

@@ -90,6 +90,9 @@ class Lab:
         self._job = _Job(start_at, self._work)  # not begun
         self._lock, self._turn = threading.RLock(), threading.Lock()
         self._quiet = False
+        with self._hush():
+            self.adapt("", None)
+            self._quietly(**vars(start_at))  # where one narrowed another's bounds, it is refused
         self.fig = LiveFigure(self.beginning().figure())
         self._progress = widgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
         self._status = widgets.Label("Not started.")
@@ -103,9 +106,6 @@ class Lab:
         shown = [*self.above(), self._foot(), self.words_shown, *self.below, self.fig, self._code]
         self.view = widgets.VBox([heading(self.title, 2), *shown])
         self.view.add_class("ssae-lab")
-        with self._hush():
-            self.adapt("", None)
-            self._quietly(**vars(start_at))  # where one narrowed another's bounds, it is refused
         for name, control in self.controls.items():
             control.observe(functools.partial(self._changed, name), "value")
         self.words_shown.observe(self._shown, "views")
@@ -115,8 +115,8 @@ class Lab:
         told: list[Any] = []
 
         def stop(_: float, measure: Callable[[], Any] | None) -> None:
-            told.extend([] if measure is None else [measure()])
-            if told:
+            if measure is not None:
+                told.append(measure())
                 raise Cancelled
 
         with suppress(Cancelled):

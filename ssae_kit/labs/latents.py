@@ -165,7 +165,7 @@ class LatentLab(Lab):
 
     Args:
         dictionary: By default one that is trained on the bundled Llama's states, in seconds.
-            `labs.TokenDictionary.of` makes one of any Llama and autoencoder.
+            `labs.TokenDictionary` makes one of any Llama and autoencoder.
         settings: Where the controls stand at first, by the names of `LatentSettings`.
     """
 

@@ -1,5 +1,6 @@
 """The Steering lab: turn concepts of a Llama's text and see what else turns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,7 +62,7 @@ class SteeringOutcome:
     """Per strength, one continuation per sample; equal places share their random numbers."""
     shares: dict[float, Float[Tensor, " concepts"]]
     """Per strength, the share of the words about each concept that say its value 1."""
-    rates: dict[float, tuple[float, ...]]
+    rates: Mapping[float, tuple[float, ...]]
     """Per strength: effect, side effect, share of ill-formed sentences; NaN where nothing is said."""
     labels: dict[str, str]
     """Concept → its name with that of its value 1."""

@@ -125,7 +125,11 @@ def real() -> Subject:
 
 @dataclass(frozen=True, eq=False)
 class TokenDictionary:
-    """A sparse autoencoder of every token's state, and what it makes of some texts."""
+    """A sparse autoencoder of every token's state, and what it makes of some texts.
+
+    Raises:
+        ValueError: if the autoencoder holds more than one run.
+    """
 
     llama: Llama
     """Any Llama that the kit has loaded."""
@@ -133,48 +137,30 @@ class TokenDictionary:
     """0 is the embedding, l the output of block l."""
     autoencoder: Autoencoder
     """A single run, with codes of 0 or more."""
-    texts: tuple[str, ...]
+    texts: Sequence[str]
     """Texts to find examples in; the first are prompts as well."""
-    tokens: TokenStates
-    """Their tokens."""
-    codes: Float[Tensor, "tokens latents"]
-    """Codes of these tokens."""
     source: str = ""
     """Code that makes this dictionary; empty if it was made elsewhere."""
 
-    @classmethod
+    def __post_init__(self) -> None:
+        self.autoencoder.require_one_run()
+
+    @cached_property
+    def tokens(self) -> TokenStates:
+        """The tokens of the texts, with their states."""
+        return kit_llama.token_states(self.llama, self.texts, self.layer)
+
+    @cached_property
     @torch.no_grad()
-    def of(
-        cls,
-        llama: Llama,
-        layer: int,
-        autoencoder: Autoencoder,
-        texts: Sequence[str],
-        tokens: TokenStates | None = None,
-        source: str = "",
-    ) -> "TokenDictionary":
-        """Read texts with an autoencoder of one run.
-
-        Args:
-            llama: Any Llama that the kit has loaded.
-            layer: 0 is the embedding, l the output of block l.
-            autoencoder: Of that layer's states.
-            texts: What is read.
-            tokens: Of these texts, where they are at hand.
-            source: Code that makes the dictionary.
-
-        Raises:
-            ValueError: if the autoencoder holds more than one run, or gives codes below 0.
-        """
-        autoencoder.require_one_run()
-        tokens = tokens or kit_llama.token_states(llama, texts, layer)
-        codes = autoencoder.encode(tokens.states)[0]
+    def codes(self) -> Float[Tensor, "tokens latents"]:
+        """Codes of the tokens; a ValueError if some are below 0."""
+        codes = self.autoencoder.encode(self.tokens.states)[0]
         if (codes < 0).any():
             raise ValueError(
                 f"codes of 0 or more are required; got {float(codes.min()):.3g}. Take a sparse "
                 "autoencoder: a shift autoencoder's codes have signs."
             )
-        return cls(llama, layer, autoencoder, tuple(texts), tokens, codes, source)
+        return codes
 
     @property
     def clearest(self) -> int:
@@ -214,16 +200,15 @@ def token_dictionary(model: Llama | None = None) -> TokenDictionary:
     Args:
         model: One that was trained on our world; by default the bundled Llama.
     """
-    source = (
-        "labs.token_dictionary(model)  # `model` is yours." if model else "labs.token_dictionary()"
-    )
+    made_by = "(model)  # `model` is yours." if model else "()"
     model = model or kit_llama.load()
     layer, (texts, _) = model.n_layers // 2, world.prompts(N_STORIES, checks.seeded(0))
-    tokens, first = kit_llama.token_states(model, texts, layer), checks.seeded(1)
+    first = checks.seeded(1)
     sae = TopKSAE(1, model.d_model, N_LATENTS, generator=first, k=8, revival=0.3, dead_after=50)
+    made = TokenDictionary(model, layer, sae, texts, f"labs.token_dictionary{made_by}")
     config = TrainingConfig(steps=STEPS, batch_size=BATCH, learning_rate=5e-3, record_every=5)
-    fit(sae, tokens.states, Penalty(), config, generator=checks.seeded(2))
-    return TokenDictionary.of(model, layer, sae, texts, tokens, source)
+    fit(sae, made.tokens.states, Penalty(), config, generator=checks.seeded(2))
+    return made
 
 
 def real_dictionary(texts: Sequence[str] = ()) -> TokenDictionary:
@@ -234,5 +219,5 @@ def real_dictionary(texts: Sequence[str] = ()) -> TokenDictionary:
             downloads once (4 MB).
     """
     texts = texts or dictionary.passages()[1][:100]
-    source, reader = "labs.real_dictionary()", kit_llama.load("smollm2")
-    return TokenDictionary.of(reader, dictionary.LAYER, dictionary.shipped(), texts, source=source)
+    reader, sae = kit_llama.load("smollm2"), dictionary.shipped()
+    return TokenDictionary(reader, dictionary.LAYER, sae, texts, "labs.real_dictionary()")

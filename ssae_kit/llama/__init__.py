@@ -3,6 +3,7 @@
 `run` is the one door: every other reader is a short function on it.
 """
 
+from ssae_kit.llama.around import Intervention, edit
 from ssae_kit.llama.cache import cache_hidden_states
 from ssae_kit.llama.create import untrained
 from ssae_kit.llama.edits import Add, Apply, Clamp, Edit, ProjectOut, Swap
@@ -22,6 +23,7 @@ __all__ = [
     "Apply",
     "Clamp",
     "Edit",
+    "Intervention",
     "Llama",
     "Pass",
     "ProjectOut",
@@ -30,6 +32,7 @@ __all__ = [
     "TokenStates",
     "cache_hidden_states",
     "direct_logits",
+    "edit",
     "generate",
     "hidden_states",
     "load",

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.modules import module as every
 from tqdm import tqdm
 
 from ssae_kit import checks
@@ -110,7 +111,7 @@ def cache_hidden_states(
     _refuse_hooks(llama)
     rows = token_rows(llama, texts)
     provenance = describe(llama, rows, layers, texts_per_file, part)
-    inside = Path(folder) / fingerprint(provenance)
+    inside = Path(folder).expanduser() / fingerprint(provenance)
     for number in tqdm(range(_n_files(provenance)), disable=not progress, unit="file"):
         if _read(inside, provenance, number) is None:
             some = rows[number * texts_per_file :][:texts_per_file]
@@ -163,13 +164,15 @@ def fingerprint(provenance: dict[str, Any]) -> str:
 
 
 def _refuse_hooks(llama: Llama) -> None:
+    hooks = [*every._global_forward_hooks.values(), *every._global_forward_pre_hooks.values()]
     for module in llama.model.modules():
-        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
-            if not str(getattr(hook, "__module__", "")).startswith("transformers."):
-                raise RuntimeError(
-                    f"nothing must edit the passes of {llama.name} while its states are kept on "
-                    f"disk; a hook on its {type(module).__name__} may. Remove it first."
-                )
+        hooks += [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+    own = [h for h in hooks if not str(getattr(h, "__module__", "")).startswith("transformers.")]
+    if own or torch.is_autocast_enabled(llama.model.device.type):
+        raise RuntimeError(
+            f"nothing must change the passes of {llama.name} while its states are kept on disk; "
+            "hooks may, or `torch.autocast`. Leave the `with` block, or remove them."
+        )
 
 
 def _read(folder: Path, provenance: dict[str, Any], number: int) -> Tensor | None:

@@ -1,6 +1,6 @@
 """Prompts that are read once and then continued, through a key-value cache."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -10,7 +10,7 @@ from transformers import DynamicCache
 
 from ssae_kit.llama.load import Llama
 from ssae_kit.llama.passes import Edits, Reading, at_last, check_logits_move, editing, edits_for
-from ssae_kit.llama.rows import padded
+from ssae_kit.llama.rows import Rows, padded
 from ssae_kit.llama.sites import drifted, inner, require
 
 
@@ -20,7 +20,7 @@ class Reader:
     prompts: Float[Tensor, "texts d_model"]
     """State of each prompt's last token."""
 
-    def __init__(self, llama: Llama, rows: Sequence[Sequence[int]], reading: Reading) -> None:
+    def __init__(self, llama: Llama, rows: Rows, reading: Reading) -> None:
         self.llama, self.reading = llama, reading
         self.cache = DynamicCache(config=llama.model.config)
         ids, last = padded(rows)
@@ -46,7 +46,7 @@ class Reader:
 
 
 @contextmanager
-def continuing(llama: Llama, rows: Sequence[Sequence[int]], edits: Edits) -> Iterator[Reader]:
+def continuing(llama: Llama, rows: Rows, edits: Edits) -> Iterator[Reader]:
     """Give a reader of these prompts in their order, with edits at every token it reads.
 
     An edit at "last" acts once, at the last token of the prompt.

@@ -244,8 +244,8 @@ def _explained(error: Exception, name: str) -> Exception:
             f"{name} does not fit on the device ({first_line}). Give dtype=torch.bfloat16, "
             f"device_map='auto', or choose a smaller model such as {BUNDLED!r}."
         )
-    # The reason stands somewhere in the chain of causes.
-    told = "".join(traceback.format_exception(error))
+    # The reason stands somewhere in the chain of causes; indented lines are source.
+    told = "".join(line for line in traceback.format_exception(error) if line[:1] != " ")
     if "GatedRepoError" in told or "gated repo" in told:
         return PermissionError(
             f"{name} is gated. Ask for access on its page on huggingface.co, then log in here "

@@ -81,11 +81,8 @@ def check_memory(name: str, config: Any, dtype: torch.dtype | None, device: str)
         dtype: Type to load in; None for the checkpoint's own, float32 if it names none.
         device: As in `free_bytes`.
     """
-    dtype, n_weights, free = (
-        dtype or stored_dtype(config),
-        count_weights(config),
-        free_bytes(device),
-    )
+    dtype = dtype or as_dtype(getattr(config, "dtype", None)) or torch.float32
+    n_weights, free = count_weights(config), free_bytes(device)
     need = n_weights * dtype.itemsize * (1 + RESERVE)
     if free is None or free >= need:
         return

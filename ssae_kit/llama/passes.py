@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, SupportsIndex
 
 import torch
@@ -15,7 +15,7 @@ from ssae_kit import checks
 from ssae_kit.llama.edits import Edit
 from ssae_kit.llama.load import Llama
 from ssae_kit.llama.logits import unembed
-from ssae_kit.llama.rows import TOKENS_PER_BATCH, Texts, batches, padded, token_rows
+from ssae_kit.llama.rows import TOKENS_PER_BATCH, Rows, Texts, batches, padded, token_rows
 from ssae_kit.llama.sites import Site, inner, require
 
 Place = Site | SupportsIndex
@@ -117,7 +117,7 @@ def run(
 
 def passes(
     llama: Llama,
-    rows: Sequence[Sequence[int]],
+    rows: Rows,
     *,
     keep: Sequence[Place] = (),
     edits: Edits = None,
@@ -149,7 +149,7 @@ def passes(
 
 def _one(
     llama: Llama,
-    rows: list[Sequence[int]],
+    rows: Rows,
     chosen: Tensor,
     sites: list[Site],
     edits: Mapping[Site, Edit],
@@ -157,23 +157,23 @@ def _one(
     at: str,
 ) -> Pass:
     ids, last = padded(rows)
-    kept: dict[Site, Tensor] = {}
+    done, out = Pass(ids, last, {}, None, None, chosen), None
 
     def keep(site: Site, states: Tensor) -> None:
-        kept[site] = states if at == "all" else at_last(states, last)
-        _check_finite(llama, rows, chosen, kept[site], last, f"the state at {site}")
-        if len(kept) == len(set(sites)) and not final:
+        done.states[site] = states if at == "all" else at_last(states, last)
+        _check_finite(llama, rows, done, done[site], f"the state at {site}")
+        if len(done.states) == len(set(sites)) and not final:
             raise _Reached
 
-    out = None
     looking = {site: keep for site in sites}
     with editing(llama, edits, chosen, looking) as reading, suppress(_Reached):
         reading.positions = torch.arange(ids.shape[1])[None]
         out = inner(llama)(input_ids=ids.to(llama.device), use_cache=False)
-    end = None if out is None else require(out, "last_hidden_state")
-    if end is not None:
-        _check_finite(llama, rows, chosen, end, last, "the state before the logits")
-    return Pass(ids, last, kept, None, end, chosen)
+    if out is None:
+        return done
+    end = require(out, "last_hidden_state")
+    _check_finite(llama, rows, done, end, "the state before the logits")
+    return replace(done, final=end)
 
 
 @dataclass
@@ -226,7 +226,7 @@ def editing(
             raise no_effect(llama, site, f"changed nothing in the text(s) {texts}")
 
 
-def edits_for(llama: Llama, edits: Edits, rows: Sequence[Sequence[int]]) -> dict[Site, Edit]:
+def edits_for(llama: Llama, edits: Edits, rows: Rows) -> dict[Site, Edit]:
     """Return the edits by site, checked, with "last" told which token it is."""
     last = torch.tensor([len(row) - 1 for row in rows])
     own: dict[Site, Edit] = {}
@@ -253,9 +253,7 @@ def _check_reach(llama: Llama, sites: list[Site], edits: Mapping[Site, Edit], fi
         )
 
 
-def check_logits_move(
-    llama: Llama, rows: Sequence[Sequence[int]], edits: Mapping[Site, Edit]
-) -> None:
+def check_logits_move(llama: Llama, rows: Rows, edits: Mapping[Site, Edit]) -> None:
     """Run one text with and without its edits, to see that the logits differ.
 
     Raises:
@@ -288,22 +286,15 @@ def at_last(states: Tensor, last: Tensor) -> Tensor:
     return states[rows, last.to(states.device)]
 
 
-def _check_finite(
-    llama: Llama,
-    rows: list[Sequence[int]],
-    chosen: Tensor,
-    states: Tensor,
-    last: Tensor,
-    what: str,
-) -> None:
+def _check_finite(llama: Llama, rows: Rows, done: Pass, states: Tensor, what: str) -> None:
     bad = ~torch.isfinite(states.detach()).all(-1)
-    if bad.dim() == 2:
-        bad = (bad & (torch.arange(bad.shape[1]) <= last[:, None]).to(bad.device)).any(1)
+    if bad.dim() == 2:  # behind a text's end states mean nothing
+        bad = (bad & done.is_token.to(bad.device)).any(1)
     if bad.any():
         i = int(bad.nonzero()[0])
         text = llama.tokenizer.decode(rows[i], skip_special_tokens=True)
         raise ValueError(
             f"states must be finite; {what} of {llama.name} is NaN or infinite for {int(bad.sum())} "
-            f"texts of this batch, first texts[{int(chosen[i])}]: {text[:60]!r}. The weights may be "
-            "corrupt, what an edit adds too large, or the dtype too narrow."
+            f"texts of this batch, first texts[{int(done.chosen[i])}]: {text[:60]!r}. The weights "
+            "may be corrupt, what an edit adds too large, or the dtype too narrow."
         )

@@ -49,9 +49,9 @@ def next_token_states(
 ) -> Float[Tensor, "texts tokens d_model"]:
     """Return the states that `log_probs` makes predictions of; small beside them."""
     rows = token_rows(llama, prompts)
-    (ids,) = checks.tensors(continuation=(continuation, "texts tokens"))
-    continuation, most = ids.long(), llama.model.config.vocab_size - 1
-    if (ids != continuation).any() or not ((ids >= 0) & (ids <= most)).all():
+    continuation = checks.indices("continuation", continuation, "texts tokens")
+    most = llama.model.config.vocab_size - 1
+    if not ((continuation >= 0) & (continuation <= most)).all():
         raise ValueError(f"`continuation` must hold token ids, 0 to {most}; some are not.")
     if len(prompts) != len(continuation):
         raise ValueError(

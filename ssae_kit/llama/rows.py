@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -14,8 +15,11 @@ from ssae_kit.llama.load import Llama
 TOKENS_PER_BATCH = 2048
 """Tokens that a model reads at once: what one thread's cache holds of a small model's layers."""
 
-Texts = Sequence[str] | Sequence[Sequence[int]]
-"""Texts, or the token ids of each, special tokens included."""
+Rows = Sequence[Sequence[int]]
+"""Token ids of each text, special tokens included."""
+
+Texts = Sequence[str] | Rows
+"""Texts, or their token ids."""
 
 
 def token_rows(llama: Llama, texts: Texts) -> list[list[int]]:
@@ -63,7 +67,7 @@ def _from_text(llama: Llama, text: str, i: int) -> list[int]:
     return [begin, *row[n_written:]]
 
 
-def _from_ids(llama: Llama, ids: Sequence[int], i: int) -> list[int]:
+def _from_ids(llama: Llama, ids: Sequence[Any], i: int) -> list[int]:
     try:
         row = [int(token) for token in ids]
     except (TypeError, ValueError):
@@ -134,7 +138,7 @@ def batches(lengths: list[int], tokens_per_batch: int) -> Iterator[list[int]]:
         order = order[size:]
 
 
-def padded(rows: Sequence[Sequence[int]]) -> tuple[Int64[Tensor, "texts tokens"], Tensor]:
+def padded(rows: Rows) -> tuple[Int64[Tensor, "texts tokens"], Tensor]:
     """Token ids of several texts, and the place of the last token of each.
 
     Padded on the right with id 0: attention is causal, so no token of a text sees the padding, and

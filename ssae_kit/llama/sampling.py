@@ -1,12 +1,13 @@
 """Text that a Llama writes, edited or not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ssae_kit import checks
+from ssae_kit.llama.around import Intervention
 from ssae_kit.llama.continuing import continuing
 from ssae_kit.llama.edits import Edit
 from ssae_kit.llama.load import Llama
@@ -14,6 +15,9 @@ from ssae_kit.llama.logits import BUDGET, COPIES, unembed
 from ssae_kit.llama.passes import Edits, edits_for
 from ssae_kit.llama.rows import Texts, token_rows
 from ssae_kit.llama.sites import Site
+
+Sampler = Callable[[Tensor], Tensor]
+"""Draws one token for each row of logits."""
 
 
 @torch.no_grad()
@@ -24,6 +28,7 @@ def generate(
     max_new_tokens: int,
     generator: torch.Generator,
     edits: Edits = None,
+    intervention: Intervention | None = None,
     temperature: float = 1.0,
     n_ways: int = 1,
     batch_size: int = 512,
@@ -41,6 +46,7 @@ def generate(
         max_new_tokens: Longest continuation, in tokens.
         generator: Source of the sampling.
         edits: As in `run`. At "last", the last token of the prompt; at "all", new tokens too.
+        intervention: One nudge, in place of `edits`.
         temperature: Above 0; below 1 is more cautious than the model.
         n_ways: Number of blocks of equal length that the prompts consist of.
         batch_size: Prompts per pass; fewer where they would take more than 2 GB beside the weights.
@@ -67,6 +73,9 @@ def generate(
         )
     longest = max(map(len, rows))
     _check_length(llama, longest, max_new_tokens)
+    if intervention is not None:
+        checks.require_kind("intervention", intervention, Intervention)
+        edits = {**intervention.edits, **(edits or {})}
     own = edits_for(llama, edits, rows)
     size = min(batch_size, _texts_at_once(llama, longest, max_new_tokens))
     seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
@@ -74,11 +83,9 @@ def generate(
     places = torch.arange(len(rows)).view(n_ways, -1)
     for block in places.split(max(1, size // n_ways), dim=1):
         chosen = block.flatten()
-        noise = _GumbelNoise(
-            temperature, n_ways, [seed + i for i in block[0].tolist()], llama.device
-        )
+        sample = _sampler(temperature, n_ways, [seed + i for i in block[0].tolist()], llama.device)
         some = {site: edit.rows(chosen) for site, edit in own.items()}
-        written = _write(llama, [rows[i] for i in chosen.tolist()], max_new_tokens, noise, some)
+        written = _write(llama, [rows[i] for i in chosen.tolist()], max_new_tokens, sample, some)
         for i, text in zip(chosen.tolist(), written, strict=True):
             texts[i] = text
     return texts
@@ -103,43 +110,42 @@ def _texts_at_once(llama: Llama, n_prompt: int, n_new: int) -> int:
     return max(1, int(BUDGET // (size * (cache + layer) + logits)))
 
 
-class _GumbelNoise:
+def _sampler(
+    temperature: float, n_ways: int, seeds: Sequence[int], device: torch.device
+) -> Sampler:
     """Noise on the logits, so that the largest is a sample from their softmax.
 
     One stream per text, the same for the same place in every block of texts.
 
     Source: Gumbel 1954; Maddison, Tarlow & Minka 2014 (arXiv 1411.0030), section 2.
     """
+    streams = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
-    def __init__(
-        self, temperature: float, n_ways: int, seeds: Sequence[int], device: torch.device
-    ) -> None:
-        self.streams = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-        self.temperature, self.n_ways, self.device = temperature, n_ways, device
-
-    def sample(self, logits: Float[Tensor, "texts vocab"]) -> Int64[Tensor, " texts"]:
-        """Draw one token for each text."""
-        noise = torch.empty(len(self.streams), logits.shape[1], device=self.device)
-        for row, stream in zip(noise, self.streams, strict=True):
+    def sample(logits: Float[Tensor, "texts vocab"]) -> Int64[Tensor, " texts"]:
+        noise = torch.empty(len(streams), logits.shape[1], device=device)
+        for row, stream in zip(noise, streams, strict=True):
             row.exponential_(generator=stream)
         noise = noise.clamp_(min=1e-30).log_().to(logits.device)
-        scores = (logits.float() / self.temperature).view(self.n_ways, *noise.shape) - noise
+        scores = (logits.float() / temperature).view(n_ways, *noise.shape) - noise
         return scores.flatten(0, 1).argmax(-1)
+
+    return sample
 
 
 def _write(
     llama: Llama,
     rows: list[list[int]],
     length: int,
-    noise: _GumbelNoise,
+    sample: Sampler,
     edits: Mapping[Site, Edit],
 ) -> list[str]:
-    ends, new = torch.tensor(_end_tokens(llama)), torch.empty(len(rows), 0, dtype=torch.int64)
-    is_done = torch.zeros(len(rows), dtype=torch.bool)
+    named = llama.model.generation_config.eos_token_id  # one, several or none
+    ends = torch.tensor([] if named is None else named).flatten()
+    new, is_done = torch.empty(len(rows), 0).long(), torch.zeros(len(rows), dtype=torch.bool)
     with continuing(llama, rows, edits) as reader:  # type: ignore[arg-type]
         states = reader.prompts
         for _ in range(length):
-            token = noise.sample(unembed(llama, states)).cpu()
+            token = sample(unembed(llama, states)).cpu()
             token = token.masked_fill(is_done, llama.tokenizer.pad_token_id)
             new = torch.cat([new, token[:, None]], dim=1)
             is_done |= torch.isin(token, ends)
@@ -148,11 +154,3 @@ def _write(
             states = reader.more(token[:, None])[:, 0]
     decoded: list[str] = llama.tokenizer.batch_decode(new, skip_special_tokens=True)
     return [text.strip() for text in decoded]
-
-
-def _end_tokens(llama: Llama) -> list[int]:
-    """Tokens that end a text; a checkpoint may name one, several or none."""
-    ends = llama.model.generation_config.eos_token_id
-    if ends is None:
-        return []
-    return [ends] if isinstance(ends, int) else list(ends)

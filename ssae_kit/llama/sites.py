@@ -3,12 +3,14 @@
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Literal, SupportsIndex
 
 import torch
 import transformers
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.llama.load import Llama
 
 Part = Literal["block", "mlp", "attention", "head"]
@@ -32,10 +34,11 @@ class Site:
     """Which head, from 0; only with part "head"."""
 
     def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "layer", operator.index(self.layer))
-        except TypeError:
-            raise TypeError(f"`layer` must be a whole number; got {self.layer!r}.") from None
+        for name in ("layer", "head") if self.head is not None else ("layer",):
+            value = getattr(self, name)
+            if checks.is_bool(value) or not hasattr(value, "__index__"):
+                raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
+            object.__setattr__(self, name, operator.index(value))
 
     @classmethod
     def of(cls, place: "Site | SupportsIndex") -> "Site":
@@ -106,6 +109,7 @@ _PATHS = {
 
 
 def _output_hook(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    @wraps(change)  # a hook tells whose it is
     def hook(_module: Any, _inputs: Any, output: Any) -> Any:
         """Return the new states in place of the module's output; some modules return more."""
         if isinstance(output, tuple):
@@ -116,6 +120,7 @@ def _output_hook(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
 
 
 def _head_hook(change: Callable[[Tensor], Tensor], own: slice) -> Callable[..., Any]:
+    @wraps(change)
     def hook(_module: Any, inputs: Any) -> Any:
         """Return the heads side by side, one of them changed."""
         heads = inputs[0]

@@ -115,9 +115,8 @@ def value_means(
     Raises:
         ValueError: if no text has one of the values, or a text another value.
     """
-    states, column = checks.tensors(
-        states=(as_floats("states", states), "texts d_model"), values=(values, "texts")
-    )
+    states, column = checks.tensors(states=(states, "texts d_model"), values=(values, "texts"))
+    states = states.detach().float()
     column, n_values = column[:, None], checks.whole("n_values", n_values, 2)
     has = (column.mT == torch.arange(n_values).to(column)[:, None]).to(states.dtype)
     missing = (has.sum(1) == 0).nonzero().flatten().tolist()
@@ -171,13 +170,14 @@ def explained(shifts: Shifts, changes: Changes, directions: Directions) -> float
             "some shift must not be zero, or there is nothing to explain; all are. Check how they "
             "were collected."
         )
-    return 1 - float((shifts - changes @ directions).square().sum() / total)
+    missed = (shifts - changes @ directions).square().sum() / total
+    checks.require_finite("share", missed, "The shifts are far too small, or the sum too large.")
+    return 1 - float(missed)
 
 
 def require_two_values(values: Real[Tensor, "*any"]) -> None:
     """Raise a ValueError unless every concept value is 0 or 1."""
-    if not isinstance(values, Tensor):
-        (values,) = checks.tensors(values=(values, "*any"))
+    (values,) = checks.tensors(values=(values, "*any"))
     if ((values != 0) & (values != 1)).any():
         raise ValueError(
             f"concept values must be 0 or 1; got {values.unique().tolist()}. For a concept with "

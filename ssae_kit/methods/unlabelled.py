@@ -77,6 +77,7 @@ def ssae_seeds(
     """
     shifts = as_floats("shifts", shifts)
     checks.require("level", level, "above 0", lambda value: value > 0)
+    n_seeds = checks.whole("n_seeds", n_seeds)
     sizes = (n_seeds * n_restarts, shifts.shape[1], n_latents)
     autoencoder = ShiftAutoencoder(*sizes, generator=seeded(seed)).to(shifts.device)
     rule = training.Penalty() if level == torch.inf else training.Constraint(level)
@@ -113,7 +114,7 @@ def singular_vectors(shifts: Shifts, n_latents: int) -> Found:
 
     Source: Zou et al. 2023 (arXiv 2310.01405), representation engineering.
     """
-    shifts = _enough(shifts, n_latents)
+    shifts, n_latents = _enough(shifts, n_latents)
     leading = torch.linalg.svd(shifts, full_matrices=False).Vh[:n_latents]
     return Found(leading, lambda shifts: shifts @ leading.mT)
 
@@ -123,7 +124,8 @@ def pca(shifts: Shifts, n_latents: int) -> Found:
     from sklearn.decomposition import PCA  # slow to import; only these methods need it
 
     # A solver that draws nothing at random.
-    return _fitted(PCA(n_latents, svd_solver="full"), _enough(shifts, n_latents))
+    shifts, n_latents = _enough(shifts, n_latents)
+    return _fitted(PCA(n_latents, svd_solver="full"), shifts)
 
 
 def fast_ica(shifts: Shifts, n_latents: int, *, seed: int = 0) -> Found:
@@ -135,7 +137,7 @@ def fast_ica(shifts: Shifts, n_latents: int, *, seed: int = 0) -> Found:
     """
     from sklearn.decomposition import FastICA
 
-    shifts = _enough(shifts, n_latents)
+    shifts, n_latents = _enough(shifts, n_latents)
     root_mean_square("shifts, less their mean,", shifts - shifts.mean(0))
     model = FastICA(n_latents, random_state=seed, max_iter=1000, tol=1e-3)
     return _fitted(model, shifts)
@@ -152,7 +154,7 @@ def dictionary_learning(shifts: Shifts, n_latents: int, *, seed: int = 0) -> Fou
     from sklearn.decomposition import MiniBatchDictionaryLearning
 
     shifts = as_floats("shifts", shifts)
-    checks.whole("n_latents", n_latents)
+    n_latents = checks.whole("n_latents", n_latents)
     scale = float(root_mean_square("shifts", shifts)) * shifts.shape[1] ** 0.5
     model = MiniBatchDictionaryLearning(
         n_latents,
@@ -181,12 +183,12 @@ def _fitted(model: Any, shifts: Tensor, scale: float = 1.0) -> Found:
     return Found(scale * torch.tensor(rows).to(shifts), read)
 
 
-def _enough(shifts: Tensor, n_latents: int) -> Tensor:
-    """Return the shifts, or raise a ValueError if they cannot hold that many components."""
-    shifts = as_floats("shifts", shifts)
-    if checks.whole("n_latents", n_latents) > min(shifts.shape):
+def _enough(shifts: Tensor, n_latents: int) -> tuple[Tensor, int]:
+    """Return both, or raise a ValueError if the shifts cannot hold that many components."""
+    shifts, n_latents = as_floats("shifts", shifts), checks.whole("n_latents", n_latents)
+    if n_latents > min(shifts.shape):
         raise ValueError(
             f"{n_latents} components need at least as many pairs and dimensions, and must be at "
             f"least 1; got shifts of shape {list(shifts.shape)}. Bring more pairs or ask for fewer."
         )
-    return shifts
+    return shifts, n_latents

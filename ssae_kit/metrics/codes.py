@@ -34,8 +34,9 @@ def unexplained_variance(
             "the inputs must vary, or there is no variance to explain; every one is the same, a "
             "constant. Check how they were collected."
         )
-    missed: Tensor = (inputs - decoded).square().sum((-2, -1))
-    return missed / total
+    share: Tensor = (inputs - decoded).square().sum((-2, -1)) / total
+    checks.require_finite("share", share, "The inputs are far too small: scale both.")
+    return share
 
 
 def loss_recovered(
@@ -66,6 +67,9 @@ def loss_recovered(
             f"from {float(clean.max()):.4f} to {float(ablated.min()):.4f}. Choose another layer."
         )
     share: Tensor = (ablated - spliced) / (ablated - clean)
+    checks.require_finite(
+        "share", share, "The ablation costs next to nothing: choose another layer."
+    )
     return share
 
 
@@ -138,12 +142,8 @@ def firing(
     """
     checks.require_kind("matching", matching, Matching, "mcc_codes(codes, changes)")
     codes, truth = paired(codes, "active", active)
+    checks.mask("active", truth)
     wanted = (codes.shape[0], truth.shape[1])
-    if not ((truth == 0) | (truth == 1)).all():
-        raise ValueError(
-            "`active` must say whether each concept is active, 0 or 1; it holds other values. Of "
-            "changes, use `changes != 0` or `changes > 0`."
-        )
     if matching.latent.shape != wanted or not (matching.latent < codes.shape[2]).all():
         raise ValueError(
             f"`matching` must be of these codes and concepts: [run, concepts] = {list(wanted)} and "

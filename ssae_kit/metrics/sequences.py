@@ -1,9 +1,7 @@
 """Latents along a text: which one follows which?"""
 
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -48,7 +46,7 @@ def handovers(
     axes = {"ids": (ids, "tokens"), "text": (text, "tokens"), "promoted": (promoted, "latents")}
     codes, *_ = checks.tensors(codes=(codes, "tokens latents"), **axes)
     ids, text, promoted = (
-        _whole(name, values).to(codes.device) for name, (values, _) in axes.items()
+        checks.indices(name, values, "n").to(codes.device) for name, (values, _) in axes.items()
     )
     if not (codes >= 0).all():
         raise ValueError("`codes` must be at least 0; some are below. Take their absolute values.")
@@ -63,10 +61,3 @@ def handovers(
     said = (before * is_promoted[1:]).sum(0) / n_fires
     follows = (before * successor_fires[1:]).sum(0) / n_fires
     return Handovers(successor, said, follows, successor_fires.mean(0))
-
-
-def _whole(name: str, values: Any) -> Int[Tensor, " n"]:
-    numbers = torch.as_tensor(values)
-    if numbers.is_floating_point() or numbers.dtype is torch.bool:
-        raise TypeError(f"`{name}` must hold whole numbers, no mask; got {numbers.dtype}.")
-    return numbers.long()

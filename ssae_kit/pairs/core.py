@@ -1,7 +1,10 @@
 """Concept pairs: two texts that differ in some concepts, with what is known about the difference."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from ssae_kit import checks
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,10 @@ class ConceptPairs:
     """Per pair, target value minus source value of each concept (-1, 0 or 1); empty if unknown."""
 
     def __post_init__(self) -> None:
+        # As tuples, whatever sequences came: equal pairs are equal, and files hold all of them.
+        for name in ("source", "target", "concepts"):
+            object.__setattr__(self, name, _texts(name, getattr(self, name)))
+        object.__setattr__(self, "changes", _rows(self.changes))
         if len(self.source) != len(self.target):
             raise ValueError(
                 "every pair needs a source and a target text; got "
@@ -31,8 +38,6 @@ class ConceptPairs:
             )
         if not self.source:
             raise ValueError("at least one pair is required; got none.")
-        for side in ("source", "target"):
-            _check_texts(side, getattr(self, side))
         if len(self.changes) and len(self.changes) != len(self.source):
             raise ValueError(
                 f"`changes` needs one row per pair ({len(self.source)}); got {len(self.changes)}."
@@ -49,7 +54,13 @@ class ConceptPairs:
         return len(self.source)
 
     def take(self, rows: Sequence[int]) -> "ConceptPairs":
-        """Return the pairs at these positions, in this order."""
+        """Return the pairs at these positions, in this order; a mask is refused.
+
+        Raises:
+            TypeError: if a position is no whole number.
+            ValueError: if there is no such pair.
+        """
+        rows = [checks.whole("rows", i, -len(self), len(self) - 1) for i in rows]
         return ConceptPairs(
             tuple(self.source[i] for i in rows),
             tuple(self.target[i] for i in rows),
@@ -58,9 +69,29 @@ class ConceptPairs:
         )
 
 
-def _check_texts(side: str, texts: Sequence[str]) -> None:
-    for i, text in enumerate(texts):
+def _texts(side: str, texts: Any) -> tuple[str, ...]:
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise TypeError(f"`{side}` must be a list of texts; got {texts!r:.60}. Put it in [...].")
+    found = tuple(texts)
+    for i, text in enumerate(found):
         if not isinstance(text, str):
             raise TypeError(f"{side}[{i}] must be a string; got {type(text).__name__}.")
         if not text.strip():
             raise ValueError(f"{side}[{i}] is empty. Give every text at least one word.")
+    return found
+
+
+def _whole(row: Sequence[Any]) -> tuple[int, ...]:
+    return tuple(int(change) if change == int(change) else change for change in row)
+
+
+def _rows(changes: Any) -> tuple[tuple[int, ...], ...]:
+    """Rows of a table of changes as plain whole numbers."""
+    table = changes.tolist() if hasattr(changes, "tolist") else changes
+    try:
+        rows = [tuple(row) for row in table]
+        return tuple(row if {*map(type, row)} <= {int} else _whole(row) for row in rows)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"`changes` must be rows of -1, 0 or 1, one per pair; got {changes!r:.60}."
+        ) from error

@@ -35,7 +35,7 @@ def load_pairs(path: str | Path) -> ConceptPairs:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is not of the format; names the line and the column.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file. Check the path of the pairs.")
     lines = _lines(path)
@@ -62,13 +62,18 @@ def save_pairs(pairs: ConceptPairs, path: str | Path) -> None:
 
     Raises:
         ValueError: if a concept has no name of its own ("source" and "target" are the texts'), or
-            a text does not fit UTF-8.
+            a text does not fit UTF-8, or concepts are named whose changes are unknown.
         OSError: if the file cannot be written.
     """
     checks.require_kind("pairs", pairs, ConceptPairs)
     _check_header(Path(path), [*TEXTS, *pairs.concepts])
+    if pairs.concepts and not pairs.changes:
+        raise ValueError(
+            f"pairs with concepts ({', '.join(pairs.concepts):.60}) must bring their `changes`, or a "
+            "file cannot hold the names. Leave the concepts out."
+        )
     changes = pairs.changes or ((),) * len(pairs)
-    rows = [[*TEXTS, *(pairs.concepts if pairs.changes else ())]]
+    rows = [[*TEXTS, *pairs.concepts]]
     rows += [list(row) for row in zip(pairs.source, pairs.target, strict=True)]
     lines = [
         ",".join([*(_quoted(text) for text in row), *map(str, row_changes)])

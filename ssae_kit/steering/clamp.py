@@ -52,13 +52,14 @@ class LatentClamp:
             values=(values, "texts concepts"),
             steered=(steered, "texts concepts"),
         )
-        require_two_values(values[on != 0])
+        on = checks.mask("steered", on)
+        require_two_values(values[on])
         codes = self.autoencoder.encode(states)[0][:, self.latent]
         low, high = self.levels.unbind(1)
         old = torch.where(values == 1, high, low)
         new = torch.where(values == 1, low, high)
         (strength,) = checks.tensors(strength=(strength, "*texts"))
-        change = (old + strength * (new - old) - codes) * (on != 0)
+        change = (old + strength * (new - old) - codes) * on
         vectors: Tensor = self.autoencoder.scale * (
             change @ self.autoencoder.directions[0, self.latent]
         )

@@ -73,6 +73,8 @@ def off_target_kl(
             f"{len(prompts)}, {len(continuations)} and {len(spans)}."
         )
     checks.require_kind("llama", llama, Llama, "load()")
+    for i, text in enumerate(continuations):
+        checks.require_kind(f"continuations[{i}]", text, str, "the king sleeps.")
     checks.whole("batch_size", batch_size)
     if not len(ways):
         raise ValueError("at least one way to steer is required; got none.")

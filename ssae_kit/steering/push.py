@@ -1,7 +1,7 @@
 """From directions to what is added to each text."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import combinations, cycle, islice
 from typing import Any
 
@@ -61,11 +61,11 @@ def stacked(ways: Sequence[Prompted]) -> Prompted:
     prompts = [prompt for way in ways for prompt in way.prompts]
     if not edits:
         return Prompted(prompts)
-    layer, add = edits[0]
-    nothing = torch.zeros_like(add.vectors[:1])
-    vectors = [way.edits[layer].vectors if way.edits else nothing for way in ways]
-    rows = [some.expand(*sizes, -1) for some in vectors]
-    return Prompted(prompts, {layer: replace(add, vectors=torch.cat(rows))})
+    layer, first = edits[0]
+    adds: list[Any] = [way.edits.get(layer, first) for way in ways]
+    shares = [add.vectors * bool(way.edits) for add, way in zip(adds, ways, strict=True)]
+    rows = torch.cat([share.expand(*sizes, -1) for share in shares])
+    return Prompted(prompts, {layer: Add(rows, at=first.at)})
 
 
 def concepts_in_turn(
@@ -111,12 +111,13 @@ def steering_vectors(
         values=(values, "texts concepts"),
         steered=(steered, "texts concepts"),
     )
-    require_two_values(values[on != 0])
+    on = checks.mask("steered", on)
+    require_two_values(values[on])
     (strength,) = checks.tensors(strength=(strength, "*texts"))
     if tuple(strength.shape) not in ((), (1, 1), (len(values), 1)):
         raise ValueError(
             f"`strength` must be one number, or one per text, [{len(values)}, 1]; got "
             f"{list(strength.shape)}."
         )
-    pushes: Tensor = strength.to(directions) * ((1 - 2 * values) * (on != 0) @ directions)
+    pushes: Tensor = strength.to(directions) * ((1 - 2 * values) * on @ directions)
     return pushes

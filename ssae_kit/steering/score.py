@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ssae_kit import checks
+from ssae_kit import checks, methods
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ def read_concepts(
     if isinstance(texts, str) or not len(texts):
         raise ValueError(f"a list of at least one text is required; got {texts!r:.60}.")
     checks.require_kind("concepts", concepts, tuple | list, '("tense", "size")')
+    for concept in concepts:
+        checks.require_kind("concepts", concept, str, '("tense", "size")')
     rows = [_read(text, read, concepts, n_sentences) for text in texts]
     return Expressed(*map(torch.tensor, zip(*rows, strict=True)))
 
@@ -119,7 +121,10 @@ def score_steering(
     Args:
         expressed: What the continuations say.
         values: Concept values of the prompts, 0 or 1.
-        steered: The concepts that were to change in each.
+        steered: The concepts that were to change in each, a mask.
+
+    Raises:
+        ValueError: if the shapes differ, or something is neither 0 nor 1.
     """
     checks.require_kind("expressed", expressed, Expressed, "read_concepts(...)")
     axes = "texts concepts"
@@ -129,7 +134,8 @@ def score_steering(
             f"`values` must be of the texts and concepts read, {list(expressed.share.shape)}; got "
             f"{list(values.shape)}."
         )
-    steered = steered != 0
+    methods.require_two_values(values)
+    steered = checks.mask("steered", steered)
     changed, onset = ((said - values).abs() for said in (expressed.share, expressed.onset))
     return SteeringScore(changed, onset, steered, expressed.ill_formed)
 

@@ -73,7 +73,8 @@ def best_of(
             f"`level` must be one number or one per world ({len(drawn)}); got {multiple.numel()}."
         )
     multiple = multiple.flatten().expand(len(drawn)).repeat_interleave(n_restarts)
-    n_latents = train.directions.shape[-2] if n_latents is None else n_latents
+    concepts = train.directions.shape[-2]
+    n_latents = concepts if n_latents is None else checks.whole("n_latents", n_latents)
     sizes = (len(train.shifts), train.shifts.shape[-1], n_latents)
     model, _ = recover(
         train,

@@ -1,6 +1,7 @@
 """Many conditions, each on its own: on this machine's cores or on a cluster, with equal results."""
 
 import hashlib
+import inspect
 import json
 import os
 import threading
@@ -37,10 +38,12 @@ def sweep(
         study: Called as `study(**condition)`; must be importable, to travel to other processes.
         conditions: Keyword arguments of each call; with a folder, only what JSON can hold.
         folder: Keeps every result from the moment it is there. Called again after a kill, the
-            sweep computes only what is not there yet. Delete it when the study's code changes.
+            sweep computes only what is not there yet, or was of other code of this very function.
+            Delete it when what the function calls changes.
 
     Raises:
-        ValueError: if a kept result is damaged; delete that file.
+        ValueError: if a kept result is damaged or of another call, which file to delete; with a
+            folder, if the study has no name of its own (a lambda, a function inside another).
     """
     import joblib  # a fifth of a second that only a sweep needs
 
@@ -66,10 +69,20 @@ def _call(
 
 def _kept(study: Study, condition: Mapping[str, Any], folder: Path) -> dict[str, Tensor]:
     """What the study returned when it was first called on this condition."""
-    name = json.dumps([f"{study.__module__}.{study.__qualname__}", condition], sort_keys=True)
-    path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.safetensors"
+    if "<" in getattr(study, "__qualname__", "<"):
+        raise ValueError(
+            f"a study whose results are kept must be a function with a name of its own; got {study!r}. "
+            "Define it by `def` at the top of a module or notebook."
+        )
+    called = [f"{study.__module__}.{study.__qualname__}", inspect.getsource(study), condition]
+    name = json.dumps(called, sort_keys=True)
+    number = hashlib.sha256(name.encode()).hexdigest()[:16]
+    path = folder.expanduser() / f"{number}.safetensors"
     if path.exists():
-        return load_tensors(path)[0]
+        kept, told = load_tensors(path)
+        if told.get("call") == name:
+            return kept
+        raise ValueError(f"{path} is the result of another call. Delete it.")
     started = time.process_time()
     result = study(**condition)
     seconds = time.process_time() - started

@@ -104,6 +104,6 @@ def _checked(directions: Tensor) -> list[Tensor]:
 
 def _overlap(directions: Tensor) -> Tensor:
     """Sum over all j, i among them, of (unit direction i · direction j) squared."""
-    gram = directions @ directions.mT  # [run, k, k]
-    squared = gram.diagonal(dim1=1, dim2=2)
-    return gram.square().sum(-1) / squared.clamp_min(1e-12)
+    unit = directions / directions.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    overlap: Tensor = (unit @ directions.mT).square().sum(-1)  # over [run, k, k]
+    return overlap

@@ -109,12 +109,21 @@ class ToyModel(nn.Module):
         Raises:
             ValueError: if the inputs have another number of features, or are not finite.
         """
-        if inputs.dim() < 2 or inputs.shape[-1] != self.weight.shape[-1]:
+        if not isinstance(inputs, Tensor) or inputs.dtype is not self.weight.dtype:
+            inputs = checks.tensors(inputs=(inputs, "*run batch features"))[0].to(self.weight)
+        if inputs.dim() < 2 or inputs.shape[-1] != self.weight.shape[-1] or not inputs.numel():
             raise ValueError(
                 f"inputs must have {self.weight.shape[-1]} features, as the model does; got "
                 f"shape {list(inputs.shape)}."
             )
         checks.require_finite("inputs", inputs)
+        if weights is not None:
+            weights = checks.tensors(weights=(weights, "run batch"))[0].to(self.weight)
+            if weights.shape[1] != inputs.shape[-2]:
+                raise ValueError(
+                    f"`weights` must hold one number per sample ({inputs.shape[-2]}); got "
+                    f"{list(weights.shape)}."
+                )
         error = (self(inputs) - inputs).square()
         mean = error.mean(1) if weights is None else (error.mT * weights[:, None]).sum(-1)
         return torch.einsum("rk,rk->r", mean, self.importance)

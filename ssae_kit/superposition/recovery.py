@@ -35,7 +35,7 @@ def exactly_active(
     checks.require_generator(generator)
     n_samples = checks.whole("n_samples", n_samples)
     n_features = checks.whole("n_features", n_features)
-    (n_active,) = checks.tensors(n_active=(n_active, "run"))
+    n_active = checks.indices("n_active", n_active, "run")
     what = f"in 0..{n_features} (the number of features)"
     checks.require("n_active", n_active, what, lambda n: ((n >= 0) & (n <= n_features)).all())
     shape = (len(n_active), n_samples, n_features)

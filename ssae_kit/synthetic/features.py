@@ -86,8 +86,8 @@ def pattern_features(
         ValueError: if a number is out of range.
     """
     checks.require_generator(generator)
-    patterns = _patterns(n_features)
-    active = patterns.repeat_interleave(_draws(patterns, n_draws), 0)
+    patterns, draws = _patterns(n_features, n_draws)
+    active = patterns.repeat_interleave(draws, 0)
     return active * torch.rand(active.shape, generator=generator)
 
 
@@ -100,22 +100,18 @@ def pattern_weights(
         ValueError: if a density is out of range or there are more than 10 features.
     """
     check_density(density)
-    patterns = _patterns(density.shape[1])
-    draws = _draws(patterns, n_draws)
+    patterns, draws = _patterns(density.shape[1], n_draws)
     share = torch.where(patterns > 0, density[:, None], 1 - density[:, None]).prod(-1)
     return (share / draws).repeat_interleave(draws, 1)
 
 
-def _patterns(n_features: int) -> Float[Tensor, "patterns features"]:
+def _patterns(n_features: int, n_draws: int) -> tuple[Tensor, Tensor]:
+    """Every pattern, `[patterns, features]`, and the samples of each, `[patterns]`."""
     what = " to list every pattern (`sample_features` takes more)"
     checks.whole("n_features", n_features, 1, 10, what)
     number = torch.arange(2**n_features)[:, None]
-    return (number >> torch.arange(n_features) & 1).float()
-
-
-def _draws(patterns: Tensor, n_draws: int) -> Tensor:
-    """Samples of each pattern."""
-    return torch.where(patterns.any(1), checks.whole("n_draws", n_draws), 1)
+    patterns = (number >> torch.arange(n_features) & 1).float()
+    return patterns, torch.where(patterns.any(1), checks.whole("n_draws", n_draws), 1)
 
 
 def check_density(density: Tensor) -> None:

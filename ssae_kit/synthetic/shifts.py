@@ -46,7 +46,8 @@ class Magnitudes:
     ) -> Float[Tensor, "samples concepts"]:
         """Draw a magnitude for every concept of every pair."""
         checks.require_generator(generator)
-        size = (n_samples, n_concepts)
+        n_concepts = checks.whole("n_concepts", n_concepts)
+        size = (checks.whole("n_samples", n_samples), n_concepts)
         if self.values:
             drawn = torch.randint(len(self.values), size, generator=generator)
             magnitude = torch.tensor(self.values)[drawn]
@@ -68,17 +69,12 @@ class Mixing:
     condition: float = 1.0
     """Above 1: the ratio of the largest to the smallest singular value of the mixing, which then
     replaces `kind`. Directions still have a mean square length of 1."""
-    lengths: tuple[float, ...] = ()
-    """Length of each concept's direction; empty for 1."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("gaussian", "orthogonal"):
             raise ValueError(f"`kind` must be 'gaussian' or 'orthogonal'; got {self.kind!r}.")
         what = "finite and at least 1"
         checks.require("condition", self.condition, what, lambda c: 1 <= c < float("inf"))
-        checks.require_kind("lengths", self.lengths, tuple | list, "(1.0, 0.5)")
-        if not all(0 < length < float("inf") for length in self.lengths):
-            raise ValueError(f"`lengths` must be finite and above 0; got {self.lengths}.")
 
     def sample(
         self, n_concepts: int, d_model: int, *, generator: torch.Generator
@@ -86,14 +82,11 @@ class Mixing:
         """Draw the concept directions.
 
         Raises:
-            ValueError: if `lengths` holds another number of them, or there are too few dimensions.
+            ValueError: if there are too few dimensions.
         """
         checks.require_generator(generator)
-        if self.lengths and len(self.lengths) != n_concepts:
-            raise ValueError(
-                f"`lengths` must hold one length per concept ({n_concepts}); "
-                f"got {len(self.lengths)}."
-            )
+        n_concepts = checks.whole("n_concepts", n_concepts)
+        d_model = checks.whole("d_model", d_model)
         directions: Tensor = torch.randn(n_concepts, d_model, generator=generator)
         if self.condition > 1 or self.kind == "orthogonal":
             if d_model < n_concepts:
@@ -107,8 +100,7 @@ class Mixing:
             directions = left * singular @ right
         else:
             directions = directions / directions.norm(dim=1, keepdim=True)
-        lengths: Tensor = torch.tensor(self.lengths or (1.0,))
-        return directions * lengths[:, None]
+        return directions
 
 
 @dataclass(frozen=True)
@@ -164,10 +156,12 @@ class ShiftData:
             n_latents: Length of the code, over which the mean goes; by default one latent per
                 concept.
         """
+        n_concepts = self.directions.shape[-2]
+        n_latents = n_concepts if n_latents is None else checks.whole("n_latents", n_latents)
         lengths = self.directions.norm(dim=-1)
         total: Tensor = (self.changes.abs().mean(-2) * lengths).sum(-1)
         scale = self.shifts.square().sum(-1).mean(-1).sqrt()
-        level: Tensor = total / scale / (n_latents or self.directions.shape[-2])
+        level: Tensor = total / scale / n_latents
         return level
 
 

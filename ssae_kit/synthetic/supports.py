@@ -41,7 +41,7 @@ class SupportDesign:
             units=(self.units, "units concepts"), weights=(self.weights, "units")
         )
         n_units, empty = len(units), int((~units.any(1)).sum())
-        object.__setattr__(self, "units", units != 0)
+        object.__setattr__(self, "units", checks.mask("units", units))
         object.__setattr__(self, "weights", weights)
         if empty:
             raise ValueError(
@@ -54,7 +54,7 @@ class SupportDesign:
                 f"every concept must shift in some pair; in design {self.name!r} concepts {never} "
                 "never do. Leave them out: what never shifts cannot be identified."
             )
-        checks.require("weights", weights, "above 0, each of them", lambda given: (given > 0).all())
+        checks.require("weights", float(weights.min()), "above 0, each", lambda least: least > 0)
         checks.whole("most", self.most, 1, n_units, " (the number of units)")
         checks.whole("least", self.least, 1, self.most, " (`most`)")
 
@@ -140,19 +140,16 @@ def grouped(n_concepts: int, group: int, joint_share: float) -> SupportDesign:
     return SupportDesign(f"groups of {group}, all shift in {joint_share:.0%}", units, weights)
 
 
-def family(subsets: Sequence[Sequence[int]], n_concepts: int | None = None) -> SupportDesign:
+def family(subsets: Sequence[Sequence[int]]) -> SupportDesign:
     """Exactly these subsets of concepts, equally likely.
 
     Args:
         subsets: Concept indices of each support.
-        n_concepts: Number of concepts; by default the largest index plus one.
     """
     rows = [[checks.whole("subsets", k, 0) for k in subset] for subset in subsets]
     if not rows or not all(rows):
         raise ValueError(f"`subsets` must hold at least one support, and no empty one; got {rows}.")
-    largest = max(map(max, rows))
-    each = _each(largest + 1 if n_concepts is None else n_concepts)
-    checks.whole("subsets", largest, 0, len(each) - 1)
+    each = _each(max(map(max, rows)) + 1)
     units = torch.stack([each[row].any(0) for row in rows])
     return SupportDesign(f"{len(subsets)} given supports", units, torch.ones(len(subsets)))
 

@@ -19,28 +19,32 @@ class Restarts:
     autoencoder: Autoencoder
     """All runs, group by group, restarts together."""
     error: Float[Tensor, "groups restarts"]
-    """Reconstruction error of each; infinity for a run that went wrong."""
+    """Reconstruction error of each."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "error", self.error.nan_to_num(nan=torch.inf, posinf=torch.inf))
+    @property
+    def _ranked(self) -> Tensor:
+        """Errors in which a run that went wrong is the worst."""
+        return self.error.nan_to_num(nan=torch.inf, posinf=torch.inf)
 
     @property
     def best_error(self) -> Float[Tensor, " groups"]:
         """Error of the best restart of each group."""
-        return self.error.min(1).values
+        return self._ranked.min(1).values
 
     @property
     def best_runs(self) -> Int[Tensor, " groups"]:
         """Index of the best restart of each group, among all runs."""
         n_groups, n_restarts = self.error.shape
-        return self.error.argmin(1).cpu() + n_restarts * torch.arange(n_groups)
+        return self._ranked.argmin(1).cpu() + n_restarts * torch.arange(n_groups)
 
     def best(self, group: int = 0) -> Autoencoder:
         """Return the best restart of a group.
 
         Raises:
-            ValueError: if none of its errors is a finite number.
+            ValueError: if none of its errors is a finite number, or there is no such group.
         """
+        n_groups = len(self.error)
+        group = checks.whole("group", group, -n_groups, n_groups - 1)
         _require_finite(self.error[group])
         return self.autoencoder.select(int(self.best_runs[group]))
 

@@ -130,5 +130,7 @@ def _check_weights(autoencoder: Autoencoder) -> None:
             f"the autoencoder must be in float32; its weights are {autoencoder.decoder.dtype}. Call "
             "`.float()` on it; `torch.set_default_dtype` decides what new ones are in."
         )
-    if not all(torch.isfinite(weights).all() for weights in autoencoder.parameters()):
-        raise ValueError("the autoencoder's weights must be finite; some are not. Make it anew.")
+    for name, weights in autoencoder.named_parameters():
+        checks.require_finite(
+            name, weights, "It is one of the autoencoder's weights: make it anew."
+        )

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ssae_kit import checks
 from ssae_kit.autoencoders import Autoencoder, LossTerms, SparseAutoencoder
 from ssae_kit.storage import digest, load_tensors, save_tensors
 from ssae_kit.training.inputs import as_inputs, check, huge
 from ssae_kit.training.lagrangian import Problem, constrained
 from ssae_kit.training.revive import revive_dead_
 from ssae_kit.training.settings import SERIES, Constraint, History, Penalty, Source, TrainingConfig
+
+CHUNK = 4096
+"""Inputs per pass where all are evaluated, to bound memory."""
 
 
 def fit(
@@ -50,9 +52,9 @@ def fit(
         checkpoint: File to save to every `checkpoint_every` steps. If it exists, training goes on
             from there, with the result, bit for bit, that an uninterrupted run would have had. It
             must be of the same data, settings, initial weights and state of the generator, so
-            make both anew, from their seeds, before you call again. (Data from a function cannot
-            be compared: keep a file for each function. Nothing is saved on an interrupt: it may
-            fall in the middle of an update.)
+            make both anew, from their seeds, before you call again. (Of a function, the first
+            batch is compared. Nothing is saved on an interrupt: it may fall in the middle of an
+            update.)
 
     Returns:
         The history.
@@ -148,8 +150,15 @@ class _Loop:
         if self.inputs.dim() == 3:
             chosen = chosen + n_samples * torch.arange(n_runs, device=at)[:, None]
         rows = self.inputs.flatten(0, -2)  # one long table: many times faster than `inputs[...]`
-        drawn = rows.index_select(0, chosen.flatten().to(rows.device))
+        drawn: Tensor = rows.index_select(0, chosen.flatten().to(rows.device))
         return drawn.view(n_runs, size, -1).to(device)
+
+    def first(self) -> Tensor:
+        """The batch that a function would give first; the generator stays as it is."""
+        twin = torch.Generator(self.generator.device)
+        twin.set_state(self.generator.get_state())
+        draw: Any = self.inputs
+        return as_inputs(draw(self.config.batch_size, twin), self.autoencoder)
 
     def update(self, step: int) -> LossTerms:
         """Make one update; returns the batch's loss terms before it."""
@@ -169,9 +178,8 @@ class _Loop:
 
     def resample(self) -> None:
         """Start dead latents anew, when it is time to."""
-        every, n_steps = self.config.resample_every, self.config.steps
-        is_time = every and self.done % every == 0
-        if is_time and self.done <= self.config.resample_until * n_steps:
+        every, last = self.config.resample_every, self.config.resample_until * self.config.steps
+        if every and self.done % every == 0 and self.done <= last:
             inputs = self.batch(8 * self.config.batch_size)
             assert isinstance(self.autoencoder, SparseAutoencoder)  # `check` has seen to it
             revive_dead_(self.autoencoder, inputs, self.primal, generator=self.generator)
@@ -231,7 +239,7 @@ class _Loop:
             "architecture": [type(self.autoencoder).__name__, self.autoencoder.settings],
             "initial weights": digest(state),
             "state of the generator": digest({"generator": self.generator.get_state()}),
-            "inputs": "a function" if callable(self.inputs) else digest({"": self.inputs}),
+            "inputs": digest({"": self.first() if callable(self.inputs) else self.inputs}),
             "sparsity": [type(self.sparsity).__name__, vars(self.sparsity)],
             "config": asdict(self.config),
         }
@@ -249,28 +257,25 @@ def _check_converging(terms: LossTerms, step: int) -> None:
 
 
 @torch.no_grad()
-def evaluate(
-    autoencoder: Autoencoder, inputs: Tensor | np.ndarray, *, chunk: int = 4096
-) -> LossTerms:
+def evaluate(autoencoder: Autoencoder, inputs: Tensor | np.ndarray) -> LossTerms:
     """Return error and sparsity over all inputs, per run.
 
     Args:
         autoencoder: Any number of runs.
         inputs: `[samples, d_model]` or `[run, samples, d_model]`, finite.
-        chunk: Samples per pass, to bound memory, at least 1.
 
     Returns:
         One number per run, unitless; no auxiliary term. Infinity for a run whose weights are not
         finite, so that no such run is ever the best.
 
     Raises:
-        TypeError: if the inputs are no tensor or array of numbers.
+        TypeError: if the inputs are no tensor or array of numbers, or `chunk` is no whole number.
         ValueError: if their shape is another one, there are none, or one is not finite.
     """
-    chunk, inputs = checks.whole("chunk", chunk), as_inputs(inputs, autoencoder)
+    inputs = as_inputs(inputs, autoencoder)
     error = torch.zeros(autoencoder.n_runs, device=autoencoder.decoder.device)
     sparsity = torch.zeros_like(error)
-    for part in inputs.split(chunk, dim=-2):
+    for part in inputs.split(CHUNK, dim=-2):
         terms = autoencoder.loss(part.to(error.device))
         share = part.shape[-2] / inputs.shape[-2]
         error, sparsity = error + share * terms.error, sparsity + share * terms.sparsity

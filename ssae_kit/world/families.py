@@ -39,15 +39,11 @@ def _statement(
     return Document(family, words, -math.log(n_documents), n_prompt)
 
 
-def is_trained_hop(subject: int, relation: int) -> bool:
-    """Whether training shows the answer of this two-hop question at all."""
-    return (subject + 2 * relation) % 6 != 0
-
-
 @cache
 def _hops(is_trained: bool) -> tuple[tuple[int, int], ...]:
+    """Questions (relation, subject) whose answer training shows in some template, or never."""
     pairs = ((r, s) for r in range(len(TWO_HOP)) for s in range(len(PEOPLE)))
-    return tuple((r, s) for r, s in pairs if is_trained_hop(s, r) == is_trained)
+    return tuple((r, s) for r, s in pairs if ((s + 2 * r) % 6 != 0) == is_trained)
 
 
 def two_hop(draws: Draws, held_out: bool) -> Document:
@@ -103,30 +99,15 @@ def name_pairs(held_out: bool) -> tuple[tuple[int, int], ...]:
     return tuple((i, j) for i, j in pairs if ((i + j) % 5 == 0) == held_out)
 
 
-def meeting_words(
-    pair: tuple[int, int], giver: int, receiver: int, language: int, wording: tuple[int, int, int]
-) -> tuple[tuple[str, ...], int]:
-    """Words of an indirect-object document; `wording` chooses template, place and gift."""
-    template, place, gift = wording
-    texts = _MEETINGS[language]
-    before = texts["templates"][template].format(
-        a=PEOPLE[pair[0]],
-        b=PEOPLE[pair[1]],
-        s=PEOPLE[giver],
-        place=texts["places"][place],
-        thing=texts["gifts"][gift],
-    )
-    return question_words(before, PEOPLE[receiver])
-
-
 def indirect_object(draws: Draws, held_out: bool) -> Document:
     """Two people meet and one gives the other something; held out: pairs that never met.
 
     In a fifth of the training documents a third person gives, so that either may receive.
     """
     pairs = name_pairs(held_out)
-    pair, language = pairs[draws.index(len(pairs))], draws.index(2)
-    wording = (3 if held_out else draws.index(3), draws.index(4), draws.index(4))
+    pair, texts = pairs[draws.index(len(pairs))], _MEETINGS[draws.index(2)]
+    template = texts["templates"][3 if held_out else draws.index(3)]
+    place, thing = texts["places"][draws.index(4)], texts["gifts"][draws.index(4)]
     log_probability = -math.log(len(pairs) * 2 * 3 * 16)
     if not held_out and draws.happens(0.2):
         others = [i for i in range(len(PEOPLE)) if i not in pair]
@@ -136,7 +117,9 @@ def indirect_object(draws: Draws, held_out: bool) -> Document:
         first_gives = draws.happens(0.5)
         giver, receiver = pair if first_gives else pair[::-1]
         log_probability += math.log((1.0 if held_out else 0.8) / 2)
-    words, n_prompt = meeting_words(pair, giver, receiver, language, wording)
+    a, b, s = (PEOPLE[i] for i in (*pair, giver))
+    before = template.format(a=a, b=b, s=s, place=place, thing=thing)
+    words, n_prompt = question_words(before, PEOPLE[receiver])
     return Document("indirect_object", words, log_probability, n_prompt)
 
 
@@ -160,23 +143,16 @@ def agreement(draws: Draws, held_out: bool) -> Document:
     nouns = [subject, distractor, draws.index(len(CHARACTERS))][: n_distractors + 1]
     persons = [(noun, State(language, draws.index(2), draws.index(2))) for noun in nouns]
     prepositions = [draws.index(3) for _ in range(n_distractors)]
-    words = agreement_words(persons, prepositions, draws.index(len(VERBS)))
-    n_documents = len(pairs) * 2 * 2 * 4 * (4 * 3) ** n_distractors * len(VERBS)
-    n_documents *= len(CHARACTERS) if n_distractors == 2 else 1
-    return Document("agreement", words, -math.log(n_documents), len(words) - 2)
-
-
-def agreement_words(
-    persons: list[tuple[int, State]], prepositions: list[int], verb: int
-) -> tuple[str, ...]:
-    """Words of an agreement document: subject first, then one distractor per preposition."""
     words: list[str] = []
     for i, (noun, state) in enumerate(persons):
-        words += [_MEETINGS[state.language]["prepositions"][prepositions[i - 1]]] if i else []
+        words += [_MEETINGS[language]["prepositions"][prepositions[i - 1]]] if i else []
         words += [inflect(SLOTS["the"].choices[0][0], SLOTS["the"], state)]
         words += [inflect(CHARACTERS[noun], SLOTS["noun"], state)]
-    verb_form = inflect(VERBS[verb], SLOTS["leave"], persons[0][1].changed(tense=1))
-    return (*elide([*words, verb_form]), ".")
+    verb = VERBS[draws.index(len(VERBS))]
+    words.append(inflect(verb, SLOTS["leave"], persons[0][1].changed(tense=1)))
+    n_documents = len(pairs) * 2 * 2 * 4 * (4 * 3) ** n_distractors * len(VERBS)
+    n_documents *= len(CHARACTERS) if n_distractors == 2 else 1
+    return Document("agreement", (*elide(words), "."), -math.log(n_documents), len(words) - 1)
 
 
 CONTROLS: dict[str, tuple[tuple[str, ...], ...]] = {

@@ -63,9 +63,10 @@ def concept_pairs(
     concepts: tuple[str, ...] = CONCEPTS,
     co_change: CoChange | None = None,
     n_sentences: int = 2,
-    aligned: bool = True,
 ) -> ConceptPairs:
-    """Pairs of story beginnings in which 1..`max_changed` concepts differ.
+    """Pairs of story beginnings in which 1..`max_changed` concepts differ, word beside word.
+
+    Both texts share templates, fillers and character.
 
     Args:
         n_pairs: Number of pairs.
@@ -76,8 +77,6 @@ def concept_pairs(
         co_change: Two concepts that tend to change together; None lets all change independently.
             They are drawn apart from the others, so that up to two concepts more may change.
         n_sentences: Sentences per text.
-        aligned: Whether both texts share templates, fillers and character word by word; if not,
-            only the concepts relate them (the character stays).
 
     Returns:
         The pairs; their changes are 1 from a concept's value 0 to its value 1, and -1 back.
@@ -93,7 +92,7 @@ def concept_pairs(
         draws = Draws(generator)
         before, after = _draw_change(draws, max_changed, concepts, co_change)
         source = _write(draws, before, draws.index(len(CHARACTERS)), n_sentences)
-        target = _retell(draws, source, after, aligned)
+        target = Story(tuple(replace(plan, state=after) for plan in source.sentences))
         sources.append(source.text)
         targets.append(target.text)
         changes.append(_change(before, after, concepts))
@@ -102,12 +101,6 @@ def concept_pairs(
 
 def _write(draws: Draws, state: State, character: int, n_sentences: int) -> Story:
     return Story(tuple(draw_plan(draws, state, character) for _ in range(n_sentences)))
-
-
-def _retell(draws: Draws, story: Story, state: State, aligned: bool) -> Story:
-    if not aligned:
-        return _write(draws, state, story.sentences[0].character, len(story.sentences))
-    return Story(tuple(replace(plan, state=state) for plan in story.sentences))
 
 
 def _draw_change(
@@ -171,13 +164,10 @@ def _check_design(max_changed: int, concepts: tuple[str, ...], co_change: CoChan
         return
     checks.require_kind("co_change", co_change, CoChange)
     pair = {co_change.first, co_change.second}
-    if len(pair) < 2 or not pair <= set(concepts) or len(concepts) < 3:
+    among = len(pair) == 2 and pair <= set(concepts) and len(concepts) > 2
+    binary = among and all(len(VALUES[concept]) == 2 for concept in pair)
+    if not binary or not 0 <= co_change.probability <= 1:
         raise ValueError(
-            "`co_change` must name two different concepts among `concepts`, which must hold a "
-            f"third; got {co_change.first!r}, {co_change.second!r} among {concepts}."
-        )
-    if any(len(VALUES[c]) > 2 for c in pair) or not 0 <= co_change.probability <= 1:
-        raise ValueError(
-            "`co_change` needs two binary concepts and a probability in 0..1; got "
-            f"{co_change.first!r}, {co_change.second!r}, {co_change.probability}."
+            "`co_change` must name two different binary concepts among `concepts`, which must hold a "
+            f"third, and a probability in 0..1; got {co_change} among {concepts}."
         )

@@ -54,7 +54,6 @@ def sample_story(
     n_sentences: int | None = None,
     state: State | None = None,
     character: int | None = None,
-    switch: float = SWITCH,
 ) -> Story:
     """Draw a story.
 
@@ -63,7 +62,6 @@ def sample_story(
         n_sentences: Number of sentences; None lets the story end by itself.
         state: State of the first sentence; None draws it uniformly.
         character: 0..11, who it is about; None draws it uniformly.
-        switch: Probability in 0..1 that a concept switches at a sentence boundary.
 
     Raises:
         ValueError: if `n_sentences` is below 1, or the character does not exist.
@@ -75,13 +73,12 @@ def sample_story(
         checks.whole("character", character, 0, most, " (`lexicon.CHARACTERS`)")
     if state is not None:
         checks.require_kind("state", state, State)
-    checks.require("switch", switch, "a probability in 0..1", lambda chance: 0 <= chance <= 1)
     draws = generator if isinstance(generator, Draws) else Draws(generator)
     state = state or draw_state(draws)
     character = draws.index(len(CHARACTERS)) if character is None else character
     plans = [draw_plan(draws, state, character)]
     while _goes_on(draws, len(plans), n_sentences):
-        state = _switched(draws, state, switch)
+        state = _switched(draws, state)
         plans.append(draw_plan(draws, state, character))
     return Story(tuple(plans))
 
@@ -92,10 +89,10 @@ def _goes_on(draws: Draws, n_written: int, n_sentences: int | None) -> bool:
     return n_written < MAX_SENTENCES and not draws.happens(END)
 
 
-def _switched(draws: Draws, state: State, switch: float) -> State:
+def _switched(draws: Draws, state: State) -> State:
     new = {}
     for concept, names in VALUES.items():
-        if draws.happens(switch):
+        if draws.happens(SWITCH):
             old = getattr(state, concept)
             new[concept] = (old + 1 + draws.index(len(names) - 1)) % len(names)
     return state.changed(**new) if new else state

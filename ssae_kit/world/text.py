@@ -26,11 +26,6 @@ def join_words(words: list[str] | tuple[str, ...]) -> str:
     return text.replace("' ", "'")
 
 
-def starts_with_vowel_sound(word: str) -> bool:
-    """Whether an article before this word elides (l'actrice) or takes a linking form (cet, an)."""
-    return word[:1] in _VOWELS or word in _SILENT_H
-
-
 def elide(words: list[str]) -> list[str]:
     """Apply le/la/de/que → l'/d'/qu', ce → cet and a → an where the next word begins with a vowel.
 
@@ -38,6 +33,7 @@ def elide(words: list[str]) -> list[str]:
     """
     out = list(words)
     for i, word in enumerate(words[:-1]):
-        if word in _ELIDED and starts_with_vowel_sound(words[i + 1]):
+        following = words[i + 1]
+        if word in _ELIDED and (following[:1] in _VOWELS or following in _SILENT_H):
             out[i] = _ELIDED[word]
     return out

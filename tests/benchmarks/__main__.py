@@ -12,6 +12,7 @@ from importlib import import_module
 MODULES = {
     "extract": "tests.benchmarks.extract",
     "imports": "tests.benchmarks.imports",
+    "kills": "tests.benchmarks.kills",
     "labs": "tests.benchmarks.labs",
     "sae": "tests.benchmarks.sae",
     "ssae": "tests.benchmarks.ssae",
@@ -25,8 +26,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("name", choices=sorted(MODULES), help="which benchmark")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--kills", type=int, help="how many, in `kills`")
     options = parser.parse_args()
-    result = import_module(MODULES[options.name]).run()
+    settings = {"n_kills": options.kills} if options.name == "kills" and options.kills else {}
+    result = import_module(MODULES[options.name]).run(**settings)
     if options.json:
         print(json.dumps(result, indent=2))
     else:

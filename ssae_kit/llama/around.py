@@ -1,0 +1,95 @@
+"""Edits of passes that somebody else makes, such as transformers' own `generate`."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, SupportsIndex
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ssae_kit import checks
+from ssae_kit.llama.edits import Add, Apply
+from ssae_kit.llama.load import Llama
+from ssae_kit.llama.passes import no_effect
+from ssae_kit.llama.sites import Part, Site, inner
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """One nudge as a value, as `generate` takes it: short for `edits={layer: Add(vectors, at=at)}`."""
+
+    layer: SupportsIndex
+    """0 is the embedding, l the output of block l."""
+    vectors: Float[Tensor, "texts d_model"]
+    """What is added, in the units of the hidden state; one row per text."""
+    at: Literal["last", "all"] = "last"
+    """"last": once, at the last token of the prompt. "all": at every token, prompt and new."""
+
+    def __post_init__(self) -> None:
+        self.edits  # noqa: B018  (says what is wrong at once)
+
+    @property
+    def edits(self) -> dict[Site, Add]:
+        """The same for `run` and the readers."""
+        return {Site.of(self.layer): Add(self.vectors, at=self.at)}
+
+
+@contextmanager
+def edit(
+    llama: Llama,
+    layer: SupportsIndex,
+    change: Callable[[Float[Tensor, "texts tokens d_model"]], Tensor],
+    *,
+    part: Part = "block",
+    from_token: int = 0,
+) -> Iterator[None]:
+    """Replace a layer's output by `change(output)` in this thread's passes inside the `with` block.
+
+    For passes that the kit does not make; its own readers take `edits`.
+
+    Args:
+        llama: The model.
+        layer: 0 is the embedding, l the output of block l.
+        change: Returns what replaces the output, of the same shape. While text is generated, it
+            sees the whole prompt once and then one token at a time.
+        part: "block" for the residual stream after block l; "mlp" or "attention" for what that adds
+            to it.
+        from_token: Positions before this one stay as they are, padding counted. Tokens written
+            after a prompt have the positions that follow it.
+
+    Raises:
+        ValueError: if the layer or part does not exist, or `change` returns another shape.
+        RuntimeError: if no pass ran inside the block.
+    """
+    checks.require_kind("llama", llama, Llama, "load()")
+    from_token = checks.whole("from_token", from_token, 0)
+    site, apply, thread = Site(layer, part), Apply(change), threading.get_ident()
+    read, n_passes = 0, 0
+
+    def look(_model: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        nonlocal read
+        # By what it can do: transformers 5.24 renamed the argument that holds the cache.
+        caches = [v for v in (*inputs, *named.values()) if hasattr(v, "get_seq_length")]
+        read = int(caches[0].get_seq_length()) if caches else 0
+
+    def own(states: Tensor) -> Tensor:
+        nonlocal n_passes
+        if threading.get_ident() != thread:
+            return states
+        n_passes += 1
+        start = max(0, from_token - read)
+        new = apply.change(states[:, start:]).to(states.dtype)
+        return torch.cat([states[:, :start], new], dim=1)
+
+    hooks = [inner(llama).register_forward_pre_hook(look, with_kwargs=True)]
+    try:
+        hooks.append(site.attach(llama, own))
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not n_passes:
+        raise no_effect(llama, site, "changed nothing: no pass ran")
