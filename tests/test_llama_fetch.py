@@ -180,6 +180,7 @@ def test_one_begin_token_stands_before_every_text_and_none_in_a_chats_ids(place)
     begin, start = one.tokenizer.convert_tokens_to_ids(SPECIAL[:2])
     chat = [{"role": "user", "content": "la"}]
     written = one.tokenizer.apply_chat_template(chat, tokenize=False)
+    assert one.tokenizer("la")["input_ids"][0] == begin  # also without the kit
     for row in token_rows(one, ["la", SPECIAL[0] + "la", written]):
         assert row[0] == begin
         assert begin not in row[1:]
