@@ -72,9 +72,9 @@ def test_a_push_that_is_zero_moves_no_odds_and_words_in_the_prompt_move_them(smo
 def test_texts_of_a_zero_push_are_the_unsteered_ones_and_a_long_push_changes_them(
     smollm2, monkeypatch
 ):
-    monkeypatch.setattr(real_steering, "PROMPTS", ("The movie was", "My friend told me that"))
+    prompts = ("The movie was", "My friend told me that")
     monkeypatch.setattr(real_steering, "NEW_TOKENS", 4)
     far = 300 * torch.nn.functional.normalize(torch.ones(1, smollm2.d_model))
-    texts = real_steering.write_on(smollm2, torch.cat([0 * far, 0 * far, far]), 0)
+    texts = real_steering.write_on(smollm2, torch.cat([0 * far, 0 * far, far]), 0, prompts)
     assert texts[0] == texts[1]
     assert texts[0] != texts[2]

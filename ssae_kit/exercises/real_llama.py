@@ -10,7 +10,8 @@ from ssae_kit.exercises.tensors import normal
 def sink_ratio(states: Tensor) -> Tensor:
     """Norm of the first token's state over the median norm of the others."""
     norms = states.norm(dim=1)
-    return norms[0] / norms[1:].median()
+    ratio: Tensor = norms[0] / norms[1:].median()
+    return ratio
 
 
 def mean_over_tokens(states: Tensor, lengths: Tensor) -> Tensor:
@@ -33,7 +34,8 @@ def surprise(own: float, random: Tensor) -> Tensor:
 def correlations(codes: Tensor, changes: Tensor) -> Tensor:
     """Correlation of every latent with every concept."""
     codes, changes = codes - codes.mean(0), changes - changes.mean(0)
-    return (codes / codes.norm(dim=0)).T @ (changes / changes.norm(dim=0))
+    found: Tensor = (codes / codes.norm(dim=0)).T @ (changes / changes.norm(dim=0))
+    return found
 
 
 def held_out(codes: Tensor, changes: Tensor, new_codes: Tensor, new_changes: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ TEMPERATURE = 0.7
 N_ASKED = 24
 """Prompts that are asked about: a chat is long to read."""
 N_READ = 8
-"""Prompts whose continuations the unsteered model reads again."""
+"""Prompts whose continuations the unsteered model reads again; all that are pushed very far."""
 
 
 def steering_rows(stream: int) -> dict[str, Float[Tensor, "rows d_model"]]:
@@ -88,10 +88,14 @@ def next_words(stream: int, strength: float) -> dict[str, Tensor]:
 
 
 def write_on(
-    model: llama.Llama, pushes: Float[Tensor, "ways d_model"], stream: int, layer: int = LAYER
+    model: llama.Llama,
+    pushes: Float[Tensor, "ways d_model"],
+    stream: int,
+    prompts: Sequence[str] = PROMPTS,
+    layer: int = LAYER,
 ) -> list[list[str]]:
     """Continue every prompt under every push, added from the prompt's last token on."""
-    rows, written = token_rows(model, PROMPTS), [[""] * len(PROMPTS) for _ in pushes]
+    rows, written = token_rows(model, prompts), [[""] * len(prompts) for _ in pushes]
     for length in {len(row) for row in rows}:
         own = [i for i, row in enumerate(rows) if len(row) == length]
         at = slice(length - 1, None)  # all prompts of one length begin to be pushed at one place
@@ -142,7 +146,8 @@ def write_texts(way: str, strength: float, stream: int) -> dict[str, Tensor]:
         if len(rows) == len(CONCEPTS):
             rows = rows[[CONCEPTS.index(concept) for concept in WRITTEN]]
         pushes = strength * token_size(model) * rows
-        texts = write_on(model, torch.stack([pushes, -pushes], 1).flatten(0, 1), stream)
+        both = torch.stack([pushes, -pushes], 1).flatten(0, 1)
+        texts = write_on(model, both, stream, PROMPTS[:N_READ] if strength > 0.25 else PROMPTS)
     losses = [
         llama.text_losses(model, [f"{a} {b}" for a, b in zip(PROMPTS[:N_READ], one, strict=False)])
         for one in texts

@@ -27,7 +27,7 @@ CONCEPTS = tuple(VALUES)
 PROMPTS: tuple[str, ...] = tuple(WRITING["prompts"])
 """Beginnings of texts that favour no value."""
 NEXT_WORD: dict[str, tuple[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    name: (tuple(row["prompts"]), tuple(tuple(words.split()) for words in row["words"]))
+    name: (tuple(row["prompts"]), (tuple(row["words"][0].split()), tuple(row["words"][1].split())))
     for name, row in _TABLE["next"].items()
 }
 """Concept -> prompts after which the next word may show it, and the words of either value."""
