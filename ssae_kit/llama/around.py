@@ -85,7 +85,7 @@ def edit(
         return torch.cat([states[:, :start], new], dim=1)
 
     for hook in (look, own):
-        hook.thread = thread  # type: ignore[attr-defined]
+        hook.thread = thread  # type: ignore
     hooks = [inner(llama).register_forward_pre_hook(look, with_kwargs=True)]
     try:
         hooks.append(site.attach(llama, own))

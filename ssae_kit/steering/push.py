@@ -112,7 +112,8 @@ def steering_vectors(
         steered=(steered, "texts concepts"),
     )
     on = checks.mask("steered", on)
-    require_two_values(values[on])
+    if on.any():  # nothing to turn is no mistake
+        require_two_values(values[on])
     (strength,) = checks.tensors(strength=(strength, "*texts"))
     if tuple(strength.shape) not in ((), (1, 1), (len(values), 1)):
         raise ValueError(

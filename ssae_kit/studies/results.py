@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.storage import DATA, load_tensors
 
 RESULTS = DATA / "results"
@@ -85,6 +86,7 @@ def load_study(name: str, folder: str | Path = RESULTS) -> StudyResult:
         FileNotFoundError: if it has not been run.
         ValueError: if the file is damaged, or of something else.
     """
+    checks.require_kind("name", name, str, "method")
     path = file_of(name, folder)
     tensors, metadata = load_tensors(path)
     told = ("conditions", "command", "cpu_seconds")
