@@ -112,7 +112,11 @@ def require(name: str, value: Any, what: str, holds: Callable[[Any], Any]) -> No
     try:
         if isinstance(value, str) or is_bool(value) or not holds(value):
             raise ValueError
-        if LARGEST < float(torch.as_tensor(value, dtype=torch.float64).detach().abs().max()) < math.inf:
+        if (
+            LARGEST
+            < float(torch.as_tensor(value, dtype=torch.float64).detach().abs().max())
+            < math.inf
+        ):
             what = f"{what}, and at most {LARGEST:g}"
             raise ValueError
     except (TypeError, ValueError, RuntimeError, OverflowError):
