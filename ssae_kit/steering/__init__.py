@@ -5,8 +5,9 @@ typical shift of the concept: adding it once should turn the concept from value 
 subtracting it the other way.
 """
 
+from ssae_kit.methods import difference_of_means, random_directions, rescaled, value_means
 from ssae_kit.steering.clamp import LatentClamp, clamp_of
-from ssae_kit.steering.directions import Vectors, learn, shift_vectors
+from ssae_kit.steering.directions import Vectors, learn, principal_directions, shift_vectors
 from ssae_kit.steering.divergence import off_target_kl, spans_about
 from ssae_kit.steering.files import load_vectors, save_vectors
 from ssae_kit.steering.push import Prompted, concepts_in_turn, stacked, steering_vectors
@@ -27,16 +28,21 @@ __all__ = [
     "Vectors",
     "clamp_of",
     "concepts_in_turn",
+    "difference_of_means",
     "learn",
     "load_vectors",
     "mean_interval",
     "off_target_kl",
+    "principal_directions",
+    "random_directions",
     "rate_interval",
     "read_concepts",
+    "rescaled",
     "save_vectors",
     "score_steering",
     "shift_vectors",
     "spans_about",
     "stacked",
     "steering_vectors",
+    "value_means",
 ]
