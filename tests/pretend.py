@@ -1,8 +1,9 @@
 """A pretended second device: tensors that say they are on "meta", and hold their numbers on the CPU.
 
-Inside `Pretend()`, an operation on tensors of two devices is an error, as with a real GPU. ("meta" it
-is called because torch looks for a driver wherever a tensor says "meta".) Unlike torch's fake tensors these hold numbers, so that code which looks
-at one (is it finite? how many are dead?) runs as it would.
+Inside `Pretend()`, an operation on tensors of two devices is an error, as with a real GPU. (It is
+called "meta" because torch would look for a driver behind any other name.) Unlike torch's fake
+tensors these hold numbers, so that code which looks at one (is it finite? how many are dead?) runs
+as it would.
 """
 
 import torch
