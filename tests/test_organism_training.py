@@ -174,3 +174,10 @@ def test_an_impossible_recipe_is_refused():
         Recipe(n_steps=-1)
     with pytest.raises(ValueError, match="masked_share"):
         Recipe(masked_share=1.5)
+
+
+def test_the_old_address_is_the_same_module():
+    from ssae_kit.organism import train as room
+    from ssae_kit.world import train as old
+
+    assert old is room
