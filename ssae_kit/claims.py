@@ -2,10 +2,12 @@
 
 A claim passes when its value meets the threshold *and* its control, if it has one, does not: a
 measure that a control also meets has shown nothing. `Register` holds the claims as they were
-written down, `Register.settle` displays the table of verdicts and emits it for programs as
+written down, folded so that they give no prediction away, under a seal; `Register.settle` displays
+the table of verdicts with the same seal and emits it for programs as
 `application/vnd.ssae-claims+json`.
 """
 
+import hashlib
 import math
 import re
 from dataclasses import dataclass
@@ -56,7 +58,7 @@ class _Claim:
 class Register:
     """Claims of one notebook, each with its threshold and its control, before anything ran.
 
-    A cell that ends in the register displays it as a table.
+    A cell that ends in the register displays it as a table, folded.
     """
 
     def __init__(self, notebook: str, table: str) -> None:
@@ -112,7 +114,7 @@ class Register:
         ]
         records, rows = [record for record, _ in settled], [row for _, row in settled]
         n_passed = sum(bool(record["passed"]) for record in records)
-        title = f"{n_passed} of {len(rows)} claims passed"
+        title = f"{n_passed} of {len(rows)} claims passed (seal {self.seal})"
         # 0.1 s and 1 s, which only a notebook should pay
         from IPython.display import display
 
@@ -125,21 +127,33 @@ class Register:
         plain, page = "\n".join([*blocks, title]), as_html(_HEAD, rows, title)
         display({MIME: records, "text/html": page, "text/plain": plain}, raw=True)
 
+    @property
+    def seal(self) -> str:
+        """First 12 hexadecimal digits of the SHA-256 of all claims, thresholds and controls.
+
+        The same at the top of a notebook and under its verdicts: nothing was changed in between.
+        """
+        text = "\n".join(" | ".join(row) for row in self._open())
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
     def _open(self) -> list[tuple[str, ...]]:
         return [
             (c.id, c.claim, f"{c.metric} {c.side} {c.bound:g}", c.control or "none")
             for c in self._claims.values()
         ]
 
+    def _sealed(self) -> str:
+        return f"{len(self._claims)} claims, not settled yet (seal {self.seal})"
+
     def __repr__(self) -> str:
-        head = f"{len(self._claims)} claims, not settled yet"
-        blocks = [f"{i}: {c}\n  Needed: {n}\n  Control: {o}" for i, c, n, o in self._open()]
-        return "\n".join([head, *blocks])
+        return f"{self._sealed()}. They stand in this cell's code; predict before you read them."
 
     def _repr_html_(self) -> str:
         from ssae_kit.plots.table import as_html
 
-        return as_html(_OPEN, self._open(), f"{len(self._claims)} claims, not settled yet")
+        table = as_html(_OPEN, self._open(), "Claims, thresholds and controls")
+        fold = "Predict first, then open them here."
+        return f"<details><summary>{self._sealed()}. {fold}</summary>{table}</details>"
 
 
 def _numbers(key: str, found: object, claim: _Claim) -> tuple[float, float | None]:

@@ -94,12 +94,27 @@ def test_html_shows_signs_instead_of_obeying_them(displayed):
         assert "<script>" not in table
 
 
-def test_a_register_shows_thresholds_and_controls_before_any_value():
+def test_a_register_is_folded_before_any_value_and_holds_thresholds_and_controls():
     register = Register("06", TABLE)
-    for text in (repr(register), register._repr_html_()):
-        assert "2 claims, not settled yet" in text
-        assert "shuffled pairs" in text
-    assert "MCC &gt;= 0.95" in register._repr_html_()
+    page = register._repr_html_()
+    for text in (repr(register), page):
+        assert f"2 claims, not settled yet (seal {register.seal})" in text
+    assert page.startswith("<details><summary>2 claims")
+    shown, folded = page.split("</summary>")
+    for told in ("MCC &gt;= 0.95", "shuffled pairs"):
+        assert told in folded
+        assert told not in shown
+    assert "shuffled" not in repr(register)
+
+
+def test_the_seal_stands_under_the_verdicts_and_breaks_with_any_threshold(displayed):
+    register = Register("06", TABLE)
+    register.settle(codes=(0.97, 0.31), side=0.01)
+    assert f"(seal {register.seal})" in displayed[0]["text/plain"]
+    others = [
+        Register("06", TABLE.replace(*change)).seal for change in (("0.95", "0.9"), ("<", ">"))
+    ]
+    assert len({register.seal, *others}) == 3
 
 
 @pytest.mark.parametrize(
