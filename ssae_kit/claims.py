@@ -10,10 +10,20 @@ the table of verdicts with the same seal and emits it for programs as
 import hashlib
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 MIME = "application/vnd.ssae-claims+json"
-_HEAD = ("Claim", "Metric", "Needed", "Found", "Control", "Control fails as it should", "Verdict")
+_HEAD = (
+    "Claim",
+    "Metric",
+    "You predicted",
+    "Needed",
+    "Found",
+    "Control",
+    "Control fails as it should",
+    "Verdict",
+)
 _OPEN = ("Id", "Claim", "Needed", "Control that must fail")
 
 
@@ -33,7 +43,9 @@ class _Claim:
         above = value >= self.bound if self.side == ">=" else value <= self.bound
         return math.isfinite(value) and above
 
-    def settle(self, value: float, other: float | None) -> tuple[dict[str, object], list[str]]:
+    def settle(
+        self, value: float, other: float | None, predicted: str
+    ) -> tuple[dict[str, object], list[str]]:
         """Record for programs, and row of the table for people."""
         # A control that gave no finite number has not failed: it was not measured.
         fails = other is None or (math.isfinite(other) and not self.meets(other))
@@ -52,7 +64,16 @@ class _Claim:
         told = "no control" if other is None else "yes" if fails else "no"
         verdict = "PASS" if passed else "FAIL"
         name = f"{self.id}: {self.claim}"
-        return record, [name, self.metric, needed, found, control or "none", told, verdict]
+        return record, [
+            name,
+            self.metric,
+            predicted,
+            needed,
+            found,
+            control or "none",
+            told,
+            verdict,
+        ]
 
 
 class Register:
@@ -92,10 +113,14 @@ class Register:
         if not self._claims:
             raise ValueError("`table` must hold at least one claim; it holds none.")
 
-    def settle(self, **found: tuple[float, float] | float) -> None:
+    def settle(
+        self, predicted: Mapping[str, str] | None = None, /, **found: tuple[float, float] | float
+    ) -> None:
         """Display what became of the claims.
 
         Args:
+            predicted: What the learner predicted, in words (`exercises.Predictions.made`). A
+                prediction stands beside the claim whose key is the first word of its name.
             found: For each key, the value and the control's value; the value alone where the claim
                 has no control.
 
@@ -109,8 +134,12 @@ class Register:
                 f"{sorted(self._claims.keys() - found.keys())}, unknown: "
                 f"{sorted(found.keys() - self._claims.keys())}."
             )
+        said: dict[str, list[str]] = {}
+        for name, words in (predicted or {}).items():
+            said.setdefault(name.split()[0], []).append(words)
         settled = [
-            claim.settle(*_numbers(key, found[key], claim)) for key, claim in self._claims.items()
+            claim.settle(*_numbers(key, found[key], claim), "; ".join(said.get(key, ["nothing"])))
+            for key, claim in self._claims.items()
         ]
         records, rows = [record for record, _ in settled], [row for _, row in settled]
         n_passed = sum(bool(record["passed"]) for record in records)

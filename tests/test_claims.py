@@ -147,3 +147,13 @@ def test_a_claim_left_out_or_made_up_afterwards_is_refused(found):
 def test_a_control_left_out_or_made_up_at_the_end_is_refused(found):
     with pytest.raises(ValueError, match="A control needs both"):
         Register("06", TABLE).settle(**found)
+
+
+def test_predictions_stand_beside_the_claim_that_their_name_begins_with(displayed):
+    register = Register("06", TABLE)
+    said = {"codes": "How high? 0.4 to 0.6", "codes PCA": "And PCA? 0.1 to 0.2", "other": "so"}
+    register.settle(said, codes=(0.97, 0.31), side=0.01)
+    text = displayed[0]["text/plain"]
+    assert "You predicted: How high? 0.4 to 0.6; And PCA? 0.1 to 0.2" in text
+    assert "You predicted: nothing" in text
+    assert "so" not in text.split()

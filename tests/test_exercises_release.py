@@ -145,6 +145,7 @@ def test_a_prediction_left_at_its_start_is_none_and_the_notebook_goes_on(display
     said = [str(getattr(item, "data", "")) for item in displayed_all]
     assert any("You made no prediction. Outcome (Features stored?): 15" in text for text in said)
     assert said[-1] == "*You made no predictions in this notebook.*"
+    assert guesses.made() == {}
 
 
 def test_predictions_are_drawn_with_their_outcomes_and_counted(displayed_all):
@@ -159,6 +160,8 @@ def test_predictions_are_drawn_with_their_outcomes_and_counted(displayed_all):
         guesses.outcome(name, value)
         assert all(widget.disabled for widget in guesses.asked[name].widgets)
     guesses.asked["b"].widgets[0].value = (0, 20)  # too late
+    assert guesses.made()["b"] == "How many? 0.5 to 2"
+    assert guesses.made()["methods"] == "Which is best? SAE, PCA"
     guesses.calibration()
     text = displayed_all[-1].data
     assert "Orders predicted exactly: 1 of 1." in text

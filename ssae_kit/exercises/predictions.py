@@ -57,6 +57,12 @@ class Prediction:
             return ", ".join(f"{p}: {v:.3g}" for p, v in zip(self.places, values, strict=True))
         return f"{values:.3g}" if self.unit else ", ".join(values)
 
+    def said(self) -> str:
+        """Return the answer at the time of the outcome in words."""
+        if self.is_range:
+            return f"{self.asked[0]:.3g} to {self.asked[1]:.3g}"
+        return self.told(self.asked)
+
     def show(self) -> None:
         """Show prediction and outcome in one figure."""
         from ssae_kit.plots import predictions, show
@@ -66,17 +72,15 @@ class Prediction:
             fig = predictions.intervals(
                 [""], [asked], [self.outcome], x_title=self.unit, title=self.question
             )
-            alt = (
-                f"Your range reaches from {asked[0]:.3g} to {asked[1]:.3g}; the outcome is {told}."
-            )
+            alt = f"Your range: {self.said()}. The outcome: {told}."
         elif self.places:
             fig = predictions.sketch(
                 self.places, asked, self.outcome, y_title=self.unit, title=self.question
             )
-            alt = f"Your curve: {self.told(asked)}. The outcome: {told}."
+            alt = f"Your curve: {self.said()}. The outcome: {told}."
         else:
             fig = predictions.orders(asked, self.outcome, title=self.question)
-            alt = f"Your order: {self.told(asked)}. The outcome: {told}."
+            alt = f"Your order: {self.said()}. The outcome: {told}."
         show(fig, alt)
 
 
@@ -88,6 +92,14 @@ class Predictions:
 
     def __init__(self) -> None:
         self.asked: dict[str, Prediction] = {}
+
+    def made(self) -> dict[str, str]:
+        """Name → what was predicted before the outcome, in words; without those left untouched."""
+        return {
+            name: f"{one.question} {one.said()}"
+            for name, one in self.asked.items()
+            if one.asked not in (None, one.start)
+        }
 
     def number(
         self, name: str, question: str, low: float | int, high: float | int, unit: str = "unitless"
