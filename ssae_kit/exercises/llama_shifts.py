@@ -56,7 +56,7 @@ def steering_cosine(z: Tensor, goal: Tensor, push: Tensor) -> Tensor:
 
 def pushed(z: Tensor, push: Tensor) -> Tensor:
     """State and push, each scaled by the norm of the whole batch, and added."""
-    return z / torch.linalg.norm(z) + push / torch.linalg.norm(push)
+    return torch.add(z / z.norm(), push / push.norm())
 
 
 def entangled() -> Tensor:

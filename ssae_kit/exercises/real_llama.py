@@ -4,13 +4,12 @@ import torch
 from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
-from ssae_kit.exercises.tensors import correlations, normal
+from ssae_kit.exercises.tensors import correlations, normal, norms
 
 
 def sink_ratio(states: Tensor) -> Tensor:
     """Norm of the first token's state over the median norm of the others."""
-    first, *others = torch.linalg.vector_norm(states, dim=1)
-    return first / torch.stack(others).median()
+    return norms(states, 1)[0] / norms(states[1:], 1).median()
 
 
 def mean_over_tokens(states: Tensor, lengths: Tensor) -> Tensor:

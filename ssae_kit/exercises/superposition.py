@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise, Verdict
-from ssae_kit.exercises.tensors import normal
+from ssae_kit.exercises.tensors import normal, norms
 from ssae_kit.exercises.values import Mistake, kind, misshapen, read
 
 
@@ -115,23 +115,18 @@ def even(n_features: int, n_dimensions: int) -> float:
 
 def dimensionality(weight: Tensor) -> Tensor:
     """Share of a dimension that each feature has to itself; columns are directions."""
-    return over(weight, lengths_of(weight)[:, None])
-
-
-def lengths_of(w: Tensor) -> Tensor:
-    """Length of each column."""
-    return torch.linalg.vector_norm(w, dim=0)
+    return over(weight, norms(weight)[:, None])
 
 
 def over(w: Tensor, lengths: Tensor | float) -> Tensor:
     """|W_i|² over the squares of dot products divided by some lengths."""
-    return lengths_of(w).square() / (w.T @ w / lengths).square().sum(1)
+    return norms(w).square() / (w.T @ w / lengths).square().sum(1)
 
 
 def no_self(w: Tensor) -> Tensor:
     """A wrong dimensionality: the sum leaves the feature itself out."""
-    overlap = (w.T @ w / lengths_of(w)[:, None]).square().fill_diagonal_(0)
-    return lengths_of(w).square() / overlap.sum(1)
+    overlap = (w.T @ w / norms(w)[:, None]).square().fill_diagonal_(0)
+    return norms(w).square() / overlap.sum(1)
 
 
 def soft_threshold(code: Tensor, threshold: float) -> Tensor:

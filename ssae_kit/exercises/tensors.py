@@ -16,6 +16,12 @@ def unit(x: Tensor, dim: int = 0) -> Tensor:
     return normalize(x, dim=dim)
 
 
+def norms(x: Tensor, dim: int = 0) -> Tensor:
+    """Return lengths of columns (`dim` 0) or rows (`dim` 1)."""
+    found: Tensor = x.norm(dim=dim)
+    return found
+
+
 def centred(x: Tensor) -> Tensor:
     """Data without its mean."""
     return x - x.mean(0)
