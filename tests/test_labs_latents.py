@@ -1,5 +1,7 @@
 """The Latent lab's own: what it says of a latent against the kit's numbers, search, clamping."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -92,10 +94,23 @@ def test_without_a_dictionary_it_trains_one_and_shows_its_clearest_latent(short,
     monkeypatch.setattr(subjects, "STEPS", 2)
     monkeypatch.setattr(subjects, "BATCH", 16)
     lab = LatentLab()
+    assert not lab.given  # is shown at once, and trains when it is seen
+    assert [len(trace.y) for trace in lab.fig.data] == [30, 1, 1]
     lab.start()
     finished(lab)
     assert lab.settings().latent == lab.given["dictionary"].clearest == lab.result.settings.latent
     assert "dictionary = labs.token_dictionary()\n" in lab.code()
+    lab.close()
+
+
+def test_a_latent_that_is_chosen_while_the_dictionary_trains_stays_chosen(short, monkeypatch):
+    dictionary, go_on = small.dictionary(), threading.Event()
+    monkeypatch.setattr(latents, "token_dictionary", lambda: go_on.wait(60.0) and dictionary)
+    lab = LatentLab()
+    lab.start()
+    lab.controls["latent"].value = 7
+    go_on.set()
+    assert finished(lab).settings.latent == lab.settings().latent == 7
     lab.close()
 
 

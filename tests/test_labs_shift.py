@@ -35,7 +35,7 @@ def test_the_figure_shows_the_kits_own_numbers(lab):
 
 
 def test_every_condition_has_a_button_that_sets_it(lab):
-    for name, changes in lab.places.items():
+    for name, (changes, _) in lab.places.items():
         lab.go_to(name)
         lab.stop()
         expected = vars(ShiftSettings()) | changes
@@ -100,7 +100,7 @@ def test_a_guess_that_is_no_condition_is_refused_and_not_counted(lab):
 
 def test_what_the_hidden_condition_should_show_stays_until_something_is_changed(lab):
     lab.hide()
-    hint = lab.hints[lab.hidden]
+    hint = lab.places[lab.hidden][1]
     lab.guess("noise")
     for _ in range(2):
         finished(lab)

@@ -134,7 +134,7 @@ def test_what_cannot_be_is_explained_in_place(lab):
 def test_every_place_can_be_visited(lab, name):
     lab.go_to(name)
     finished(lab)
-    assert vars(lab.settings()) == vars(SuperpositionSettings()) | SuperpositionLab.places[name]
+    assert vars(lab.settings()) == vars(SuperpositionSettings()) | SuperpositionLab.places[name][0]
 
 
 @pytest.mark.parametrize("name", ["dense", "linear"])
@@ -142,7 +142,7 @@ def test_where_there_is_no_superposition_as_many_features_are_stored_as_dimensio
     monkeypatch, name
 ):
     monkeypatch.setattr(superposition_lab, "STEPS", 400)
-    wanted = SuperpositionSettings(**SuperpositionLab.places[name])
+    wanted = SuperpositionSettings(**SuperpositionLab.places[name][0])
     outcome = superposition_lab.run(wanted)
     best = outcome.frames[-1, outcome.best][None]
     assert superposition.represented(best).tolist() == [[True, True, False, False, False]]

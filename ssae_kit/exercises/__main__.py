@@ -42,8 +42,8 @@ def _run(given: argparse.Namespace) -> str:
         return f"{len(written)} notebooks written to {given.target}"
     limits = Limits(given.cell_seconds, given.seconds, given.memory_gib)
     names = given.roster.read_text("utf-8-sig") if given.roster else ""
-    roster = [name.strip() for name in unicodedata.normalize("NFC", names).splitlines()]
-    roster = list(filter(None, roster))
+    lines = unicodedata.normalize("NFC", names).splitlines()
+    roster = [name for name in map(str.strip, lines) if name]
     grades = grade(given.folder, given.notebooks, given.out, limits, jobs=given.jobs, roster=roster)
     lines = [
         f"{name}: {right} of {tried} passed. {remark}"

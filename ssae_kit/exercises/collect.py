@@ -10,6 +10,8 @@ from typing import Any
 
 FILE_MIB = 20
 """A notebook without outputs has far less; with figures, some."""
+BESIDE = (".", "__MACOSX")
+"""How names begin of what Jupyter and a Mac put beside a notebook."""
 KINDS = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFIFO: "a named pipe",
@@ -57,31 +59,26 @@ def collect(folder: Path, course: list[Path]) -> list[Submitted]:
             trouble = () if twin == name else (f"it and {twin} are one file (a hard link)",)
             cells = tuple(code_cells(content))
             found.append(Submitted(student, name, cells, about.st_mtime, trouble))
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             found.append(Submitted(student, name, trouble=(f"{name}: {error}",)))
-        except OSError as error:
-            trouble = (f"{name}: it cannot be read ({error.strerror})",)
-            found.append(Submitted(student, name, trouble=trouble))
     present = {one.student for one in found}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         student = _printable(path.name)
-        kept = path.name.startswith(".") or path.name == "__MACOSX" or student in present
-        if path.is_symlink() and not kept:
+        if path.name.startswith(BESIDE) or student in present:
+            continue
+        if path.is_symlink():
             found.append(Submitted(student, trouble=("it is a symbolic link, not followed",)))
-        elif path.is_dir() and not kept:
+        elif path.is_dir():
             found.append(Submitted(student, trouble=("there is no notebook",)))
     return sorted(found, key=lambda one: (one.student, one.file))
 
 
 def _paths(folder: Path) -> list[Path]:
     """Whatever is named like a notebook, but for what Jupyter and a Mac put beside it."""
-    found = []
-    for above, folders, files in os.walk(folder):  # follows no links
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        links = [name for name in folders if (Path(above) / name).is_symlink()]
-        names = [name for name in files + links if name.lower().endswith(".ipynb")]
-        found += [Path(above) / name for name in names if not name.startswith(".")]
-    return sorted(found)
+    named = [path for path in folder.rglob("*") if path.suffix.lower() == ".ipynb"]  # no links
+    inside = {path: path.relative_to(folder).parts for path in named}
+    ours = [p for p in named if not any(part.startswith(BESIDE) for part in inside[p])]
+    return sorted(path for path in ours if path.is_symlink() or not path.is_dir())
 
 
 def _printable(name: str) -> str:
@@ -98,7 +95,10 @@ def _content(path: Path) -> tuple[bytes, os.stat_result]:
         raise ValueError(f"it is {kind}, which is not followed")
     if about.st_size > FILE_MIB * 2**20:
         raise ValueError(f"it is larger than {FILE_MIB} MiB; clear its outputs")
-    return path.read_bytes(), about
+    try:
+        return path.read_bytes(), about
+    except OSError as error:
+        raise ValueError(f"it cannot be read ({error.strerror})") from error
 
 
 def code_cells(content: bytes) -> list[dict[str, Any]]:

@@ -1,11 +1,9 @@
 """Exercises of notebook 02: sparse autoencoders."""
 
-import torch
-from scipy.optimize import linear_sum_assignment
-from torch import Tensor
+from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
-from ssae_kit.exercises.tensors import normal, unit
+from ssae_kit.exercises.tensors import matched, normal, unit
 
 
 def encode(x: Tensor, encoder: Tensor, encoder_bias: Tensor, decoder_bias: Tensor) -> Tensor:
@@ -26,12 +24,6 @@ def cosines(found: Tensor, truth: Tensor) -> Tensor:
 def mean_best_cosine(found: Tensor, truth: Tensor) -> Tensor:
     """Mean over true directions of the largest absolute cosine with any found one."""
     return cosines(found, truth).abs().amax(0).mean()
-
-
-def one_to_one(found: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute cosine of matched directions."""
-    scores = cosines(found, truth).abs()
-    return scores[linear_sum_assignment(scores, maximize=True)].mean()
 
 
 def unit_columns(decoder: Tensor) -> Tensor:
@@ -57,12 +49,12 @@ def codes() -> Tensor:
 FOUND, TRUTH = 2 * normal(6, 7, 4), normal(7, 3, 4)
 TRUTH[1] = TRUTH[0] + 0.1 * TRUTH[1]  # one latent is the best for both
 FOUND[0] = -3 * TRUTH[0]
-SHORT = torch.tensor([1.0, 0.2, 0.1, 1.0, 2.0, 0.3])
+SHORT = tensor([1.0, 0.2, 0.1, 1.0, 2.0, 0.3])
 # fmt: off
 EXERCISES = {  # a sentence, then the function of someone who needs it
     "encode": Exercise(2, encode, [
-        (torch.tensor([[2.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.5, 1.0], [1.0, -2.0]]),
-         torch.tensor([0.5, -0.25, 0.1]), torch.tensor([0.5, -1.0])),
+        (tensor([[2.0, 1.0]]), tensor([[1.0, 0.0], [0.5, 1.0], [1.0, -2.0]]),
+         tensor([0.5, -0.25, 0.1]), tensor([0.5, -1.0])),
         (normal(1, 6, 4) + 1, normal(2, 5, 4), normal(3, 5), normal(4, 4)),
     ], {
         "the ReLU is missing: a code may not be negative.": lambda x, w, b, c: (x - c) @ w.T + b,
@@ -74,9 +66,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, w, b, c: encode(x, w, 0 * b, c) + b,
     }, "compare with relu((x - b_d) W_eᵀ + b_e).", "codes [samples, latents]"),
     "mmcs": Exercise(2, mean_best_cosine, [
-        (torch.tensor([[2.0, 0.0], [-3.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, -1.0]])),
-        (FOUND, TRUTH),
-        (FOUND[[3, 1, 0, 6, 2, 5, 4]], TRUTH),
+        (tensor([[2.0, 0.0], [-3.0, 3.0]]), tensor([[1.0, 0.0], [0.0, -1.0]])),
+        (FOUND, TRUTH), (FOUND[[3, 1, 0, 6, 2, 5, 4]], TRUTH),
     ], {
         "lengths are still in it: a cosine does not change if a direction is made longer.":
             lambda f, t: (f @ t.T).abs().amax(0).mean(),
@@ -89,11 +80,10 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "take the mean over true directions, not the best of them.":
             lambda f, t: cosines(f, t).abs().max(),
         "you matched one-to-one. That is the MCC; here one latent may be the best for several true "
-        "directions.": one_to_one,
+        "directions.": lambda f, t: matched(cosines(f, t).abs()),
     }, "for each true direction, the best |cosine|."),
     "dead": Exercise(1, dead, [
-        (torch.tensor([[0.0, 0.0, 0.5], [0.0, 2.0, 0.5], [0.0, 1.0, 0.5]]),),
-        (codes(),),
+        (tensor([[0.0, 0.0, 0.5], [0.0, 2.0, 0.5], [0.0, 1.0, 0.5]]),), (codes(),),
     ], {
         "turned round: you mark the latents that live.": lambda c: ~dead(c),
         "a latent that is silent on some samples is not dead. Silent on all of them is.":
@@ -102,12 +92,10 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c: (c > 0).sum(0) <= 1,
         "a weak latent is not dead: what counts is that it fires, not how strongly.":
             lambda c: c.amax(0) < 1e-6,
-    },
-        "a latent is dead if no sample makes it fire.",
+    }, "a latent is dead if no sample makes it fire.",
         "one yes or no for each of the 6 latents (columns)"),
     "unit": Exercise(1, unit_columns, [
-        (torch.tensor([[3.0, 0.3], [4.0, 0.4]]),),
-        (normal(9, 4, 6) * SHORT,),
+        (tensor([[3.0, 0.3], [4.0, 0.4]]),), (normal(9, 4, 6) * SHORT,),
     ], {
         "you normalised rows; decoder directions are columns.": lambda w: unit(w, 1),
         "you divided by the length of the whole matrix. Each column needs its own.":
@@ -120,7 +108,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "nothing changed.": lambda w: w,
     }, "every column must end at length 1.", "[d_model, latents]"),
     "tangent": Exercise(2, remove_parallel, [
-        (torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0.6, 1.0], [0.8, 0.0]])),
+        (tensor([[1.0, 2.0], [3.0, 4.0]]), tensor([[0.6, 1.0], [0.8, 0.0]])),
         (normal(11, 5, 3), unit(normal(10, 5, 3))),
     ], {
         "nothing was removed.": lambda g, w: g,

@@ -1,16 +1,10 @@
 """Exercises of notebook 03: what is identifiable, and scores with their floors."""
 
 import torch
-from scipy.optimize import linear_sum_assignment
-from torch import Tensor
+from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
-from ssae_kit.exercises.tensors import normal, unit
-
-
-def centred(x: Tensor) -> Tensor:
-    """Data without its mean."""
-    return x - x.mean(0)
+from ssae_kit.exercises.tensors import centred, correlations, matched, normal, unit
 
 
 def missed(x: Tensor, decoded: Tensor) -> Tensor:
@@ -28,16 +22,6 @@ def rotated(codes: Tensor, directions: Tensor, rotation: Tensor) -> tuple[Tensor
     return codes @ rotation, rotation.T @ directions
 
 
-def correlations(codes: Tensor, concepts: Tensor) -> Tensor:
-    """Correlation of every latent with every concept."""
-    return unit(centred(codes)).T @ unit(centred(concepts))
-
-
-def matched(scores: Tensor, *, maximize: bool = True) -> Tensor:
-    """Mean score of latents and concepts matched one-to-one."""
-    return scores[linear_sum_assignment(scores, maximize=maximize)].mean()
-
-
 def mcc(codes: Tensor, concepts: Tensor) -> Tensor:
     """Mean absolute correlation of one-to-one matched latents and concepts."""
     return matched(correlations(codes, concepts).abs())
@@ -48,18 +32,17 @@ def above_floor(score: float, floor: float) -> float:
     return (score - floor) / (1 - floor)
 
 
-DATA = torch.tensor([1.0, 5.0, 0.2]) * normal(1, 40, 3) + torch.tensor([2.0, -1.0, 4.0])
-CONCEPTS = normal(6, 60, 3) * torch.tensor([1.0, 4.0, 0.5])
-MIXING = torch.tensor([[1.0, 0.9, 0.2], [0.8, 0.6, -0.7], [0.0, 0.3, 1.0]])
-CODES = CONCEPTS @ MIXING + torch.tensor([3.0, -2.0, 5.0])
-CODES = CODES[:, [2, 0, 1]] * torch.tensor([-1.0, 1.0, 2.0])
+DATA = tensor([1.0, 5.0, 0.2]) * normal(1, 40, 3) + tensor([2.0, -1.0, 4.0])
+CONCEPTS = normal(6, 60, 3) * tensor([1.0, 4.0, 0.5])
+MIXING = tensor([[1.0, 0.9, 0.2], [0.8, 0.6, -0.7], [0.0, 0.3, 1.0]])
+CODES = CONCEPTS @ MIXING + tensor([3.0, -2.0, 5.0])
+CODES = CODES[:, [2, 0, 1]] * tensor([-1.0, 1.0, 2.0])
 ROTATION = torch.linalg.qr(normal(5, 3, 3)).Q
-QUARTER = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
+QUARTER = tensor([[0.0, -1.0], [1.0, 0.0]])
 # fmt: off
 EXERCISES = {  # a sentence, then the function of someone who needs it
     "unexplained": Exercise(2, unexplained, [
-        (torch.tensor([[1.0, 0.0], [3.0, 4.0], [2.0, 5.0]]), torch.tensor([[1.0, 1.0], [2.0,
-         4.0], [2.0, 7.0]])),
+        (tensor([[1.0, 0], [3, 4], [2, 5]]), tensor([[1.0, 1], [2, 4], [2, 7]])),
         (DATA, DATA + 0.5 * normal(2, 40, 3) + 0.3),
         (DATA, DATA.mean(0).repeat(40, 1)),  # decoding the mean must give 1
     ], {
@@ -85,7 +68,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, y: missed(x, y).sum(1).mean(),
     }, "error over variance, both summed."),
     "rotate": Exercise(1, rotated, [
-        (torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]]), QUARTER),
+        (tensor([[1.0, 2.0]]), tensor([[3.0, 0.0], [0.0, 1.0]]), QUARTER),
         (normal(3, 30, 3), normal(4, 3, 5), ROTATION),
     ], {
         "this is the solution you were given. Rotate it.": lambda c, w, r: (c, w),
@@ -100,8 +83,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, w, r: (c @ r.T, r @ w),
         "directions are rows, one per latent: R mixes the rows, so it must stand on their left, "
         "as Rᵀ W.": lambda c, w, r: (c @ r, w @ r),
-    },
-        "the reconstruction `codes @ directions` must stay, and the codes must be r R.",
+    }, "the reconstruction `codes @ directions` must stay, and the codes must be r R.",
         "two things, codes [samples, latents] and directions [latents, d_model]"),
     "floor": Exercise(1, above_floor, [(0.84, 0.79), (0.84, 0.6), (0.3, 0.4), (0.95, 0.2)], {
         "this is the distance from the floor, but a perfect score must come out as 1.":
@@ -116,8 +98,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda s, f: (1 - s) / (1 - f),
     }, "a straight line through (floor, 0) and (1, 1)."),
     "mcc": Exercise(2, mcc, [
-        (torch.tensor([[2.0, 1.0], [0.0, 3.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [2.0,
-         1.0], [0.0, 0.0]])),
+        (tensor([[2.0, 1], [0, 3], [1, 1]]), tensor([[1.0, 0], [2, 1], [0, 0]])),
         (CODES, CONCEPTS),
     ], {
         "each concept took its best latent, so one latent served two. Match one-to-one "

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
-from ssae_kit.exercises.tensors import normal, unit
+from ssae_kit.exercises.tensors import mean_shifts, normal, unit
 
 measure = torch.cosine_similarity
 
@@ -17,15 +17,10 @@ def concept_directions(shifts: Tensor, changes: Tensor) -> Tensor:
     return solution
 
 
-def class_means(shifts: Tensor, changes: Tensor) -> Tensor:
-    """Mean shift of the pairs in which a concept changes, signed by its change."""
-    return changes.T @ shifts / changes.abs().sum(0)[:, None]
-
-
 def alone(shifts: Tensor, changes: Tensor) -> Tensor:
     """Class means over the pairs in which one concept changes."""
     kept = changes.abs().sum(1) == 1
-    return class_means(shifts[kept], changes[kept])
+    return mean_shifts(shifts[kept], changes[kept])
 
 
 def share_explained(shifts: Tensor, changes: Tensor, directions: Tensor) -> Tensor:
@@ -61,8 +56,7 @@ def steering_cosine(z: Tensor, goal: Tensor, push: Tensor) -> Tensor:
 
 def pushed(z: Tensor, push: Tensor) -> Tensor:
     """State and push, each scaled by the norm of the whole batch, and added."""
-    both: Tensor = z / z.norm() + push / push.norm()
-    return both
+    return torch.add(z / z.norm(), push / push.norm())
 
 
 def entangled() -> Tensor:
@@ -81,15 +75,15 @@ def batch(seed: int, n_pairs: int, d_model: int) -> tuple[Tensor, Tensor, Tensor
 TRUTH, CHANGES = normal(1, 3, 5), entangled()
 SHIFTS = CHANGES @ TRUTH + 0.1 * normal(3, 80, 5)
 HELD_OUT = CHANGES @ TRUTH + normal(5, 80, 5) + 0.5
-FEW = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, -1.0], [1.0, 1.0]])
-FEW_SHIFTS = torch.tensor([[2.0], [5.0], [-1.0], [3.0]])
+FEW = tensor([[1.0, 0.0], [1.0, 1.0], [0.0, -1.0], [1.0, 1.0]])
+FEW_SHIFTS = tensor([[2.0], [5.0], [-1.0], [3.0]])
 # fmt: off
 EXERCISES = {  # a sentence, then the function of someone who needs it
     "fit": Exercise(2, concept_directions, [(FEW_SHIFTS, FEW), (SHIFTS, CHANGES)], {
         "transposed: give one row per concept, [concepts, d_model].":
             lambda x, c: concept_directions(x, c).T,
         "this is the difference of means. Where two concepts often change together each mean "
-        "contains the other; fit all concepts at once.": class_means,
+        "contains the other; fit all concepts at once.": mean_shifts,
         "this is Cᵀx: undo the overlap of the columns as well, by (CᵀC)⁻¹.": lambda x, c: c.T @ x,
         "you scaled the directions to length 1. Their lengths are part of the fit.":
             lambda x, c: unit(concept_directions(x, c), 1),
@@ -99,7 +93,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             alone,
     }, "fit all concepts at once, by least squares.", "directions [concepts, d_model]"),
     "explained": Exercise(2, share_explained, [
-        (FEW_SHIFTS, FEW, torch.tensor([[2.0], [1.0]])),
+        (FEW_SHIFTS, FEW, tensor([[2.0], [1.0]])),
         (HELD_OUT, CHANGES, TRUTH),
         (HELD_OUT, CHANGES, -TRUTH),  # worse than nothing
     ], {
@@ -119,7 +113,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, c, d: 1 - (x - c @ d).square().sum() / (x - x.mean(0)).square().sum(),
     }, "1 - |shifts - changes @ directions|² / |shifts|², both summed."),
     "code_shift": Exercise(1, code_of_shift, [
-        (encode, torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 2.0, 0.0]])),
+        (encode, tensor([[1.0, 0.0, 0.0, 0.0]]), tensor([[0.0, 0.0, 2.0, 0.0]])),
         (encode, normal(7, 10, 4), normal(8, 10, 4)),
     ], {
         "this is the code of the difference. The encoder was trained on states, and with its ReLU "

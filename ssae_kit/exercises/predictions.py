@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ipywidgets
+
 SURE = 0.8
 """How sure a predicted range should be. At 100% everyone would predict everything."""
 
@@ -32,22 +34,24 @@ class Prediction:
     @property
     def answer(self) -> tuple[Any, ...]:
         """What the widgets say now: both ends of a range, the things in order, or a curve."""
-        values = self.widgets[0].value if self.is_range else [one.value for one in self.widgets]
-        return tuple(values)
+        values = [one.value for one in self.widgets]
+        return tuple(values[0] if self.is_range else values)
 
     def settle(self, value: Any) -> None:
         """Note what came out; from now on the answer cannot be changed."""
-        outcome: Any = float(value) if self.is_range else tuple(value)
-        if not self.is_range:
-            asked = list(self.places or self.start)
-            outcome = tuple(map(float, value)) if self.places else outcome
-            named = self.places or sorted(asked) == sorted(outcome)
-            if not named or len(asked) != len(outcome):
+        if self.is_range:
+            self.outcome = float(value)
+        else:
+            asked = self.places or self.start
+            outcome = tuple(map(float, value) if self.places else value)
+            alike = self.places or sorted(asked) == sorted(outcome)
+            if not alike or len(asked) != len(outcome):
                 raise ValueError(
                     "the outcome needs one value for each of the things that were asked for, "
-                    f"{asked}; got {list(outcome)}."
+                    f"{list(asked)}; got {list(outcome)}."
                 )
-        self.outcome, self.asked = outcome, self.answer
+            self.outcome = outcome
+        self.asked = self.answer
         for widget in self.widgets:
             widget.disabled = True
 
@@ -65,23 +69,19 @@ class Prediction:
 
     def show(self) -> None:
         """Show prediction and outcome in one figure."""
-        from ssae_kit.plots import predictions, show
+        from ssae_kit.plots import predictions, show  # 0.5 s, which only a notebook should pay
 
-        told, asked = self.told(self.outcome), self.asked
+        asked, outcome, title = self.asked, self.outcome, self.question
         if self.is_range:
-            fig = predictions.intervals(
-                [""], [asked], [self.outcome], x_title=self.unit, title=self.question
-            )
-            alt = f"Your range: {self.said()}. The outcome: {told}."
+            fig = predictions.intervals([""], [asked], [outcome], x_title=self.unit, title=title)
+            kind = "range"
         elif self.places:
-            fig = predictions.sketch(
-                self.places, asked, self.outcome, y_title=self.unit, title=self.question
-            )
-            alt = f"Your curve: {self.said()}. The outcome: {told}."
+            fig = predictions.sketch(self.places, asked, outcome, y_title=self.unit, title=title)
+            kind = "curve"
         else:
-            fig = predictions.orders(asked, self.outcome, title=self.question)
-            alt = f"Your order: {self.said()}. The outcome: {told}."
-        show(fig, alt)
+            fig = predictions.orders(asked, outcome, title=title)
+            kind = "order"
+        show(fig, f"Your {kind}: {self.said()}. The outcome: {self.told(outcome)}.")
 
 
 class Predictions:
@@ -118,8 +118,6 @@ class Predictions:
         """
         if not low < high:
             raise ValueError(f"`low` must be below `high`; got {low} and {high}.")
-        import ipywidgets
-
         ends = {"value": (low, high), "min": low, "max": high, "step": (high - low) / 100}
         look = {"layout": {"width": "560px"}, "readout_format": ".3g"}
         slider = ipywidgets.FloatRangeSlider(description=unit, **ends, **look)
@@ -134,8 +132,6 @@ class Predictions:
         """
         if len(things) < 2 or len(set(things)) < len(things):
             raise ValueError(f"`things` must be two or more, all different; got {list(things)}.")
-        import ipywidgets
-
         menus = [
             ipywidgets.Dropdown(options=list(things), value=thing, description=f"{place}.")
             for place, thing in enumerate(things, 1)
@@ -169,8 +165,6 @@ class Predictions:
                 "`places` must be two or more and `low` below `high`; got "
                 f"{list(places)}, {low} and {high}."
             )
-        import ipywidgets
-
         ends = {"value": low, "min": low, "max": high, "step": (high - low) / 50}
         look = {"orientation": "vertical", "readout_format": ".2g"}
         sliders = [ipywidgets.FloatSlider(description=str(p), **ends, **look) for p in places]
@@ -207,19 +201,18 @@ class Predictions:
         Of ranges that are to hold with a chance of 80%, about 80% should: fewer means too narrow
         (overconfident), all of them, over many notebooks, too wide.
         """
-        made = {n: one for n, one in self.asked.items() if one.asked not in (None, one.start)}
-        ranges = {name: one for name, one in made.items() if one.is_range}
-        orders = [one.asked == one.outcome for one in made.values() if not one.unit]
+        made = {name: self.asked[name] for name in self.made()}
         if not made:
             _say("*You made no predictions in this notebook.*")
             return
+        orders = [one.asked == one.outcome for one in made.values() if not one.unit]
         lines = [f"Orders predicted exactly: {sum(orders)} of {len(orders)}."] * bool(orders)
         for one in made.values():
             if one.places:
                 gaps = [abs(a - b) for a, b in zip(one.asked, one.outcome, strict=True)]
                 away = f"{sum(gaps) / len(gaps):.2g} away, on average."
                 lines.append(f"Your sketch ({one.question}) lay {away}")
-        if ranges:
+        if ranges := {name: one for name, one in made.items() if one.is_range}:
             _show_all(ranges)
             held = sum(one.asked[0] <= one.outcome <= one.asked[1] for one in ranges.values())
             lines.append(
@@ -229,8 +222,6 @@ class Predictions:
         _say(" ".join(lines))
 
     def _ask(self, name: str, hint: str, one: Prediction) -> None:
-        import ipywidgets
-
         from ssae_kit.plots.show import show_widget
 
         self.asked[name] = one

@@ -1,23 +1,26 @@
 """Exercises of notebook 07: a Llama that nobody trained for the course."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
-from ssae_kit.exercises.tensors import normal
+from ssae_kit.exercises.tensors import correlations, normal, norms
 
 
 def sink_ratio(states: Tensor) -> Tensor:
     """Norm of the first token's state over the median norm of the others."""
-    norms = states.norm(dim=1)
-    ratio: Tensor = norms[0] / norms[1:].median()
-    return ratio
+    return norms(states, 1)[0] / norms(states[1:], 1).median()
 
 
 def mean_over_tokens(states: Tensor, lengths: Tensor) -> Tensor:
     """Mean state of each text's tokens, without its begin token and the padding."""
+    return mean_from(1, states, lengths)
+
+
+def mean_from(first: int, states: Tensor, lengths: Tensor) -> Tensor:
+    """Mean state of each text's tokens from one place on, without the padding."""
     places = torch.arange(states.shape[1])
-    inside = ((places >= 1) & (places < lengths[:, None])).to(states.dtype)[..., None]
+    inside = ((places >= first) & (places < lengths[:, None])).to(states.dtype)[..., None]
     return (states * inside).sum(1) / inside.sum(1)
 
 
@@ -31,13 +34,6 @@ def surprise(own: float, random: Tensor) -> Tensor:
     return (1 + (random.abs() >= abs(own)).sum()) / (1 + len(random))
 
 
-def correlations(codes: Tensor, changes: Tensor) -> Tensor:
-    """Correlation of every latent with every concept."""
-    codes, changes = codes - codes.mean(0), changes - changes.mean(0)
-    found: Tensor = (codes / codes.norm(dim=0)).T @ (changes / changes.norm(dim=0))
-    return found
-
-
 def held_out(codes: Tensor, changes: Tensor, new_codes: Tensor, new_changes: Tensor) -> Tensor:
     """Signed correlation on new pairs of the latent and sign that the old pairs chose."""
     old, new = correlations(codes, changes), correlations(new_codes, new_changes)
@@ -45,27 +41,20 @@ def held_out(codes: Tensor, changes: Tensor, new_codes: Tensor, new_changes: Ten
     return (new.gather(0, chosen) * old.gather(0, chosen).sign())[0]
 
 
-def padded(states: Tensor, lengths: Tensor, first: int) -> Tensor:
-    """A wrong mean: from another first token on."""
-    places = torch.arange(states.shape[1])
-    inside = ((places >= first) & (places < lengths[:, None])).to(states.dtype)[..., None]
-    return (states * inside).sum(1) / inside.sum(1)
-
-
-STATES = normal(1, 9, 4) * torch.tensor([50.0, 1, 2, 3, 1, 9, 1, 2, 1])[:, None]
-TEXTS, LENGTHS = normal(2, 4, 7, 3), torch.tensor([7, 4, 5, 3])
+STATES = normal(1, 9, 4) * tensor([50.0, 1, 2, 3, 1, 9, 1, 2, 1])[:, None]
+TEXTS, LENGTHS = normal(2, 4, 7, 3), tensor([7, 4, 5, 3])
 LOGITS = normal(3, 5, 12)
 EFFECTS = normal(4, 19)
 OLD, NEW = (normal(seed, 40, 3).sign() for seed in (5, 6))
-MIXED = torch.tensor([[1.0, 0.2, 0.1, 0.9], [0.1, -1.0, 0.2, 0.0], [0.0, 0.1, 1.0, -0.3]])
+MIXED = tensor([[1.0, 0.2, 0.1, 0.9], [0.1, -1.0, 0.2, 0.0], [0.0, 0.1, 1.0, -0.3]])
 OLD_CODES = OLD @ MIXED + 0.1 * normal(7, 40, 4)
 # On the new pairs another latent happens to read the first concept best, and the last sign turns.
-TURNED = MIXED * torch.tensor([0.5, 1.0, -1.0, 1.0])
+TURNED = MIXED * tensor([0.5, 1.0, -1.0, 1.0])
 NEW_CODES = NEW @ TURNED + 0.6 * normal(8, 40, 4)
 # fmt: off
 EXERCISES = {  # a sentence, then the function of someone who needs it
     "sink": Exercise(1, sink_ratio, [
-        (torch.tensor([[0.0, 30.0], [3.0, 4.0], [0.0, 5.0], [6.0, 8.0]]),), (STATES,),
+        (tensor([[0.0, 30.0], [3.0, 4.0], [0.0, 5.0], [6.0, 8.0]]),), (STATES,),
     ], {
         "the first token is in the median that it is compared with: leave it out.":
             lambda s: s[0].norm() / s.norm(dim=1).median(),
@@ -76,10 +65,10 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda s: s[0].norm() / s[1:].median(0).values.norm(),
     }, "norm of states[0], over the median of the norms of states[1:]."),
     "mean": Exercise(2, mean_over_tokens, [
-        (torch.tensor([[[9.0], [1.0], [3.0], [7.0]]]), torch.tensor([3])), (TEXTS, LENGTHS),
+        (tensor([[[9.0], [1.0], [3.0], [7.0]]]), tensor([3])), (TEXTS, LENGTHS),
     ], {
         "the begin token is in your mean. It is the sink: it would drown everything else.":
-            lambda s, n: padded(s, n, 0),
+            lambda s, n: mean_from(0, s, n),
         "places behind a text's end are in your mean. They mean nothing: count up to the length.":
             lambda s, n: s[:, 1:].mean(1),
         "divide by the number of tokens that you added up, not by the longest text's.":
@@ -88,8 +77,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda s, n: mean_over_tokens(s, n) * ((n - 1) / n)[:, None],
     }, "mean of states[i, 1:lengths[i]].", "mean states [texts, d_model]"),
     "odds": Exercise(2, log_odds, [
-        (torch.tensor([[0.0, 0.0, 1.0, 5.0]]), torch.tensor([0, 1]), torch.tensor([2])),
-        (LOGITS, torch.tensor([0, 3, 4]), torch.tensor([1, 7])),
+        (tensor([[0.0, 0.0, 1.0, 5.0]]), tensor([0, 1]), tensor([2])),
+        (LOGITS, tensor([0, 3, 4]), tensor([1, 7])),
     ], {
         "turned round: words of value 1 (`high`) against words of value 0 (`low`).":
             lambda x, a, b: log_odds(x, b, a),
@@ -103,7 +92,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, a, b: x.softmax(1)[:, b].sum(1) - x.softmax(1)[:, a].sum(1),
     }, "log of the sum of probabilities of `high`, minus that of `low`.", "[prompts]"),
     "surprise": Exercise(2, surprise, [
-        (2.0, torch.tensor([1.0, -3.0, 0.5])), (1.1, EFFECTS), (-0.4, EFFECTS), (9.0, EFFECTS),
+        (2.0, tensor([1.0, -3.0, 0.5])), (1.1, EFFECTS), (-0.4, EFFECTS), (9.0, EFFECTS),
     ], {
         "without the own direction in the count the share can be 0, which no finite number of "
         "draws can show: (1 + as far) / (1 + all).":
@@ -116,8 +105,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda own, r: (1 + (r.abs() >= abs(own)).sum()) / len(r),
     }, "(1 + how many are as far or farther) / (1 + how many there are)."),
     "template": Exercise(2, held_out, [
-        (torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.5]]), torch.tensor([[1.0], [0.0], [-1.0]]),
-         torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0]]), torch.tensor([[1.0], [0.0], [-1.0]])),
+        (tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.5]]), tensor([[1.0], [0.0], [-1.0]]),
+         tensor([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0]]), tensor([[1.0], [0.0], [-1.0]])),
         (OLD_CODES, OLD, NEW_CODES, NEW),
     ], {
         "the latents were chosen on the new pairs, which are to grade them. Choose on the old.":

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat  # comes with JupyterLab
+from nbformat.v4 import new_markdown_cell
+
 SOLUTION = re.compile(
     r"(?ms)^(?P<indent>[ \t]*)### BEGIN SOLUTION[^\n]*\n(?P<lines>.*?)^[ \t]*### END SOLUTION[^\n]*"
 )
@@ -45,8 +48,6 @@ def read(path: Path) -> Any:
     Raises:
         ValueError: if the file is no notebook; says which.
     """
-    import nbformat  # comes with JupyterLab
-
     try:
         return nbformat.read(path, 4)
     except Exception as error:  # nbformat raises many kinds
@@ -65,16 +66,13 @@ def tasks(notebook: Any) -> dict[str, Task]:
         ValueError: if an answer has no check.
     """
     cells = {grade_id(cell): cell for cell in notebook.cells if grade_id(cell)}
-    found = {}
-    for key, cell in cells.items():
-        if not cell.metadata.nbgrader.get("solution"):
-            continue
-        check = cells.get(f"{key}-check")
-        if check is None:
+    answers = {k: cell for k, cell in cells.items() if cell.metadata.nbgrader.get("solution")}
+    for key in answers:
+        if f"{key}-check" not in cells:
             raise ValueError(f"the answer {key!r} needs a cell with grade_id '{key}-check'.")
-        points = int(check.metadata.nbgrader.points)
-        found[key] = Task(key.replace("-", ".", 1), points, cell.source)
-    return found
+    points = {key: int(cells[f"{key}-check"].metadata.nbgrader.points) for key in answers}
+    names = {key: key.replace("-", ".", 1) for key in answers}
+    return {key: Task(names[key], points[key], cell.source) for key, cell in answers.items()}
 
 
 def release(folder: Path, target: Path, *, with_solutions: bool = False) -> list[Path]:
@@ -92,8 +90,6 @@ def release(folder: Path, target: Path, *, with_solutions: bool = False) -> list
         ValueError: if there is no notebook, the two folders are one, or a notebook cannot be
             released; names the cell.
     """
-    import nbformat
-
     paths = sorted(folder.glob("*.ipynb"))
     if not paths:
         raise ValueError(f"there must be notebooks in {folder}; found none.")
@@ -101,12 +97,10 @@ def release(folder: Path, target: Path, *, with_solutions: bool = False) -> list
         raise ValueError(f"`target` must be another folder than the notebooks' own; got {target}.")
     target.mkdir(parents=True, exist_ok=True)
     above = Path(os.path.relpath(folder.resolve().parent, target.resolve())).as_posix()
-    written = []
     for path in paths:
         notebook = student_edition(read(path), path.name, with_solutions, above)
         nbformat.write(notebook, target / path.name)
-        written.append(target / path.name)
-    return written
+    return [target / path.name for path in paths]
 
 
 def student_edition(notebook: Any, name: str, with_solutions: bool, above: str = "..") -> Any:
@@ -114,8 +108,10 @@ def student_edition(notebook: Any, name: str, with_solutions: bool, above: str =
     cells, solved = [], {}
     for cell in notebook.cells:
         if with_solutions and cell.cell_type == "code" and SOLUTION.search(cell.source):
-            solution = SOLUTION.sub(r"\g<lines>", cell.source)
-            solved[f"{grade_id(cell)}-check"] = _folded(f"{cell.id}-solution", solution)
+            solution = SOLUTION.sub(r"\g<lines>", cell.source).rstrip()
+            lines = "\n".join(line.rstrip() for line in solution.splitlines())
+            folded = new_markdown_cell(FOLDED.format(lines), id=f"{cell.id}-solution")
+            solved[f"{grade_id(cell)}-check"] = folded
         cells.append(_for_students(cell, name, above))
         if grade_id(cell) in solved:
             cells.append(solved[grade_id(cell)])
@@ -140,10 +136,3 @@ def _for_students(cell: Any, name: str, above: str) -> Any:
     if cell.metadata.get("nbgrader", {}).get("solution"):
         cell.metadata.pop("jupyter", None)  # in the source the solution is folded away
     return cell
-
-
-def _folded(cell_id: str, source: str) -> Any:
-    from nbformat.v4 import new_markdown_cell
-
-    lines = "\n".join(line.rstrip() for line in source.rstrip().splitlines())
-    return new_markdown_cell(FOLDED.format(lines), id=cell_id)

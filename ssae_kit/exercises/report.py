@@ -46,12 +46,12 @@ def write(grades: Sequence[Grade], out: Path) -> None:
     """Write `grades.csv`, `exercises.csv` and one report per student into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     names = sorted({name for one in grades for name in one.worth})
-    about = ["student", "file", "notebook", "score", "maximum", "trouble"]
-    rows = []
+    head, rows = ["student", "file", "notebook", "score", "maximum", "trouble", *names], []
     for one in grades:
-        told = [*(getattr(one, name) for name in about[:-1]), "; ".join(one.trouble)]
-        rows.append([*told, *(one.points.get(name, "") for name in names)])
-    _table(out / "grades.csv", [*about, *names], rows)
+        told = [one.student, one.file, one.notebook, one.score, one.maximum]
+        points = [one.points.get(name, "") for name in names]
+        rows.append([*told, "; ".join(one.trouble), *points])
+    _table(out / "grades.csv", head, rows)
     head = ["exercise", "passed", "submitted", "commonest remark on the others"]
     _table(out / "exercises.csv", head, by_exercise(grades))
     for one in grades:

@@ -93,10 +93,10 @@ def execute(
             path.write_bytes(content)
         for path in Path(name).rglob("*"):
             path.chmod(0o755)  # another user reads it, whatever the umask
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told:
-            given.write(json.dumps(job).encode())
-            given.seek(0)
-            stopped = _run(Path(name), given, told, limits.seconds)
+        with (
+            tempfile.TemporaryFile() as told
+        ):  # not a pipe: whoever holds one open is not waited for
+            stopped = _run(Path(name), json.dumps(job).encode(), told, limits.seconds)
             told.seek(0)
             return _records(told.read(RESULT_MIB * 2**20)), stopped
 
@@ -136,7 +136,7 @@ def _libraries() -> list[str]:
     return [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
 
 
-def _run(scratch: Path, given: IO[bytes], told: IO[bytes], seconds: float) -> list[str]:
+def _run(scratch: Path, job: bytes, told: IO[bytes], seconds: float) -> list[str]:
     """Run a submission, end all that it started, and say whether it had to be stopped."""
     token = secrets.token_hex(16)
     home = "/tmp/home" if confined() else str(scratch / "home")
@@ -146,24 +146,16 @@ def _run(scratch: Path, given: IO[bytes], told: IO[bytes], seconds: float) -> li
     environment["OMP_NUM_THREADS"] = "1"
     # Where it can see its parent it may kill it: a shell, not the grader.
     apart = ["sh", "-c", '"$@"; exit $?', "sh"] if sys.platform != "win32" else []
-    process = subprocess.Popen(
-        [*(_confine(scratch) if confined() else apart), sys.executable, "-m", RUNNER],
-        stdin=given,
-        stdout=told,
-        stderr=subprocess.DEVNULL,
-        cwd=scratch,
-        env=environment,
-        start_new_session=True,
-    )
-    try:
-        process.wait(seconds)
+    command = [*(_confine(scratch) if confined() else apart), sys.executable, "-m", RUNNER]
+    streams: Any = {"input": job, "stdout": told, "stderr": subprocess.DEVNULL}
+    place: Any = {"cwd": scratch, "env": environment, "start_new_session": True}
+    try:  # killed where it is confined, it takes all processes of its namespace with it
+        subprocess.run(command, **streams, **place, timeout=seconds)
         return []
     except subprocess.TimeoutExpired:
         return [f"it ran longer than {seconds} s and was stopped"]
     finally:
         end(token)
-        process.kill()  # and with it, where it is confined, all processes of its namespace
-        process.wait()
 
 
 def end(token: str, patience: float = 5.0) -> None:

@@ -4,17 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, tensor
 
 from ssae_kit.exercises.core import NO_ENTRY, Exercise, one_of
-from ssae_kit.exercises.tensors import normal
+from ssae_kit.exercises.tensors import mean_shifts, normal
 from ssae_kit.exercises.values import Mistake, kind
-
-
-def mean_shifts(shifts: Tensor, changes: Tensor) -> Tensor:
-    """Mean shift of the pairs in which a concept changes, signed by its change."""
-    return changes.T @ shifts / changes.abs().sum(0)[:, None]
-
 
 Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Any]
 
@@ -80,14 +74,14 @@ def first(strengths: list[float], balances: list[float], bar: float) -> float:
 
 
 NAN = float("nan")
-CHANGED = torch.tensor(
+CHANGED = tensor(
     [[1.0, 0.0, 0.5], [0.2, 0.8, NAN], [0.1, NAN, 0.3], [NAN, 0.4, 0.9], [NAN, 0.6, 0.2]]
 )
 # fmt: off
 EXERCISES = {  # a sentence, then the function of someone who needs it
     "means": Exercise(2, mean_shifts, [
-        (torch.tensor([[2.0], [-4.0], [1.0]]), torch.tensor([[1.0], [-1.0], [0.0]])),
-        (normal(1, 6, 3), torch.tensor([[1, 0], [-1, 0], [0, 1], [1, -1], [-1, 0], [0, 1.0]])),
+        (tensor([[2.0], [-4.0], [1.0]]), tensor([[1.0], [-1.0], [0.0]])),
+        (normal(1, 6, 3), tensor([[1, 0], [-1, 0], [0, 1], [1, -1], [-1, 0], [0, 1.0]])),
     ], {
         "forward and backward changes cancel: turn the shifts of backward changes round first.":
             lambda x, c: mean_shifts(x, c.abs()),
@@ -118,12 +112,10 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda s, b: first(s, b, max(b) - 0.04),
         "the balance at this strength is more than 0.05 below the best.":
             lambda s, b: first(s, b, max(b) - 0.1),
-    },
-        "the smallest strength whose balance is at most 0.05 below the best.",
+    }, "the smallest strength whose balance is at most 0.05 below the best.",
         "one of the strengths", one_of),
     "isolate": Exercise(2, effect_and_side_effect, [
-        (CHANGED, torch.tensor([0, 1, 2, 2, 0])),
-        (CHANGED[:2], torch.tensor([1, 0])),
+        (CHANGED, tensor([0, 1, 2, 2, 0])), (CHANGED[:2], tensor([1, 0])),
     ], {
         "turned round: first the effect, then the side effect.":
             lambda c, t: effect_and_side_effect(c, t)[::-1],
@@ -139,12 +131,11 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, t: (c[own(c, t)].nanmean(), c[~own(c, t)].nan_to_num(0).mean()),
         "the effect is the mean of `changed` at each own target only.":
             lambda c, t: (c.nanmean(), side(c, t)),
-    },
-        "the effect: mean of `changed` at each own target. The side effect: its mean off the "
-        "target.", "two numbers, effect and side effect"),
+    }, "the effect: mean of `changed` at each own target. The side effect: its mean off the target.",
+        "two numbers, effect and side effect"),
     "hook": Exercise(2, adding_hook, [
-        (torch.tensor([[1.0, 2.0]]), torch.tensor([[[9.0, 8.0], [7.0, 6.0]]]),
-         torch.tensor([[[0.5, 0.0], [0.0, 3.0]]])),
+        (tensor([[1.0, 2.0]]), tensor([[[9.0, 8.0], [7.0, 6.0]]]),
+         tensor([[[0.5, 0.0], [0.0, 3.0]]])),
         (normal(3, 3, 4), normal(4, 3, 5, 4), normal(2, 3, 5, 4)),
     ], {
         "the vector is added at every token; the task is the last one only.":
@@ -162,7 +153,6 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda v: hook(lambda _, inputs: added(inputs, v, -1)),
         SILENT: lambda v: hook(lambda output, _: None),
         NO_HOOK: lambda v: v,
-    },
-        "states must change by the prompt's vector at the last token.",
+    }, "states must change by the prompt's vector at the last token.",
         "the new states [prompts, tokens, d_model]", hooked),
 }

@@ -14,6 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from IPython.core.inputtransformer2 import TransformerManager
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
 from ssae_kit.exercises.core import exercise
 from ssae_kit.exercises.values import Mistake, Raised
 
@@ -61,12 +65,8 @@ class Runner:
 
     def __init__(self, seconds: int) -> None:
         """Start the shell; each step may run so many seconds."""
-        from IPython.core.interactiveshell import InteractiveShell
-        from traitlets.config import Config
-
-        config = Config()
-        config.HistoryManager.enabled = False
-        self.shell = InteractiveShell.instance(config=config)
+        unwritten = Config({"HistoryManager": {"enabled": False}})
+        self.shell = InteractiveShell.instance(config=unwritten)
         self.shell.showtraceback = self.shell.showsyntaxerror = lambda *given, **named: None
         self.seconds = seconds
 
@@ -76,7 +76,7 @@ class Runner:
         if step["kind"] == "check":
             return json.dumps({**told, **self.timed(self.check, step)})
         # Of a learner's own cell every statement is run, whichever fails: there a helper counts.
-        parts = statements(self.shell, step["source"]) if step["kind"] == "own" else ()
+        parts = [ast.unparse(n) for n in parse(step["source"])] if step["kind"] == "own" else ()
         for part in parts or [step["source"]]:
             told |= self.timed(self.cell, part)
         return json.dumps(told)
@@ -139,18 +139,11 @@ def explain(error: BaseException | None) -> str:
         return f"{kind}, whose text cannot be shown"
 
 
-def statements(shell: Any, source: str) -> list[str]:
-    """Statements of a cell; none of one that is no Python."""
-    try:
-        return [ast.unparse(node) for node in parse(shell.transform_cell(source))]
-    except Exception:
-        return []
-
-
 def parse(source: str) -> list[ast.stmt]:
-    """Statements of a source; none of one that is no Python."""
+    """Statements of a cell, its magics as calls; none of one that is no Python."""
     try:
-        return ast.parse(source).body
+        plain: str = TransformerManager().transform_cell(source)
+        return ast.parse(plain).body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return []
 

@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise, Verdict
-from ssae_kit.exercises.tensors import normal
+from ssae_kit.exercises.tensors import normal, norms
 from ssae_kit.exercises.values import Mistake, kind, misshapen, read
 
 
@@ -20,27 +19,19 @@ def sample(density: float, n_samples: int, n_features: int, generator: Generator
     return rand(generator, *size) * (rand(generator, *size) < density)
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What an answer drew: with seed 1, again with seed 1, with seed 2, and twice with seed 1."""
+class Drawn(NamedTuple):
+    """What an answer drew."""
 
     p: float
+    """Density that was asked for."""
     draws: Tensor
-
-    @property
-    def x(self) -> Tensor:
-        """The first sample."""
-        return self.draws[0]
-
-    @property
-    def present(self) -> Tensor:
-        """Which features are present."""
-        return self.x != 0
-
-    @property
-    def values(self) -> Tensor:
-        """Values of those present."""
-        return self.x[self.present]
+    """With seed 1, again with seed 1, with seed 2, and once more with the first generator."""
+    x: Tensor
+    """The first of them."""
+    present: Tensor
+    """Which features are present in it."""
+    values: Tensor
+    """Values of those present."""
 
     def has_share(self, share: float) -> bool:
         """Whether this share is present."""
@@ -80,10 +71,11 @@ class Sampling(Exercise):
     def judge(self, results: Sequence[Any]) -> Verdict:
         """Name the first property that what was drawn has not."""
         density, *size = self.cases[0]
-        drawn = results[0]
-        if not isinstance(drawn, np.ndarray) or drawn.shape != (4, *size):
+        if not isinstance(results[0], np.ndarray) or results[0].shape != (4, *size):
             return super().judge(results)
-        sample = Drawn(density, torch.from_numpy(drawn))
+        draws = torch.from_numpy(results[0])
+        first = draws[0]
+        sample = Drawn(density, draws, first, first != 0, first[first != 0])
         missing = [sentence for sentence, (holds, _) in SAMPLE.items() if not holds(sample)]
         return Verdict(False, f"{missing[0]} {sample}") if missing else Verdict(True)
 
@@ -123,20 +115,18 @@ def even(n_features: int, n_dimensions: int) -> float:
 
 def dimensionality(weight: Tensor) -> Tensor:
     """Share of a dimension that each feature has to itself; columns are directions."""
-    return over(weight, weight.norm(dim=0)[:, None])
+    return over(weight, norms(weight)[:, None])
 
 
 def over(w: Tensor, lengths: Tensor | float) -> Tensor:
     """|W_i|² over the squares of dot products divided by some lengths."""
-    share: Tensor = w.norm(dim=0).square() / (w.T @ w / lengths).square().sum(1)
-    return share
+    return norms(w).square() / (w.T @ w / lengths).square().sum(1)
 
 
 def no_self(w: Tensor) -> Tensor:
     """A wrong dimensionality: the sum leaves the feature itself out."""
-    overlap = (w.T @ w / w.norm(dim=0)[:, None]).square().fill_diagonal_(0)
-    share: Tensor = w.norm(dim=0).square() / overlap.sum(1)
-    return share
+    overlap = (w.T @ w / norms(w)[:, None]).square().fill_diagonal_(0)
+    return norms(w).square() / overlap.sum(1)
 
 
 def soft_threshold(code: Tensor, threshold: float) -> Tensor:
@@ -144,15 +134,6 @@ def soft_threshold(code: Tensor, threshold: float) -> Tensor:
     return code.sign() * (code.abs() - threshold).clamp(min=0)
 
 
-TOY = [
-    (
-        torch.tensor([[1.0, 0.5]]),
-        torch.tensor([[1.0, -0.5]]),
-        torch.tensor([0.2, 0.3]),
-        torch.tensor([1.0, 0.5]),
-    ),
-    (normal(2, 7, 5).abs(), normal(3, 2, 5), 0.3 * normal(4, 5), 0.5 ** torch.arange(5.0)),
-]
 Wrong = Callable[[float, int, int, Generator], Tensor]
 # fmt: off
 SAMPLE: dict[str, tuple[Callable[[Drawn], Any], Wrong]] = {  # what must hold, and who breaks it
@@ -194,7 +175,10 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         {sentence: wrong for sentence, (_, wrong) in SAMPLE.items()},
         "each feature is present with probability `density`, and then uniform between 0 and 1.",
         use=draws),
-    "loss": Exercise(2, loss, TOY, {
+    "loss": Exercise(2, loss, [
+        (tensor([[1.0, 0.5]]), tensor([[1.0, -0.5]]), tensor([0.2, 0.3]), tensor([1.0, 0.5])),
+        (normal(2, 7, 5).abs(), normal(3, 2, 5), 0.3 * normal(4, 5), 0.5 ** torch.arange(5.0)),
+    ], {
         "the ReLU is missing: without it the model is linear.":
             lambda x, w, b, i: (i * (x @ w.T @ w + b - x).square()).sum(1).mean(),
         "the bias is missing.": lambda x, w, b, i: loss(x, w, 0 * b, i),
@@ -219,9 +203,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda n, m: m / n,
     }, "the shares must add up to the number of dimensions."),
     "dimensionality": Exercise(2, dimensionality, [
-        (torch.tensor([[1.0, -1.0]]),),  # a digon
-        (torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.5]]),),
-        (normal(5, 3, 6),),
+        (tensor([[1.0, -1.0]]),),  # a digon
+        (tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.5]]),), (normal(5, 3, 6),),
     ], {
         "the direction in the denominator must have length 1: divide W_i by its norm.":
             lambda w: over(w, 1.0),
@@ -235,11 +218,10 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "the numerator is the squared length of W_i.": lambda w: dimensionality(w) / w.norm(dim=0),
         "you gave one number per dimension: features are the columns of W, not its rows.":
             lambda w: dimensionality(w.T),
-    },
-        "compare with the formula: |W_i|² over a sum for each feature i.",
+    }, "compare with the formula: |W_i|² over a sum for each feature i.",
         "one number for each feature"),
     "shrink": Exercise(1, soft_threshold, [
-        (torch.tensor([[2.0, -2.0, 0.3, -0.3, 0.0], [0.5, -0.7, 4.0, -1.1, 0.45]]), 0.4),
+        (tensor([[2.0, -2.0, 0.3, -0.3, 0.0], [0.5, -0.7, 4.0, -1.1, 0.45]]), 0.4),
     ], {
         "large entries keep their full value: that is a hard threshold. The soft one takes the "
         "threshold off.": lambda c, t: c * (c.abs() > t),

@@ -1,7 +1,9 @@
-"""Small tensors that the exercises share."""
+"""Small tensors, and right answers, that the exercises of several notebooks share."""
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+from torch.nn.functional import normalize
 
 
 def normal(seed: int, *size: int) -> Tensor:
@@ -11,5 +13,30 @@ def normal(seed: int, *size: int) -> Tensor:
 
 def unit(x: Tensor, dim: int = 0) -> Tensor:
     """Return columns (`dim` 0) or rows (`dim` 1) at length 1."""
-    scaled: Tensor = x / x.norm(dim=dim, keepdim=True)
-    return scaled
+    return normalize(x, dim=dim)
+
+
+def norms(x: Tensor, dim: int = 0) -> Tensor:
+    """Return lengths of columns (`dim` 0) or rows (`dim` 1)."""
+    found: Tensor = x.norm(dim=dim)
+    return found
+
+
+def centred(x: Tensor) -> Tensor:
+    """Data without its mean."""
+    return x - x.mean(0)
+
+
+def correlations(codes: Tensor, concepts: Tensor) -> Tensor:
+    """Correlation of every latent with every concept."""
+    return unit(centred(codes)).T @ unit(centred(concepts))
+
+
+def matched(scores: Tensor, *, maximize: bool = True) -> Tensor:
+    """Mean score of what is matched one-to-one."""
+    return scores[linear_sum_assignment(scores, maximize=maximize)].mean()
+
+
+def mean_shifts(shifts: Tensor, changes: Tensor) -> Tensor:
+    """Mean shift of the pairs in which a concept changes, signed by its change."""
+    return changes.T @ shifts / changes.abs().sum(0)[:, None]

@@ -73,10 +73,8 @@ class Lab:
     """What `run` takes before the settings, by name; its `source` is the code that makes it."""
     below: Sequence[Any] = ()
     """What stands between the words and the figure."""
-    places: Mapping[str, Mapping[str, Any]] = {}
-    """Settings worth a visit: name, and what is changed at the start's settings."""
-    hints: Mapping[str, str] = {}
-    """What there is to see at each place."""
+    places: Mapping[str, tuple[Mapping[str, Any], str]] = {}
+    """Settings worth a visit: name, what is changed at the start's settings, and what is seen."""
     visit = "Places to visit"
     """Stands over them."""
 
@@ -101,7 +99,7 @@ class Lab:
         self._code.style.description_width = "40px"
         self._buttons = [
             button(name, hint, functools.partial(self.go_to, name))
-            for name, hint in self.hints.items()
+            for name, (_, hint) in self.places.items()
         ]
         shown = [*self.above(), self._foot(), self.words_shown, *self.below, self.fig, self._code]
         self.view = widgets.VBox([heading(self.title, 2), *shown])
@@ -149,7 +147,7 @@ class Lab:
         """Go back to the start, and from there to a key of `places`."""
         if place not in self.places:
             raise ValueError(f"`place` must be one of {list(self.places)}; got {place!r}.")
-        self.set(**vars(replace(self.start_at, **self.places[place])))
+        self.set(**vars(replace(self.start_at, **self.places[place][0])))
 
     def start(self) -> None:
         """Cancel what is running and compute anew with the settings as they are; returns at once."""

@@ -153,11 +153,9 @@ class DictionaryOutcome:
         share = {"title": "share of inputs", "rangemode": "tozero"}
         l0 = {"title": "L0 (latents per input; dashed: features)", "rangemode": "tozero"}
         place = {"title": "feature, best first (large points: best run)", "tickmode": "auto"}
+        matched = ("latent, matched order", "feature")
         titles = {
-            "cosine of latents with true directions, best run": (
-                "latent, matched order",
-                "feature",
-            ),
+            "cosine of latents with true directions, best run": matched,
             "sparser or more exact?": (l0, {"title": "variance missed", "range": [-0.03, 1.06]}),
             "recovery of each feature": (place, "unitless"),
             "how often each latent fires": ("latent, most active first (dead: at zero)", share),
@@ -258,25 +256,21 @@ class DictionaryLab(Lab):
 
     run = staticmethod(run)
     places = {
-        "enough of everything": {},
-        "too few latents": {"n_latents": 24},
-        "too many may fire": {"k": 10},
-        "shrinkage": {"architecture": "ReLU", "penalty": 2.0},
-        "a gate against it": {"architecture": "Gated", "penalty": 1.0},
-        "dead latents": {"architecture": "BatchTopK", "n_latents": 128},
-        "and revived": {"architecture": "BatchTopK", "n_latents": 128, "revive": True},
-        "crowded world": {"n_features": 96, "n_latents": 96, "n_active": 6, "k": 6},
-    }
-    hints = {
-        "enough of everything": "Nearly every feature is found, and the spare latents are dead",
-        "too few latents": "Features are lost, or share a latent",
-        "too many may fire": "Little is missed, and directions are worse",
-        "shrinkage": "Directions are right, and much is missed: the penalty makes every code too small",
-        "a gate against it": "As sparse, and less is missed: the penalty leaves the codes' size alone",
-        "dead latents": "Latents that win nothing at the start learn nothing",
-        "and revived": "Dead latents start anew; most find nothing and are dead again at the end",
-        "crowded world": "Three times as many features as dimensions, six of them at a time: hardly any is found",
-    }
+        "enough of everything": ({},
+            "Nearly every feature is found, and the spare latents are dead"),
+        "too few latents": ({"n_latents": 24}, "Features are lost, or share a latent"),
+        "too many may fire": ({"k": 10}, "Little is missed, and directions are worse"),
+        "shrinkage": ({"architecture": "ReLU", "penalty": 2.0},
+            "Directions are right, and much is missed: the penalty makes every code too small"),
+        "a gate against it": ({"architecture": "Gated", "penalty": 1.0},
+            "As sparse, and less is missed: the penalty leaves the codes' size alone"),
+        "dead latents": ({"architecture": "BatchTopK", "n_latents": 128},
+            "Latents that win nothing at the start learn nothing"),
+        "and revived": ({"architecture": "BatchTopK", "n_latents": 128, "revive": True},
+            "Dead latents start anew; most find nothing and are dead again at the end"),
+        "crowded world": ({"n_features": 96, "n_latents": 96, "n_active": 6, "k": 6},
+            "Three times as many features as dimensions, six of them at a time: hardly any is found"),
+    }  # fmt: skip
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(replace(DictionarySettings(), **settings))

@@ -17,7 +17,7 @@ from ssae_kit.autoencoders import clamp
 from ssae_kit.labs.base import Lab, Progress, quiet
 from ssae_kit.labs.figure import MARGIN
 from ssae_kit.labs.parts import choice, heading, line, row, setting, slider
-from ssae_kit.labs.subjects import TokenDictionary, token_dictionary
+from ssae_kit.labs.subjects import N_LATENTS, TokenDictionary, stories, token_dictionary
 from ssae_kit.labs.texts import shaded, side_by_side, table
 
 N_TOP, N_NEAR = 5, 8
@@ -164,8 +164,9 @@ class LatentLab(Lab):
     """Look at one latent of a dictionary: where it fires, what it promotes, what clamping it does.
 
     Args:
-        dictionary: By default one that is trained on the bundled Llama's states, in seconds.
-            `labs.TokenDictionary` makes one of any Llama and autoencoder.
+        dictionary: By default one that is trained on the bundled Llama's states, in seconds, once
+            the lab is shown; `given` holds it from then on. `labs.TokenDictionary` makes one of any
+            Llama and autoencoder.
         settings: Where the controls stand at first, by the names of `LatentSettings`.
     """
 
@@ -179,12 +180,14 @@ class LatentLab(Lab):
     run = staticmethod(run)
 
     def __init__(self, dictionary: TokenDictionary | None = None, **settings: Any) -> None:
-        made = dictionary or token_dictionary()
-        self.given = {"dictionary": made}
+        self.given = {"dictionary": dictionary} if dictionary else {}
+        self._open = dictionary is None and "latent" not in settings  # then the clearest is shown
+        texts = dictionary.texts if dictionary else stories()
         prompts = [settings["prompt"]] if "prompt" in settings else []
-        prompts += [text for text in made.texts[:N_PROMPTS] if text not in prompts]
-        at = LatentSettings(**{"prompt": prompts[0], "latent": made.clearest, **settings})
-        last = made.autoencoder.n_latents - 1
+        prompts += [text for text in texts[:N_PROMPTS] if text not in prompts]
+        first = {"prompt": prompts[0], "latent": dictionary.clearest if dictionary else 0}
+        at = LatentSettings(**{**first, **settings})
+        last = (dictionary.autoencoder.n_latents if dictionary else N_LATENTS) - 1
         hint = "What the search found, strongest first"
         self.found = choice("found", None, [PICK], hint, "400px")
         self.found.observe(self._pick, "value")
@@ -208,6 +211,35 @@ class LatentLab(Lab):
             of["prompt"],
             row(of["strength"], of["seed"]),
         ]
+
+    def beginning(self) -> Any:
+        """Return the first outcome; one of no latent if the dictionary is still to be trained."""
+        if self.given:
+            return super().beginning()
+        one, codes = [("", 0.0)], torch.zeros(1)  # a trace needs a bar
+        return LatentOutcome(self.start_at, codes, [], one[0], one, [(0, 0.0)], [])
+
+    def compute(self, settings: LatentSettings, report: Progress) -> Any:
+        """Compute; the first time train the dictionary, if need be, and show its clearest latent."""
+        clearest = self._trained().clearest
+        if self._open:
+            with self._hush():
+                report(0.1, None)  # goes no further if a control was moved meanwhile
+                self._open = False
+                if settings.latent == self.start_at.latent:
+                    settings = replace(settings, latent=clearest)
+                    self._quietly(latent=clearest)
+        return super().compute(settings, report)
+
+    def code(self) -> str:
+        """Return the code that makes this view, and the dictionary."""
+        self._trained()
+        return super().code()
+
+    def _trained(self) -> Any:
+        if not self.given:
+            self.given = {"dictionary": token_dictionary()}
+        return self.given["dictionary"]
 
     def figure(self, result: LatentOutcome) -> go.Figure:
         """Draw the outcome; texts and search results are shown beside it."""

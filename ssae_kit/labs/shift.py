@@ -143,10 +143,8 @@ class ShiftOutcome:
             "multiplier": ("updates", from_zero),
         }  # fmt: skip
         fig = plots.figure(panels=titles, columns=6, grid=GRID, **PAGE)
-        digits, rows = (
-            1 if n_concepts <= 6 and n_latents <= 8 else None,
-            [f"r{i}" for i in self.latents],
-        )
+        digits = 1 if n_concepts <= 6 and n_latents <= 8 else None
+        rows = [f"r{i}" for i in self.latents]
         plots.heat(
             fig, self.matrix.numpy(), range(n_concepts), rows, limits=(-1.0, 1.0), digits=digits, at=(1, 1)
         )  # fmt: skip
@@ -169,16 +167,13 @@ class ShiftOutcome:
         r, best = self.recovery, self.best
         scores = r.worst[best]
         lost = ", ".join(map(str, (scores < LOST).nonzero().flatten().tolist()))
+        none_lost = f"All {len(scores)} concepts came back."
+        ending = f"Lost (a score below {LOST}): {lost}." if lost else none_lost
         return (
             f"After {self.history.step[-1]} updates, the best of {len(r.error)} runs (lowest "
             f"reconstruction error, {r.error[best]:.3f}) has a code MCC of "
             f"{r.codes.score[best]:.2f} and a direction MCC of {r.directions.score[best]:.2f}; "
-            f"random rotations score {self.floor:.2f}. "
-            + (
-                f"Lost (a score below {LOST}): {lost}."
-                if lost
-                else f"All {len(scores)} concepts came back."
-            )
+            f"random rotations score {self.floor:.2f}. {ending}"
         )
 
 
@@ -236,33 +231,28 @@ class ShiftLab(Lab):
     run = staticmethod(run)
     visit = "Break one condition"
     places = {
-        "nothing is broken": {},
-        "all always shift": {"design": "all always shift"},
-        "0 and 1 always together": {"design": "0 and 1 always together"},
-        "0 only with 1": {"design": "0 only with 1"},
-        "tied partners": {"design": "fixed pairs", "magnitudes": "tied: all alike"},
-        "level too slack": {"level": 1.9},
-        "level too tight": {"level": 0.3},
-        "no constraint": {"constrained": False},
-        "noise": {"noise": 0.2},
-        "bent embedding": {"bend": 0.7},
-        "too few latents": {"n_latents": 4},
-        "more concepts than dimensions": {"d_model": 4},
-    }
-    hints = {
-        "nothing is broken": "Every concept scores near 1 and the matrix is diagonal.",
-        "all always shift": "Every concept is mixed, and the error is as low as ever.",
-        "0 and 1 always together": "Only the first two can be mixed, with each other; some seeds keep them apart.",
-        "0 only with 1": "The condition fails for concept 0, which may come back all the same: it is not necessary.",
-        "tied partners": "Codes correlate with both partners, while directions are wrong: the code MCC flatters.",
-        "level too slack": "The error is low, the multiplier falls to zero, and any rotated basis will do.",
-        "level too tight": "The multiplier grows and the error stays high.",
-        "no constraint": "There is no multiplier and no level, and codes are as large as they like.",
-        "noise": "Codes are noisy, directions are right, and the error stays at the noise.",
-        "bent embedding": "A shift depends on where it starts: no linear code fits, and the error stays above zero.",
-        "too few latents": "The matrix has fewer rows than columns.",
-        "more concepts than dimensions": "Directions cannot be independent: concepts share latents, codes are mixed.",
-    }
+        "nothing is broken": ({}, "Every concept scores near 1 and the matrix is diagonal."),
+        "all always shift": ({"design": "all always shift"},
+            "Every concept is mixed, and the error is as low as ever."),
+        "0 and 1 always together": ({"design": "0 and 1 always together"},
+            "Only the first two can be mixed, with each other; some seeds keep them apart."),
+        "0 only with 1": ({"design": "0 only with 1"},
+            "The condition fails for concept 0, which may come back all the same: it is not necessary."),
+        "tied partners": ({"design": "fixed pairs", "magnitudes": "tied: all alike"},
+            "Codes correlate with both partners, while directions are wrong: the code MCC flatters."),
+        "level too slack": ({"level": 1.9},
+            "The error is low, the multiplier falls to zero, and any rotated basis will do."),
+        "level too tight": ({"level": 0.3}, "The multiplier grows and the error stays high."),
+        "no constraint": ({"constrained": False},
+            "There is no multiplier and no level, and codes are as large as they like."),
+        "noise": ({"noise": 0.2},
+            "Codes are noisy, directions are right, and the error stays at the noise."),
+        "bent embedding": ({"bend": 0.7},
+            "A shift depends on where it starts: no linear code fits, and the error stays above zero."),
+        "too few latents": ({"n_latents": 4}, "The matrix has fewer rows than columns."),
+        "more concepts than dimensions": ({"d_model": 4},
+            "Directions cannot be independent: concepts share latents, codes are mixed."),
+    }  # fmt: skip
 
     game = [name for name in places if name not in ("0 only with 1", "0 and 1 always together")]
     """Conditions that leave a trace in every world, so that one can be guessed."""
@@ -291,7 +281,7 @@ class ShiftLab(Lab):
     def settings(self) -> Any:
         """Return the settings: those of the controls or, in a game, the hidden ones."""
         if self.hidden is not None:
-            return replace(self._game_start, **self.places[self.hidden])
+            return replace(self._game_start, **self.places[self.hidden][0])
         return super().settings()
 
     def words(self, settings: ShiftSettings, result: ShiftOutcome) -> str:
@@ -341,7 +331,7 @@ class ShiftLab(Lab):
         self._verdict.value = f"{'Right' if right else 'No'}: {truth}. {count}"
         with self._lock:
             shown, self.hidden = self.settings(), None
-            self._told = shown, self.hints[truth]
+            self._told = shown, self.places[truth][1]
             self._enable()
             self._quietly(**vars(shown))
             if self.result is not None:

@@ -185,10 +185,8 @@ class SteeringLab(Lab):
         self.texts = widgets.HTML()
         """Continuations side by side, changed words marked."""
         self.below = [self.texts]
-        goes_on, turned = (
-            "Text that the model goes on from",
-            "Turned to their other value, all at once",
-        )
+        goes_on = "Text that the model goes on from"
+        turned = "Turned to their other value, all at once"
         several: dict[str, Any] = {"options": names, "rows": len(names)}
         super().__init__(
             at,

@@ -194,6 +194,11 @@ class TokenDictionary:
         return [row for row in rows if row[1] > 0]
 
 
+def stories() -> tuple[str, ...]:
+    """Texts of our world that `token_dictionary` is trained on."""
+    return world.prompts(N_STORIES, checks.seeded(0))[0]
+
+
 def token_dictionary(model: Llama | None = None) -> TokenDictionary:
     """Train a TopK autoencoder on every token's state in the middle of a Llama; takes seconds.
 
@@ -202,10 +207,9 @@ def token_dictionary(model: Llama | None = None) -> TokenDictionary:
     """
     made_by = "(model)  # `model` is yours." if model else "()"
     model = model or kit_llama.load()
-    layer, (texts, _) = model.n_layers // 2, world.prompts(N_STORIES, checks.seeded(0))
-    first = checks.seeded(1)
+    layer, first = model.n_layers // 2, checks.seeded(1)
     sae = TopKSAE(1, model.d_model, N_LATENTS, generator=first, k=8, revival=0.3, dead_after=50)
-    made = TokenDictionary(model, layer, sae, texts, f"labs.token_dictionary{made_by}")
+    made = TokenDictionary(model, layer, sae, stories(), f"labs.token_dictionary{made_by}")
     config = TrainingConfig(steps=STEPS, batch_size=BATCH, learning_rate=5e-3, record_every=5)
     fit(sae, made.tokens.states, Penalty(), config, generator=checks.seeded(2))
     return made

@@ -129,12 +129,9 @@ def run(settings: SuperpositionSettings, report: Progress = quiet) -> Superposit
             report(step / STEPS, lambda: SuperpositionOutcome.measure(frames, losses))
 
     losses = superposition.train(
-        model,
-        lambda g: sample_features(density, BATCH, relation=s.relation, generator=g),
-        steps=STEPS,
-        generator=checks.seeded(s.seed + 1_000_000),
-        on_step=on_step,
-    )
+        model, lambda g: sample_features(density, BATCH, relation=s.relation, generator=g),
+        steps=STEPS, generator=checks.seeded(s.seed + 1_000_000), on_step=on_step,
+    )  # fmt: skip
     return SuperpositionOutcome.measure(frames, losses)
 
 
@@ -156,25 +153,20 @@ class SuperpositionLab(Lab):
     )
     run = staticmethod(run)
     places = {
-        "pentagon": {},
-        "dense": {"sparsity": 0.0, "decay": 0.8},
-        "antipodal pairs": {"n_features": 4},
-        "the important first": {"decay": 0.6, "sparsity": 0.6},
-        "together": {"n_features": 4, "relation": "together"},
-        "apart": {"n_features": 4, "relation": "apart"},
-        "linear": {"relu_output": False, "decay": 0.8},
-        "three dimensions": {"n_features": 6, "d_hidden": 3},
-    }
-    hints = {
-        "pentagon": "Five sparse features of equal importance in two dimensions",
-        "dense": "No sparsity: only as many features as dimensions are stored, the most important",
-        "antipodal pairs": "Four features share two axes, two by two",
-        "the important first": "Less important features are dropped",
-        "together": "Features that are active together avoid each other's direction",
-        "apart": "Features that never meet can share an axis at no cost",
-        "linear": "Without a ReLU the layer keeps the two most important features, as PCA does",
-        "three dimensions": "Six features in three dimensions",
-    }
+        "pentagon": ({}, "Five sparse features of equal importance in two dimensions"),
+        "dense": ({"sparsity": 0.0, "decay": 0.8},
+            "No sparsity: only as many features as dimensions are stored, the most important"),
+        "antipodal pairs": ({"n_features": 4}, "Four features share two axes, two by two"),
+        "the important first": ({"decay": 0.6, "sparsity": 0.6},
+            "Less important features are dropped"),
+        "together": ({"n_features": 4, "relation": "together"},
+            "Features that are active together avoid each other's direction"),
+        "apart": ({"n_features": 4, "relation": "apart"},
+            "Features that never meet can share an axis at no cost"),
+        "linear": ({"relu_output": False, "decay": 0.8},
+            "Without a ReLU the layer keeps the two most important features, as PCA does"),
+        "three dimensions": ({"n_features": 6, "d_hidden": 3}, "Six features in three dimensions"),
+    }  # fmt: skip
 
     def __init__(self, **settings: Any) -> None:
         self.moment = slider("replay: updates", 0, 0, EVERY, EVERY, "Moment of the training")
