@@ -150,6 +150,9 @@ RIGHT = {  # right answers in another style
     "04.diversity": lambda s: {
         i for i in range(s.shape[1]) for j in range(s.shape[1]) if i != j and s[s[:, i], j].all()
     },
+    "04.active": lambda m, s: np.mean(
+        [sum(bool((row[pair] != 0).any()) for row in m) for pair in s]
+    ),
     "04.elbow": lambda v, e, t: float(v[e - e.min() <= t].min()),
     "05.fit": lambda x, c: np.linalg.lstsq(c.numpy(), x.numpy(), rcond=None)[0],
     "05.code_shift": lambda encode, s, t: (encode(t) - encode(s)).tolist(),

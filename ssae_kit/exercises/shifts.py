@@ -58,6 +58,11 @@ def neighbours(supports: Tensor) -> set[int]:
     return named(never.triu(-1).tril(1))
 
 
+def active_latents(mixing: Tensor, supports: Tensor) -> Tensor:
+    """Mean number of active latents of the code `mixing @ changes`, magnitudes being free."""
+    return (supports.double() @ (mixing != 0).double().T > 0).double().sum(1).mean()
+
+
 def elbow(levels: Tensor, errors: Tensor, tolerance: float) -> Tensor:
     """Smallest level whose error is the lowest, up to a tolerance."""
     return levels[errors <= errors.min() + tolerance].min()
@@ -73,6 +78,7 @@ def supports(*rows: str) -> list[tuple[Tensor]]:
     return [(torch.tensor([[digit == "1" for digit in row] for row in r.split()]),) for r in rows]
 
 
+EVEN = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 0]]).bool()
 LEVELS = torch.tensor([0.1, 0.15, 0.2, 0.3, 0.4])
 TURN = torch.tensor([4, 0, 3, 1, 2])
 NOISY = torch.tensor([0.7, 0.25, 0.23, 0.22, 0.21])
@@ -142,6 +148,31 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     },
         "name the concepts that never shift without some other one.",
         "a list of the concepts that break the condition"),
+    "active": Exercise(2, active_latents, [
+        (torch.eye(3), EVEN),
+        (torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]), EVEN),
+        (torch.tensor([[1.0, -1.0, 0.0], [0.0, 1.0, 0.3], [2.0, 0.0, 0.0]]), EVEN),
+        (normal(5, 4, 4).triu(), torch.eye(4).bool()),
+    ], {
+        "entries cancelled. Magnitudes are free: a latent is active wherever one of its concepts "
+        "shifts, whatever the signs.":
+            lambda m, s: ((s.float() @ m.T).abs() > 1e-6).double().sum(1).mean(),
+        "a latent that mixes two concepts is still *one* active latent: do not count it twice.":
+            lambda m, s: (s.double() @ (m != 0).double().T).sum(1).mean(),
+        "turned round: row i of the matrix says which concepts *latent i* mixes.":
+            lambda m, s: active_latents(m.T, s),
+        "one of its concepts is enough: you ask that all concepts of a latent shift.":
+            lambda m, s: (~(~s.double().bool()).double().matmul((m != 0).double().T).bool())
+            .double().sum(1).mean(),
+        "these are the concepts that shift. Count the *latents* that are active.":
+            lambda m, s: s.double().sum(1).mean(),
+        "count the latents of each pair, and average over pairs: you did not average.":
+            lambda m, s: active_latents(m, s) * len(s),
+        "a count for each pair, not a share of the latents.":
+            lambda m, s: active_latents(m, s) / len(m),
+    },
+        "a latent is active in a pair if one of its concepts shifts there. Count such latents "
+        "in each pair, and average over pairs."),
     "turned": Exercise(2, turned_l1,
         [(a, p) for a in (0.0, 0.2, 0.7, pi / 4, 1.3, pi / 2) for p in (0.1, 0.3, 0.6)], {
         "p is the share in which *both* shift; you swapped the cases.":

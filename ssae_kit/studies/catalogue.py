@@ -11,6 +11,7 @@ from ssae_kit.studies.choices import KINDS, score_choices
 from ssae_kit.studies.phases import (
     LAWS,
     coshift_cell,
+    lead_cell,
     method_cell,
     noise_cell,
     size_cell,
@@ -22,6 +23,8 @@ from ssae_kit.studies.scale import SIZES, scale
 from ssae_kit.studies.sweep import Study
 
 SEEDS = (0, 1, 2, 3, 4)
+NEW = tuple(range(10, 26))
+"""Worlds that nobody had seen when the thresholds of `turn`, `lead` and `start` were written."""
 
 
 def _grid(**axes: Sequence[Any]) -> list[dict[str, Any]]:
@@ -55,6 +58,17 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
         coshift_cell,
         _worlds(joint_share=JOINT_SHARES, correlation=[1.0], free_signs=[True]),
     ),
+    "turn": (
+        coshift_cell,
+        [
+            {"joint_share": share, "correlation": 1.0, "free_signs": True, "seeds": NEW}
+            for share in (0.36, 0.47)
+        ],
+    ),
+    "lead": (
+        lead_cell,
+        [{"correlation": rho, "seeds": NEW[:8]} for rho in (0.0, 0.8, 0.95, 0.98, 1.0)],
+    ),
     "width": (width_cell, _worlds(level=(0.25, 0.6, 0.9, 1.2, 2.0), n_latents=(4, 8, 16))),
     "methods": (method_cell, _worlds(law=range(len(LAWS)))),
     "choices": (score_choices, _grid(kind=range(len(KINDS)), seed=range(10))),
@@ -62,6 +76,14 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
         scale,
         [size | {"seeds": SEEDS[:3]} for size in LARGE[:3]]
         + [LARGE[2] | {"seeds": SEEDS[:1], "start": 3.0}],
+    ),
+    "start": (
+        scale,
+        [
+            LARGE[1] | {"seeds": NEW[:8]} | start | multiplier
+            for start in ({}, {"start": 1.0})
+            for multiplier in ({}, {"dual_rate": 0.2})
+        ],
     ),
     "scale_1000": (
         scale,

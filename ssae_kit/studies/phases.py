@@ -150,13 +150,19 @@ def coshift_cell(
     The level is 0.9 of the true one: a little too tight, so that of several bases that could
     reconstruct the shifts the one with the lowest L1 wins.
     """
-    problem = ShiftProblem(
-        supports.grouped(6, 2, joint_share),
-        16,
-        Magnitudes(correlation, free_signs),
-        Mixing("orthogonal"),
-    )
+    problem = _couples(joint_share, Magnitudes(correlation, free_signs))
     return cell(problem, seeds=seeds, others=("PCA", "FastICA"), level=0.9)
+
+
+def lead_cell(correlation: float, seeds: Sequence[int]) -> dict[str, Tensor]:
+    """Every method where partners shift with any signs, both in three pairs of ten."""
+    problem = _couples(0.3, Magnitudes(correlation, free_signs=True))
+    return cell(problem, seeds=seeds, others=list(METHODS), level=0.9)
+
+
+def _couples(joint_share: float, magnitudes: Magnitudes) -> ShiftProblem:
+    """Six concepts at right angles, in three couples."""
+    return ShiftProblem(supports.grouped(6, 2, joint_share), 16, magnitudes, Mixing("orthogonal"))
 
 
 def width_cell(level: float, n_latents: int, seeds: Sequence[int]) -> dict[str, Tensor]:

@@ -47,6 +47,7 @@ def scale(
     n_samples: int = 20_000,
     start: float | None = None,
     tightness: float = 0.93,
+    dual_rate: float | None = None,
     checkpoint: str | None = None,
 ) -> dict[str, Tensor]:
     """Train on the leading principal components of many worlds' pairs; score in all dimensions.
@@ -70,6 +71,8 @@ def scale(
             without any sparsity, so that the constraint does not bind before it falls.
         tightness: Level at the end, as a multiple of that of the truth. A mean over many concepts
             hardly grows if two of them are mixed; a level that is never met keeps pressing.
+        dual_rate: Step size of the multiplier; by default the smaller the more updates, or it would
+            overshoot and crush the code.
         checkpoint: File from which a killed training goes on, with the same result; only its
             seconds are then counted from there. Removed at the end.
 
@@ -87,8 +90,8 @@ def scale(
     level = tightness * torch.stack([t.true_level() for t in tests])
     dense = (2 / (pi * n_concepts)) ** 0.5
     start = start or max(1.0, dense / float(level.min()))
-    # The longer the training, the slower the multiplier: or it overshoots and crushes the code.
-    rule = EvenFall(level, start=start, warmup=0.02, ramp=0.6, dual_learning_rate=40 / steps)
+    dual_rate = 40 / steps if dual_rate is None else dual_rate
+    rule = EvenFall(level, start=start, warmup=0.02, ramp=0.6, dual_learning_rate=dual_rate)
     small, history = _trained(torch.stack(pairs), rule, steps, seeds[0], checkpoint)
     seconds = (time.process_time() - started) / len(seeds)
     recovery = score(lifted(small, torch.stack(axes)), stack(tests))
