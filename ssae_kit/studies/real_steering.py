@@ -93,11 +93,11 @@ def next_words(stream: int, strength: float) -> dict[str, Tensor]:
         difference between a push forth and a push back. All but the SSAE's are tried once.
     """
     model, found = llama.load(MODEL), {}
-    size = strength * token_size(model)
+    size = strength * token_size(model, LAYER)
     for name in ("SSAE",) if stream else ("SSAE", "difference of means", "random"):
         rows = steering_rows(name, stream, model.d_model)
         pushes = size * torch.cat([rows, -rows])
-        odds = torch.stack([log_odds(model, concept, pushes) for concept in CONCEPTS], 1)
+        odds = torch.stack([log_odds(model, concept, pushes, LAYER) for concept in CONCEPTS], 1)
         found[name] = (odds[: len(rows)] - odds[len(rows) :]) / 2
     return found
 
@@ -162,9 +162,9 @@ def write_texts(way: str, strength: float, stream: int) -> dict[str, Tensor]:
             rows = steering_rows(way, stream, model.d_model)
         if strength > 0.25:
             rows, prompts = rows[:N_FAR], PROMPTS[:N_READ]
-        pushes = strength * token_size(model) * rows
+        pushes = strength * token_size(model, LAYER) * rows
         both = torch.stack([pushes, -pushes], 1).flatten(0, 1)
-        texts = write_on(model, both, stream, prompts)
+        texts = write_on(model, both, stream, prompts, LAYER)
     losses = [
         llama.text_losses(model, [f"{a} {b}" for a, b in zip(PROMPTS[:N_READ], one, strict=False)])
         for one in texts
