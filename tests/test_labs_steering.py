@@ -129,6 +129,10 @@ def test_random_settings_are_what_is_computed(lab, wanted):
 def test_the_real_llama_is_steered_from_a_free_prompt(smollm2, monkeypatch):
     monkeypatch.setattr(subjects.natural, "natural_pairs", lambda n, g: natural_pairs(24, g))
     subject = subjects.real()
+    monkeypatch.setattr(
+        subjects.study, "shifts_in", None
+    )  # the middle layer's come with the course
+    assert subject.directions("SSAE latent", 15).shape == (len(subject.pairs.concepts), 576)
     directions = subject.directions("difference of means", 15)
     assert directions.shape == (len(subject.pairs.concepts), 576)
     settings = SteeringSettings(

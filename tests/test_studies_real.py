@@ -1,11 +1,17 @@
 """The study of the real Llama: where states are read, what a push changes, what a file holds."""
 
+import re
+import sys
+
 import pytest
 import torch
 
 from ssae_kit import llama
-from ssae_kit.studies import load_study, real, real_steering
-from ssae_kit.studies.catalogue import REAL, collect
+from ssae_kit.llama.create import create_llama, create_tokenizer
+from ssae_kit.pairs import dataset
+from ssae_kit.studies import __main__ as command
+from ssae_kit.studies import load_study, real, real_sets, real_steering
+from ssae_kit.studies.catalogue import REAL, STUDIES, collect
 from ssae_kit.studies.results import file_of
 from ssae_kit.world import natural
 
@@ -43,6 +49,54 @@ def test_the_committed_results_are_those_of_the_conditions(name):
     assert result.command == "python -m ssae_kit.studies real"
     assert all(torch.isfinite(t.float()).any() for t in result.tensors.values())
     assert file_of(name).stat().st_size < 8e6
+
+
+def reader():
+    """A Llama that knows the words of the study and nothing else, with random weights."""
+    told = [*natural.PROMPTS, *dataset("GENDER").source, *dataset("GENDER").target, real.SUFFIX]
+    for prompts, words in natural.NEXT_WORD.values():
+        told += [*prompts, *words[0], *words[1], "The word:"]
+    pairs = real.real_pairs("one wording", 0).values()
+    told += [text for own in pairs for text in own.source + own.target]
+    pattern = r"\w+|[^\w\s]"
+    known = dict.fromkeys(word for text in told for word in re.findall(pattern, text.lower()))
+    tokenizer = create_tokenizer(list(known), pattern)
+    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    return llama.Llama("random", create_llama(len(tokenizer), 0).eval(), tokenizer)
+
+
+def smallest(monkeypatch):
+    """Let every part of the study run on one condition, on few pairs, for few steps."""
+    monkeypatch.setitem(real.LAYERS, "one wording", (0, 1, 3, 5))
+    sizes = {"train": 80, "test": 40, "template": 40, "words": 40}
+    monkeypatch.setitem(real.SIZES, "one wording", sizes)
+    monkeypatch.setattr(real_sets, "N_SET", 60)
+    for module in (real, real_sets):
+        config = real.training.TrainingConfig(steps=3, batch_size=16)
+        monkeypatch.setattr(module, "CONFIG", config)
+    for module in (real, real_sets, real_steering):
+        monkeypatch.setattr(module, "LAYER", 3)
+    for name, value in (("N_RANDOM", 2), ("N_ASKED", 3), ("NEW_TOKENS", 2)):
+        monkeypatch.setattr(real_steering, name, value)
+    model = reader()
+    monkeypatch.setattr(llama, "load", lambda name: model)
+    for name in REAL:
+        study, (condition, *_) = STUDIES[name]
+        condition = condition | ({"name": "GENDER"} if name == "real_sets" else {})
+        condition |= {"layer": 3} if name == "real_sites" else {}
+        monkeypatch.setitem(STUDIES, name, (study, [condition]))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_one_command_makes_all_files_of_the_study(tmp_path, monkeypatch):
+    smallest(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["", "real", "--folder", str(tmp_path)])
+    command.main()
+    for name in REAL:
+        made, committed = (load_study(name, *folder).returned(0) for folder in ((tmp_path,), ()))
+        assert {k: v.ndim for k, v in made.items()} == {k: v.ndim for k, v in committed.items()}
+    assert not list((tmp_path / ".cache/studies").iterdir())  # nothing is left behind
 
 
 def test_states_are_read_at_the_full_stop_after_the_text_and_as_a_mean(smollm2):

@@ -15,7 +15,7 @@ from ssae_kit import llama as kit_llama
 from ssae_kit.autoencoders import Autoencoder, TopKSAE
 from ssae_kit.llama import Llama, TokenStates
 from ssae_kit.pairs import ConceptPairs
-from ssae_kit.studies import dictionary
+from ssae_kit.studies import dictionary, load_study
 from ssae_kit.studies import real as study
 from ssae_kit.training import Penalty, TrainingConfig, fit
 from ssae_kit.world import natural
@@ -100,9 +100,10 @@ def real() -> Subject:
     """Return the real Llama as a subject: it has to be fetched, see `llama.load`.
 
     Its shifts are four times the means over tokens, so that a push of 2 at every token is a third
-    of a token's state; they are read when a layer is first asked for (half a minute). A prompt
-    counts as value 0 of every concept, so that a push always goes to value 1. Word lists read what
-    is written: whatever they do not hold is not seen, and every sentence counts as well-formed.
+    of a token's state. The middle layer's directions come with the course; those of another layer
+    are learned when it is first asked for (minutes). A prompt counts as value 0 of every concept,
+    so that a push always goes to value 1. Word lists read what is written: whatever they do not
+    hold is not seen, and every sentence counts as well-formed.
     """
     model, pairs = kit_llama.load("smollm2"), natural.natural_pairs(300, checks.seeded(0))
 
@@ -117,10 +118,14 @@ def real() -> Subject:
         sentence = SimpleNamespace(words=words, is_complete=True, is_well_formed=True)
         return SimpleNamespace(sentences=[sentence])
 
-    return Subject(
+    subject = Subject(
         model, pairs, natural.PROMPTS[:12], lambda text: [0] * len(natural.CONCEPTS), read,
         natural.VALUES, n_tokens=20, source="labs.real()", read_shifts=read_shifts,
     )  # fmt: skip
+    kept = load_study("real_directions").returned(0)
+    for method, name in zip(METHODS, ("SSAE", "difference of means"), strict=False):
+        subject._kept[method, study.LAYER] = 4 * kept[name]
+    return subject
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,9 @@ from ssae_kit.studies.phases import (
     size_cell,
     width_cell,
 )
-from ssae_kit.studies.real import SETS, SITES, WIDTHS, score_set, score_site, train_shifts
-from ssae_kit.studies.real_steering import WAYS, next_words, write_texts
+from ssae_kit.studies.real import SITES, STREAMS, WIDTHS, score_site, train_shifts
+from ssae_kit.studies.real_sets import SETS, score_set
+from ssae_kit.studies.real_steering import WAYS, directions, next_words, write_texts
 from ssae_kit.studies.scale import SIZES, scale
 from ssae_kit.studies.sweep import Study
 
@@ -97,10 +98,11 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
 """Name -> function and conditions. A condition holds only what JSON can hold."""
 
 REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
-    "real_shifts": (train_shifts, _grid(stream=SEEDS[:3])),
+    "real_shifts": (train_shifts, _grid(stream=STREAMS)),
+    "real_directions": (directions, _grid(stream=STREAMS)),
     "real_sites": (score_site, SITES + WIDTHS),
     "real_sets": (score_set, SETS),
-    "real_words": (next_words, _grid(strength=[0.5], stream=SEEDS[:3])),
+    "real_words": (next_words, _grid(strength=[0.5], stream=STREAMS)),
     "real_texts": (write_texts, WAYS),
 }
 """Parts of the study `real`, each a file of its own."""

@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, normalize
 
 from ssae_kit import llama, methods, training
 from ssae_kit.llama.rows import token_rows
-from ssae_kit.pairs import ConceptPairs, dataset
+from ssae_kit.pairs import ConceptPairs
 from ssae_kit.streams import Streams
 from ssae_kit.studies.sweep import sweep
 from ssae_kit.world.natural import natural_pairs
@@ -161,26 +160,34 @@ def ridge(shifts: Tensor, changes: Tensor) -> methods.Found:
     return methods.Found(rows, lambda other: other / size @ rows.mT)
 
 
+def find_ssae(train: Tensor, stream: int, n_latents: int) -> tuple[methods.Found, float]:
+    """Fit the SSAE; return it and the level, which no label chose."""
+    draw = Streams(stream)
+    level = training.choose_level(
+        train, n_latents, generator=draw(340), n_levels=10, n_restarts=1, config=CONFIG
+    ).level
+    options: Any = {"seed": draw.seed(341), "n_restarts": 3, "config": CONFIG}
+    return methods.ssae_seeds(train, n_latents, 1, level=level, **options)[0], level
+
+
 def find(
     train: Tensor, shuffled: Tensor, changes: Tensor, stream: int, n_latents: int
 ) -> tuple[dict[str, methods.Found], float]:
     """Fit every method to the same shifts; return them and the level that no label chose."""
     draw = Streams(stream)
-    level = training.choose_level(
-        train, n_latents, generator=draw(340), n_levels=10, n_restarts=1, config=CONFIG
-    ).level
+    ssae, level = find_ssae(train, stream, n_latents)
 
-    def seeds(shifts: Tensor, level: float, number: int, n_restarts: int) -> methods.Found:
-        options: Any = {"seed": draw.seed(number), "n_restarts": n_restarts, "config": CONFIG}
+    def seeds(shifts: Tensor, level: float, number: int) -> methods.Found:
+        options: Any = {"seed": draw.seed(number), "n_restarts": 1, "config": CONFIG}
         return methods.ssae_seeds(shifts, n_latents, 1, level=level, **options)[0]
 
     found = (
-        seeds(train, level, 341, 3),
-        seeds(train, torch.inf, 342, 1),
+        ssae,
+        seeds(train, torch.inf, 342),
         methods.pca(train, n_latents),
         methods.fast_ica(train, n_latents, seed=draw.seed(343) % 2**32),
         methods.sae(train, n_latents, seed=draw.seed(344), config=CONFIG),
-        seeds(shuffled, level, 345, 1),
+        seeds(shuffled, level, 345),
         ridge(train, changes),
         methods.difference_of_means(train, changes),
     )
@@ -226,52 +233,6 @@ def score_site(
     }
 
 
-FRAMES = {"bare": "{}", "begin token": "{}", "in a sentence": "The word: {}"}
-"""How a word of a published set stands in its text; a bare one has no begin token before it."""
-
-
-def score_set(name: str, stream: int) -> dict[str, Tensor]:
-    """Score directions on a published kind of set, read at the word's last token, in every frame.
-
-    Returns:
-        `cosines` `[frames, 4]` with held-out shifts: of the SSAE's nearest direction, of the mean
-        shift, of the mean shift with labels of other pairs, and of the mean shift in an untrained
-        model; and `norms` `[frames, 2]`, of the shortest and the longest state.
-    """
-    model, draw = llama.load(MODEL), Streams(stream)
-    blank = llama.untrained(model, draw.seed(330))
-    own = dataset(name)
-    own = own.take(torch.randperm(len(own), generator=draw(371)).tolist())
-    known, found = changes_of(own), []
-    for frame, text in FRAMES.items():
-        rows = token_rows(model, [text.format(word) for word in own.source + own.target])
-        rows = [row[1:] for row in rows] if frame == "bare" else rows
-        states, other = (llama.hidden_states(one, rows, LAYER) for one in (model, blank))
-        x, y = (one[len(own) :] - one[: len(own)] for one in (states, other))
-        norms = states.norm(dim=1)
-        found.append((_cosines(x, y, known, draw), torch.stack([norms.min(), norms.max()])))
-    return {
-        "cosines": torch.stack([c for c, _ in found]),
-        "norms": torch.stack([n for _, n in found]),
-    }
-
-
-def _cosines(x: Tensor, y: Tensor, known: Tensor, draw: Streams) -> Tensor:
-    """Cosines with held-out shifts `x`; `y` are those of an untrained model."""
-    cut = int(0.8 * len(x))
-    config = training.TrainingConfig(steps=CONFIG.steps, batch_size=min(64, cut))
-    many: Any = {"n_levels": 10, "n_restarts": 1, "config": config}
-    swept = training.choose_level(x[:cut], 2 * known.shape[1], generator=draw(372), **many)
-    unit = normalize(methods.of_autoencoder(swept.best(swept.chosen)).directions)
-    mean = methods.difference_of_means(x[:cut], known[:cut]).directions
-    wrong = methods.difference_of_means(x[:cut], methods.shuffled(known[:cut])).directions
-    blind = methods.difference_of_means(y[:cut], known[:cut]).directions
-    near = unit[(mean @ unit.T).abs().argmax(1)]
-    near = near * (mean * near).sum(1, keepdim=True)
-    tried = ((near, x), (mean, x), (wrong, x), (blind, y))
-    return torch.stack([cosine_similarity(known[cut:] @ v, s[cut:]).mean() for v, s in tried])
-
-
 def _site(kind: str, stream: int, trained: bool, token: str, layer: int) -> dict[str, Any]:
     return {"kind": kind, "stream": stream, "trained": trained, "token": token, "layer": layer}
 
@@ -302,4 +263,3 @@ WIDTHS = [
     for k in (8, 12, 24)
 ]
 """The same with other widths, in the middle layer."""
-SETS = [{"name": name, "stream": 0} for name in ("LANG", "GENDER", "BINARY", "TRUTH")]

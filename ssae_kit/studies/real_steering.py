@@ -8,14 +8,22 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ssae_kit import llama
+from ssae_kit import llama, methods
 from ssae_kit.llama.rows import token_rows
 from ssae_kit.streams import Streams
-from ssae_kit.studies.real import LAYER, LAYERS, MODEL, changes_of, find, kept_shifts, real_pairs
+from ssae_kit.studies.real import (
+    LAYER,
+    LAYERS,
+    MODEL,
+    STATES,
+    changes_of,
+    find_ssae,
+    kept_shifts,
+    real_pairs,
+)
+from ssae_kit.studies.sweep import sweep
 from ssae_kit.world.natural import CONCEPTS, NEXT_WORD, PROMPTS, request, word_counts
 
-WRITTEN = ("tense", "number", "gender", "sentiment", "size")
-"""Concepts that are written about; of the others the lists count too few words."""
 N_RANDOM = 20
 NEW_TOKENS = 20
 TEMPERATURE = 0.7
@@ -23,20 +31,28 @@ N_ASKED = 24
 """Prompts that are asked about: a chat is long to read."""
 N_READ = 8
 """Prompts whose continuations the unsteered model reads again; all that are pushed very far."""
+N_FAR = 5
+"""Concepts that are pushed very far: only what that costs is read."""
 
 
-def steering_rows(stream: int) -> dict[str, Float[Tensor, "rows d_model"]]:
-    """Return directions of length 1 in the middle layer, by how they were found."""
+def directions(stream: int) -> dict[str, Tensor]:
+    """Return directions `[concepts, d_model]` in the middle layer, as long as a typical shift.
+
+    Of the mean over tokens: the SSAE's, whose labels only name them, and the differences of means.
+    """
     kind, place = "one wording", LAYERS["one wording"].index(LAYER)
-    shifts = {k: v[0, place].float() for k, v in kept_shifts(kind, stream, True).items()}
+    train = kept_shifts(kind, stream, True)["train"][0, place].float()
     known = changes_of(real_pairs(kind, stream)["train"])
-    found, _ = find(shifts["train"], shifts["shuffled"], known, stream, 2 * len(CONCEPTS))
-    rows = {
-        "SSAE": found["SSAE"].named(shifts["train"], known)[0],
-        "difference of means": found["difference of means"].directions,
-        "random": torch.randn(N_RANDOM, shifts["train"].shape[1], generator=Streams(stream)(350)),
-    }
-    return {name: normalize(row) for name, row in rows.items()}
+    found, _ = find_ssae(train, stream, 2 * len(CONCEPTS))
+    means = methods.difference_of_means(train, known).directions
+    return {"SSAE": found.named(train, known)[0], "difference of means": means}
+
+
+def steering_rows(way: str, stream: int, d_model: int) -> Float[Tensor, "rows d_model"]:
+    """Return directions of length 1 in the middle layer: one per concept, or "random" ones."""
+    if way == "random":
+        return normalize(torch.randn(N_RANDOM, d_model, generator=Streams(stream)(350)))
+    return normalize(sweep(directions, [{"stream": stream}], STATES)[0][way])
 
 
 def token_size(model: llama.Llama, layer: int = LAYER) -> float:
@@ -77,12 +93,11 @@ def next_words(stream: int, strength: float) -> dict[str, Tensor]:
         difference between a push forth and a push back. All but the SSAE's are tried once.
     """
     model, found = llama.load(MODEL), {}
-    size = strength * token_size(model)
-    for name, rows in steering_rows(stream).items():
-        if name != "SSAE" and stream:
-            continue
+    size = strength * token_size(model, LAYER)
+    for name in ("SSAE",) if stream else ("SSAE", "difference of means", "random"):
+        rows = steering_rows(name, stream, model.d_model)
         pushes = size * torch.cat([rows, -rows])
-        odds = torch.stack([log_odds(model, concept, pushes) for concept in CONCEPTS], 1)
+        odds = torch.stack([log_odds(model, concept, pushes, LAYER) for concept in CONCEPTS], 1)
         found[name] = (odds[: len(rows)] - odds[len(rows) :]) / 2
     return found
 
@@ -140,14 +155,16 @@ def write_texts(way: str, strength: float, stream: int) -> dict[str, Tensor]:
     """
     model = llama.load(MODEL)
     if way == "asking":
-        texts = [ask_for(model, c, v, stream) for c in WRITTEN for v in (1, 0)]
+        texts = [ask_for(model, c, v, stream) for c in CONCEPTS for v in (1, 0)]
     else:
-        rows = torch.zeros(1, model.d_model) if way == "unsteered" else steering_rows(stream)[way]
-        if len(rows) == len(CONCEPTS):
-            rows = rows[[CONCEPTS.index(concept) for concept in WRITTEN]]
-        pushes = strength * token_size(model) * rows
+        rows, prompts = torch.zeros(1, model.d_model), PROMPTS
+        if way != "unsteered":
+            rows = steering_rows(way, stream, model.d_model)
+        if strength > 0.25:
+            rows, prompts = rows[:N_FAR], PROMPTS[:N_READ]
+        pushes = strength * token_size(model, LAYER) * rows
         both = torch.stack([pushes, -pushes], 1).flatten(0, 1)
-        texts = write_on(model, both, stream, PROMPTS[:N_READ] if strength > 0.25 else PROMPTS)
+        texts = write_on(model, both, stream, prompts, LAYER)
     losses = [
         llama.text_losses(model, [f"{a} {b}" for a, b in zip(PROMPTS[:N_READ], one, strict=False)])
         for one in texts
@@ -176,6 +193,7 @@ WAYS = [
         ("unsteered", 0.0),
         ("asking", 0.0),
         ("SSAE", 0.25),
+        ("difference of means", 0.25),
         ("random", 0.25),
         ("SSAE", 0.5),
     )
