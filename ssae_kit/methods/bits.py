@@ -53,10 +53,15 @@ def read_bits(
             f"{known.tolist()} and {told.tolist()}. Add texts, or leave rare values out."
         )
     size = root_mean_square("states", old)
-    fitted = LogisticRegression(max_iter=1000).fit(
-        (old / size).cpu().numpy(), column[:, 0].cpu().numpy()
+    scaled = [(x / size).cpu().numpy() for x in (old, new)]
+    solver = "newton-cholesky" if len(known) == 2 else "lbfgs"  # ten times as fast for two values
+    probe = LogisticRegression(solver=solver, max_iter=1000)
+    scores = torch.from_numpy(
+        probe.fit(scaled[0], column[:, 0].cpu().numpy()).decision_function(scaled[1])
     )
-    logs = torch.from_numpy(fitted.predict_log_proba((new / size).cpu().numpy()))
+    if len(known) == 2:
+        scores = torch.stack([torch.zeros_like(scores), scores], 1)
+    logs = scores.log_softmax(1)
     place = torch.searchsorted(known, asked[:, 0]).cpu()
     share = place.bincount(minlength=len(known)) / len(place)
     entropy = torch.special.entr(share).sum()

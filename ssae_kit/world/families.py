@@ -20,9 +20,7 @@ N_TEMPLATES = 4
 
 _TEXTS = read_table("families")
 VERDICTS = tuple((one["opening"], tuple(one["answers"])) for one in _TEXTS["verdicts"])
-JUDGED = tuple(
-    r for r in FACTS if r.name in ("city.country", "city.language", "person.instrument")
-)
+JUDGED = tuple(r for r in FACTS if r.name in ("city.country", "city.language", "person.instrument"))
 _N_JUDGED_TEMPLATES = 2
 
 
