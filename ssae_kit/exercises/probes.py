@@ -40,7 +40,8 @@ def erased(states: Tensor, labels: Tensor, way: str = "") -> Tensor:
     if way == "probe":
         vector = reader = whitened / whitened.norm()
     from_states = states if way == "origin" else away
-    return states - (from_states @ reader)[:, None] * vector
+    new: Tensor = states - (from_states @ reader)[:, None] * vector
+    return new
 
 
 def spurious(codes: Tensor, wanted: Tensor, other: Tensor, n: int) -> Tensor:
