@@ -53,7 +53,7 @@ def read_bits(
             f"{known.tolist()} and {told.tolist()}. Add texts, or leave rare values out."
         )
     size = root_mean_square("states", old)
-    scaled = [(x / size).cpu().numpy() for x in (old, new)]
+    scaled = [(x / size).double().cpu().numpy() for x in (old, new)]  # Newton needs the digits
     solver = "newton-cholesky" if len(known) == 2 else "lbfgs"  # ten times as fast for two values
     probe = LogisticRegression(solver=solver, max_iter=1000)
     scores = torch.from_numpy(
