@@ -6,7 +6,7 @@
 from ssae_kit.llama.around import Intervention, edit
 from ssae_kit.llama.cache import cache_hidden_states
 from ssae_kit.llama.create import untrained
-from ssae_kit.llama.edits import Add, Apply, Clamp, Edit, ProjectOut, Swap
+from ssae_kit.llama.edits import Add, Apply, Clamp, Edit, Erase, ProjectOut, Swap
 from ssae_kit.llama.hidden import hidden_states
 from ssae_kit.llama.load import BUNDLED, Llama, load
 from ssae_kit.llama.passes import Pass, run
@@ -23,6 +23,7 @@ __all__ = [
     "Apply",
     "Clamp",
     "Edit",
+    "Erase",
     "Intervention",
     "Llama",
     "Pass",

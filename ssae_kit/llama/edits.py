@@ -200,6 +200,36 @@ class ProjectOut(Edit):
 
 
 @dataclass(frozen=True)
+class Erase(Edit):
+    """Erase what a reader reads: move each state along a vector until it reads there as the mean.
+
+    With the concept's covariance with the state as vector, whitened as reader, this is LEACE for a
+    concept of two values; with one direction of length 1 as both, it projects the direction out.
+
+    Source: Belrose et al. 2023 (arXiv 2306.03819).
+    """
+
+    vectors: Float[Tensor, "texts d_model"]
+    """Along which a state moves."""
+    readers: Float[Tensor, "texts d_model"]
+    """What reads it; its product with the vector is 1, or something is left."""
+    means: Float[Tensor, "texts d_model"]
+    """States that are left as they are: the mean of those that the eraser was fitted to."""
+    axes: ClassVar[dict[str, str]] = {
+        "vectors": "texts width",
+        "readers": "texts width",
+        "means": "texts width",
+    }
+
+    def change(self, states: Tensor) -> Tensor:
+        """Return the states without what is read."""
+        vectors, readers, means = (
+            rows[:, None].to(states) for rows in (self.vectors, self.readers, self.means)
+        )
+        return states - ((states - means) * readers).sum(-1, keepdim=True) * vectors
+
+
+@dataclass(frozen=True)
 class Apply(Edit):
     """Any function of the states `[texts, tokens, width]` that keeps their shape."""
 

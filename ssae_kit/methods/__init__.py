@@ -5,6 +5,7 @@ told how many latents to look for (`ssae`, `pca`, ...), others which concept cha
 (`difference_of_means`, `regression`, ...). `score` compares any of them with the truth.
 """
 
+from ssae_kit.methods.bits import Read, read_bits
 from ssae_kit.methods.found import Found, Score, as_pairs, known, of_autoencoder, score
 from ssae_kit.methods.labelled import (
     class_means,

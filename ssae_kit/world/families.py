@@ -19,10 +19,8 @@ N_TEMPLATES = 4
 """Templates per relation and language in training; the next one is held out."""
 
 _TEXTS = read_table("families")
-_VERDICTS = tuple((one["opening"], tuple(one["answers"])) for one in _TEXTS["verdicts"])
-_JUDGED = tuple(
-    r for r in FACTS if r.name in ("city.country", "city.language", "person.instrument")
-)
+VERDICTS = tuple((one["opening"], tuple(one["answers"])) for one in _TEXTS["verdicts"])
+JUDGED = tuple(r for r in FACTS if r.name in ("city.country", "city.language", "person.instrument"))
 _N_JUDGED_TEMPLATES = 2
 
 
@@ -67,23 +65,23 @@ def _hop(draws: Draws, is_trained: bool, template: int) -> Document:
 
 @cache
 def _wrong_values(judged: int, subject: int, held_out: bool) -> tuple[int, ...]:
-    relation = _JUDGED[judged]
+    relation = JUDGED[judged]
     wrong = (v for v in range(relation.n_values) if v != relation.answers[subject])
     return tuple(v for v in wrong if ((3 * subject + v) % 5 == 0) == held_out)
 
 
 def verdict(draws: Draws, held_out: bool) -> Document:
     """A true or false statement and its verdict; held out: false statements never shown."""
-    judged = draws.index(len(_JUDGED))
-    relation = _JUDGED[judged]
+    judged = draws.index(len(JUDGED))
+    relation = JUDGED[judged]
     subject, language = draws.index(len(relation.subjects)), draws.index(2)
     wrong = _wrong_values(judged, subject, held_out)
     is_true = draws.happens(0.5) or not wrong
     value = relation.answers[subject] if is_true else wrong[draws.index(len(wrong))]
     statement = relation.sentence(subject, value, language, draws.index(_N_JUDGED_TEMPLATES))
-    opening, answers = _VERDICTS[language]
+    opening, answers = VERDICTS[language]
     words, _ = question_words(f"{opening} {' '.join(statement)}:", answers[int(not is_true)])
-    n_documents = len(_JUDGED) * len(relation.subjects) * 2 * _N_JUDGED_TEMPLATES * 2
+    n_documents = len(JUDGED) * len(relation.subjects) * 2 * _N_JUDGED_TEMPLATES * 2
     log_probability = -math.log(n_documents * (1 if is_true else len(wrong)))
     return Document("verdict", words, log_probability, len(words) - 2)
 
@@ -205,5 +203,5 @@ SAMPLERS: dict[str, Callable[[Draws, bool], Document]] = {
 def texts_of_templates() -> list[str]:
     """Every fixed text of these families, for the vocabulary."""
     texts = [text for side in _MEETINGS for kind in side.values() for text in kind]
-    texts += [opening for opening, _ in _VERDICTS] + [w for _, words in _VERDICTS for w in words]
+    texts += [opening for opening, _ in VERDICTS] + [w for _, words in VERDICTS for w in words]
     return texts + [p for sides in CONTROLS.values() for side in sides for p in side]
