@@ -41,6 +41,7 @@ NOTEBOOKS = {
     "05": "llama_shifts",
     "06": "steering",
     "07": "real_llama",
+    "10": "algorithms",
 }
 """Number of a notebook, and the module of this room that holds its exercises."""
 HINTS = {
