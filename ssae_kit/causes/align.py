@@ -48,21 +48,23 @@ class Subspaces(torch.nn.Module):
         start = torch.linalg.qr(torch.randn(n_runs, d_model, k, generator=generator)).Q
         self.basis = torch.nn.Parameter(start)
         orthogonal(self, "basis", orthogonal_map="householder")
-        share = torch.full((n_runs,), 0.5)
-        self.share = torch.nn.Parameter(share) if finds_width else None
+        # Through a sigmoid, half of them at first: a boundary at an edge can still come back.
+        self.boundary = torch.nn.Parameter(torch.zeros(n_runs)) if finds_width else None
         self.temperature = HOT
 
     @property
     def width(self) -> Float[Tensor, " runs"]:
         """Dimensions that each run uses."""
         n_runs, _, k = self.basis.shape
-        return torch.full((n_runs,), float(k)) if self.share is None else k * self.share.clamp(0, 1)
+        if self.boundary is None:
+            return torch.full((n_runs,), float(k))
+        return k * self.boundary.sigmoid()
 
     @property
     def weights(self) -> Float[Tensor, "runs k"]:
         """How much each dimension counts, 0 to 1."""
         k = self.basis.shape[2]
-        if self.share is None:
+        if self.boundary is None:
             return torch.ones(1, k)
         middle = torch.arange(k) + 0.5
         return torch.sigmoid((self.width[:, None] - middle) / self.temperature)
@@ -101,7 +103,7 @@ def align(
             after the interchange, per run. What it depends on beside `subspaces` stays as it is.
         n_steps: Updates.
         learning_rate: Of Adam.
-        width_cost: What a share of 1 of the dimensions costs, in units of the loss.
+        width_cost: What one dimension of width costs, in units of the loss.
 
     Raises:
         ValueError: if a loss is not finite, or not one number per run.
@@ -117,9 +119,7 @@ def align(
                 f"`loss` must return one finite number per run, [{n_runs}]; at step {step} it gave "
                 f"{losses.detach()}."
             )
-        cost = losses.sum()
-        if subspaces.share is not None:
-            cost = cost + width_cost * subspaces.share.clamp(0, 1).sum()
+        cost = losses.sum() + width_cost * subspaces.width.sum()
         parameters = list(subspaces.parameters())
         # Not `backward`: the network's own weights would collect gradients that nobody clears.
         for parameter, grad in zip(parameters, torch.autograd.grad(cost, parameters), strict=True):
