@@ -28,7 +28,7 @@ from ssae_kit.exercises.release import (
 from ssae_kit.exercises.submission import needed
 
 ROOT = Path(__file__).resolve().parents[1]
-COURSE = {path.stem[:2]: read(path) for path in sorted((ROOT / "notebooks").glob("0*.ipynb"))}
+COURSE = {path.stem[:2]: read(path) for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))}
 TASKS = {task.name: task for notebook in COURSE.values() for task in tasks(notebook).values()}
 ALL = [name for notebook in NOTEBOOKS for name in exercises(notebook)]
 

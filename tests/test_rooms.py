@@ -36,6 +36,7 @@ ROOMS = {
         "training",
         "storage",
     },
+    "causes": {"methods"},
     "studies": {
         "synthetic",
         "autoencoders",

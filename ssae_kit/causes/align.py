@@ -1,0 +1,128 @@
+"""Distributed alignment search: subspaces that are trained so that an interchange succeeds."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.utils.parametrizations import orthogonal
+
+from ssae_kit import checks
+from ssae_kit.methods import Found
+
+HOT, COLD = 10.0, 0.1
+"""Temperature of a boundary, in dimensions, at the first and at the last step."""
+
+
+class Subspaces(torch.nn.Module):
+    """Orthonormal bases, one per run, that an interchange trains; runs never touch each other.
+
+    Args:
+        n_runs: Independent subspaces: of several variables, layers, widths or seeds.
+        d_model: Width of the states.
+        k: Dimensions of each.
+        generator: Of the first bases.
+        finds_width: Whether each run learns how many of its `k` dimensions it needs: dimension i
+            counts by a sigmoid of (width - i) / temperature, with a temperature that falls.
+
+    Raises:
+        ValueError: if a number is out of range.
+
+    Source: Geiger et al. 2024 (arXiv 2303.02536); its width: Wu et al. 2023 (arXiv 2305.08809),
+        whose lower boundary is 0 here.
+    """
+
+    def __init__(
+        self,
+        n_runs: int,
+        d_model: int,
+        k: int,
+        *,
+        generator: torch.Generator,
+        finds_width: bool = False,
+    ) -> None:
+        super().__init__()
+        n_runs, d_model = checks.whole("n_runs", n_runs), checks.whole("d_model", d_model)
+        k = checks.whole("k", k, 1, d_model, " (the width of the states)")
+        checks.require_generator(generator)
+        start = torch.linalg.qr(torch.randn(n_runs, d_model, k, generator=generator)).Q
+        self.basis = torch.nn.Parameter(start)
+        orthogonal(self, "basis", orthogonal_map="householder")
+        # Through a sigmoid, half of them at first: a boundary at an edge can still come back.
+        self.boundary = torch.nn.Parameter(torch.zeros(n_runs)) if finds_width else None
+        self.temperature = HOT
+
+    @property
+    def width(self) -> Float[Tensor, " runs"]:
+        """Dimensions that each run uses."""
+        n_runs, _, k = self.basis.shape
+        if self.boundary is None:
+            return torch.full((n_runs,), float(k))
+        return k * self.boundary.sigmoid()
+
+    @property
+    def weights(self) -> Float[Tensor, "runs k"]:
+        """How much each dimension counts, 0 to 1."""
+        k = self.basis.shape[2]
+        if self.boundary is None:
+            return torch.ones(1, k)
+        middle = torch.arange(k) + 0.5
+        return torch.sigmoid((self.width[:, None] - middle) / self.temperature)
+
+    def forward(
+        self,
+        bases: Float[Tensor, "runs texts d_model"],
+        sources: Float[Tensor, "runs texts d_model"],
+    ) -> Float[Tensor, "runs texts d_model"]:
+        """Return what to add to the bases so that their part in the subspace is the sources'."""
+        basis = self.basis
+        moved: Tensor = ((sources - bases) @ basis * self.weights[:, None]) @ basis.mT
+        return moved
+
+    @torch.no_grad()
+    def found(self, run: int = 0) -> Found:
+        """Return a run's subspace as a featurizer; dimensions beyond its width are left out."""
+        kept = self.weights.expand(len(self.basis), -1)[run] > 0.5
+        rows = self.basis[run].mT[kept].clone()
+        return Found(rows, lambda states: states @ rows.mT)
+
+
+def align(
+    subspaces: Subspaces,
+    loss: Callable[[int], Float[Tensor, " runs"]],
+    *,
+    n_steps: int,
+    learning_rate: float = 0.02,
+    width_cost: float = 0.0,
+) -> Float[Tensor, " runs"]:
+    """Train subspaces in place, all runs at once, and return the loss of the last step.
+
+    Args:
+        subspaces: What is trained.
+        loss: Given the number of a step, how far the network is from the counterfactual answers
+            after the interchange, per run. What it depends on beside `subspaces` stays as it is.
+        n_steps: Updates.
+        learning_rate: Of Adam.
+        width_cost: What one dimension of width costs, in units of the loss.
+
+    Raises:
+        ValueError: if a loss is not finite, or not one number per run.
+    """
+    checks.require_kind("subspaces", subspaces, Subspaces)
+    n_steps, n_runs = checks.whole("n_steps", n_steps), len(subspaces.basis)
+    optimizer = torch.optim.Adam(subspaces.parameters(), learning_rate)
+    for step in range(n_steps):
+        subspaces.temperature = HOT * (COLD / HOT) ** (step / max(n_steps - 1, 1))
+        losses = loss(step)
+        if losses.shape != (n_runs,) or not losses.isfinite().all():
+            raise ValueError(
+                f"`loss` must return one finite number per run, [{n_runs}]; at step {step} it gave "
+                f"{losses.detach()}."
+            )
+        cost = losses.sum() + width_cost * subspaces.width.sum()
+        parameters = list(subspaces.parameters())
+        # Not `backward`: the network's own weights would collect gradients that nobody clears.
+        for parameter, grad in zip(parameters, torch.autograd.grad(cost, parameters), strict=True):
+            parameter.grad = grad
+        optimizer.step()
+    return losses.detach()
