@@ -5,11 +5,12 @@ told how many latents to look for (`ssae`, `pca`, ...), others which concept cha
 (`difference_of_means`, `regression`, ...). `score` compares any of them with the truth.
 """
 
-from ssae_kit.methods.found import Found, Score, as_pairs, known, of_autoencoder, score
+from ssae_kit.methods.found import Found, Score, as_pairs, in_use, known, of_autoencoder, score
 from ssae_kit.methods.labelled import (
     class_means,
     difference_of_means,
     explained,
+    interactions,
     least_squares_probe,
     probe,
     random_directions,
