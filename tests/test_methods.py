@@ -239,3 +239,29 @@ def test_what_cannot_be_fitted_is_refused_in_words(method, call, error):
 def test_what_cannot_be_read_or_named_is_refused_in_words(call, error):
     with pytest.raises(ValueError, match=error):
         call()
+
+
+def test_a_product_that_has_a_direction_is_found_and_a_sum_shows_none():
+    before, after = (torch.randint(2, (400, 3), generator=seeded(i)) for i in (1, 2))
+    directions = torch.linalg.qr(torch.randn(8, 4, generator=seeded(3)))[0].T
+    added = (after - before).float() @ directions[:3]
+    signs = [2.0 * values - 1 for values in (before, after)]
+    change = (signs[1][:, [0, 2]].prod(1) - signs[0][:, [0, 2]].prod(1)) / 2
+    assert methods.interactions(added, before, after).abs().max() < 1e-5
+    gains = methods.interactions(added + change[:, None] * directions[3], before, after)
+    assert gains[0, 2] > 0.2
+    assert gains[0, 2] == gains[2, 0] == gains.max()
+    assert gains[0, 1].abs() < 0.05
+    assert (gains.diagonal() == 0).all()
+    with pytest.raises(ValueError, match="0 or 1"):
+        methods.interactions(added, 2 * before - 1, after)
+
+
+def test_latents_in_use_are_those_before_the_steepest_drop():
+    sizes = torch.tensor([0.1, 3.0, 0.0, 2.0, 0.2])
+    found = methods.Found(torch.eye(5), lambda shifts: shifts * sizes)
+    shifts = torch.ones(4, 5)
+    assert methods.in_use(found, shifts).tolist() == [1, 3]
+    alone = methods.Found(torch.eye(1), lambda shifts: shifts)
+    with pytest.raises(ValueError, match="at least 2 latents"):
+        methods.in_use(alone, torch.ones(4, 1))

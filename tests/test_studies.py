@@ -12,6 +12,7 @@ from ssae_kit.storage import save_tensors
 from ssae_kit.studies import best_of, load_study, recover, score, worlds
 from ssae_kit.studies.catalogue import STUDIES, collect
 from ssae_kit.studies.phases import METHODS, compared
+from ssae_kit.studies.protocol import halves_of
 from ssae_kit.synthetic import ShiftProblem, stack, supports
 from ssae_kit.training import TrainingConfig
 
@@ -90,6 +91,21 @@ def test_a_result_is_read_back_as_a_grid(tmp_path):
     save_tensors(tmp_path / "shifts_other.safetensors", {"SSAE": values}, {})
     with pytest.raises(ValueError, match="must be the result of a study"):
         load_study("other", tmp_path)
+
+
+def test_a_change_told_apart_is_the_change_where_the_other_concept_has_its_value():
+    before = torch.tensor([[0, 0], [0, 1], [1, 0], [0, 1]])
+    after = torch.tensor([[1, 0], [1, 1], [1, 1], [0, 1]])
+    halves = halves_of(0, 1, before, after)
+    assert halves.tolist() == [[1.0, 0.0], [0.0, 1.0], [-0.5, 0.5], [0.0, 0.0]]
+
+
+def test_the_protocol_finds_what_adds_up_in_twenty_streams_and_says_where_nothing_does():
+    study = load_study("protocol")
+    assert study.conditions == STUDIES["protocol"][1]
+    gain = study.tensors["gain"].view(3, 20)
+    assert (gain[0] > 0.1).all()
+    assert (gain[1:] < 0.1).all()
 
 
 def test_conditions_can_be_written_down_and_results_of_unequal_size_kept():

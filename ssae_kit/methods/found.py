@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Real
+from jaxtyping import Float, Int, Real
 from torch import Tensor
 
 from ssae_kit import checks
@@ -87,6 +87,29 @@ class Found:
         latent = matching.latent[0]
         typical = (changes * codes[:, latent]).sum(0) / counts
         return typical[:, None] * self.directions[latent], matching
+
+
+def in_use(found: Found, shifts: Shifts) -> Int[Tensor, " kept"]:
+    """Return the latents that are not to spare, those that write most first. Uses no labels.
+
+    A latent writes the mean size of its code times the length of its direction. Kept are those
+    before the steepest drop; what writes below a hundredth of the largest counts as that.
+
+    Args:
+        found: Of a fit with latents to spare, at least 2 in all.
+        shifts: Those it was fitted to will do.
+
+    Raises:
+        ValueError: if there is one latent only, or none writes anything.
+    """
+    size = found.codes(shifts).abs().mean(0) * found.directions.norm(dim=1)
+    if len(size) < 2 or not size.any():
+        raise ValueError(
+            f"at least 2 latents are required, of which one writes; got sizes {size.tolist()}. Fit "
+            "with latents to spare."
+        )
+    size, latent = size.clamp_min(0.01 * float(size.max())).sort(descending=True, stable=True)
+    return latent[: int((size[:-1] / size[1:]).argmax()) + 1]
 
 
 class Score(NamedTuple):

@@ -17,6 +17,7 @@ from ssae_kit.studies.phases import (
     size_cell,
     width_cell,
 )
+from ssae_kit.studies.protocol import SHIPPED, protocol
 from ssae_kit.studies.real import SITES, STREAMS, WIDTHS, score_site, train_shifts
 from ssae_kit.studies.real_sets import SETS, score_set
 from ssae_kit.studies.real_steering import WAYS, directions, next_words, write_texts
@@ -73,6 +74,7 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "width": (width_cell, _worlds(level=(0.25, 0.6, 0.9, 1.2, 2.0), n_latents=(4, 8, 16))),
     "methods": (method_cell, _worlds(law=range(len(LAWS)))),
     "choices": (score_choices, _grid(kind=range(len(KINDS)), seed=range(10))),
+    "protocol": (protocol, _grid(model=SHIPPED, stream=range(20))),
     "scale": (
         scale,
         [size | {"seeds": SEEDS[:3]} for size in LARGE[:3]]

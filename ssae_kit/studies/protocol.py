@@ -1,0 +1,86 @@
+"""Does the protocol that uses no labels find the concepts of the bundled Llamas, on any stream?"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ssae_kit import llama, methods, metrics, world
+from ssae_kit.methods import Found
+from ssae_kit.streams import Streams
+from ssae_kit.training import TrainingConfig
+
+SHIPPED = ("seed1", "seed2", "seed3")
+"""The Llamas that come with the course."""
+N_TRAIN, N_TEST, LAYER = 1000, 300, 3
+CONFIG = TrainingConfig(steps=500, batch_size=128)
+
+
+def protocol(model: str, stream: int) -> dict[str, Tensor]:
+    """Choose level, restart and the latents in use without labels; then score with labels.
+
+    Args:
+        model: A shipped seed of the bundled Llama.
+        stream: Draws pairs, initial weights and batches anew.
+
+    Returns:
+        With twice as many latents as concepts, of which only those in use count: `codes` and
+        `directions` `[concepts]`, and the number `kept`. `codes_to_spare`: all latents count.
+        `codes_exact`: none to spare. `gain`: the most that a product of two concepts explains
+        besides; `halves`: correlations, if the longer of the two is told apart by the other's value.
+    """
+    streams, n_concepts = Streams(stream), len(world.CONCEPTS)
+    shifts, before, after = _read(model, streams)
+    changes, known = (after - before).float(), shifts[:N_TRAIN]
+    asked = shifts[N_TRAIN:], changes[N_TRAIN:]
+    truth = (*asked, methods.regression(known, changes[:N_TRAIN]).directions)
+    spare = methods.ssae(known, 2 * n_concepts, seed=streams.seed(1), config=CONFIG)
+    exact = methods.ssae(known, n_concepts, seed=streams.seed(2), config=CONFIG)
+    kept = methods.in_use(spare, known)
+    used = _only(spare, kept)
+    score, gains = methods.score(used, *truth), methods.interactions(shifts, before, after)
+    most = divmod(int(gains.argmax()), n_concepts)
+    longer, other = sorted(most, key=lambda k: -float(truth[2][k].norm()))
+    halves = halves_of(longer, other, before, after)[N_TRAIN:]
+    return {
+        "codes": score.codes.per_concept[0],
+        "directions": score.directions.per_concept[0],
+        "kept": torch.tensor(len(kept)),
+        "codes_to_spare": methods.score(spare, *truth).codes.per_concept[0],
+        "codes_exact": methods.score(exact, *truth).codes.per_concept[0],
+        "gain": gains.max(),
+        "halves": metrics.mcc_codes(used.codes(asked[0])[None], halves).per_concept[0],
+    }
+
+
+def halves_of(
+    concept: int, other: int, before: Tensor, after: Tensor
+) -> Float[Tensor, "pairs halves"]:
+    """Change of a concept, told apart by the other's value: at 0 in one column, at 1 in the next.
+
+    Each column is the change of a value that counts (-1 or 1) where the other has its value, else 0.
+    """
+    halves = [
+        [(2 * values[:, concept] - 1) * (values[:, other] == value) for value in (0, 1)]
+        for values in (before, after)
+    ]
+    return (torch.stack(halves[1], 1) - torch.stack(halves[0], 1)).float() / 2
+
+
+def _read(model: str, streams: Streams) -> tuple[Tensor, Tensor, Tensor]:
+    """Shifts of new pairs, and the values in their source and target texts."""
+    pairs = world.concept_pairs(N_TRAIN + N_TEST, streams(0))
+    reader = llama.load(f"llama_tiny/{model}")
+    source, target = (
+        llama.hidden_states(reader, texts, LAYER) for texts in (pairs.source, pairs.target)
+    )
+    values = [
+        [world.parse(text).sentences[-1].state.binary() for text in texts]
+        for texts in (pairs.source, pairs.target)
+    ]
+    return target - source, torch.tensor(values[0]), torch.tensor(values[1])
+
+
+def _only(found: Found, kept: Tensor) -> Found:
+    """The same with all other latents silent, so that a concept left without one scores 0."""
+    mask = torch.zeros(len(found.directions)).index_fill(0, kept, 1.0)
+    return Found(found.directions * mask[:, None], lambda shifts: found.read(shifts) * mask)
