@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets
-
 SURE = 0.8
 """How sure a predicted range should be. At 100% everyone would predict everything."""
 
@@ -118,6 +116,8 @@ class Predictions:
         """
         if not low < high:
             raise ValueError(f"`low` must be below `high`; got {low} and {high}.")
+        import ipywidgets
+
         ends = {"value": (low, high), "min": low, "max": high, "step": (high - low) / 100}
         look = {"layout": {"width": "560px"}, "readout_format": ".3g"}
         slider = ipywidgets.FloatRangeSlider(description=unit, **ends, **look)
@@ -132,6 +132,8 @@ class Predictions:
         """
         if len(things) < 2 or len(set(things)) < len(things):
             raise ValueError(f"`things` must be two or more, all different; got {list(things)}.")
+        import ipywidgets
+
         menus = [
             ipywidgets.Dropdown(options=list(things), value=thing, description=f"{place}.")
             for place, thing in enumerate(things, 1)
@@ -165,6 +167,8 @@ class Predictions:
                 "`places` must be two or more and `low` below `high`; got "
                 f"{list(places)}, {low} and {high}."
             )
+        import ipywidgets
+
         ends = {"value": low, "min": low, "max": high, "step": (high - low) / 50}
         look = {"orientation": "vertical", "readout_format": ".2g"}
         sliders = [ipywidgets.FloatSlider(description=str(p), **ends, **look) for p in places]
@@ -222,6 +226,8 @@ class Predictions:
         _say(" ".join(lines))
 
     def _ask(self, name: str, hint: str, one: Prediction) -> None:
+        import ipywidgets
+
         from ssae_kit.plots.show import show_widget
 
         self.asked[name] = one

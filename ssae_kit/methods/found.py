@@ -109,7 +109,9 @@ def in_use(found: Found, shifts: Shifts) -> Int[Tensor, " kept"]:
             "with latents to spare."
         )
     size, latent = size.clamp_min(0.01 * float(size.max())).sort(descending=True, stable=True)
-    return latent[: int((size[:-1] / size[1:]).argmax()) + 1]
+    n_used = int((size[:-1] / size[1:]).argmax()) + 1
+    kept: Tensor = latent[:n_used]
+    return kept
 
 
 class Score(NamedTuple):
