@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from ssae_kit import causes, llama, methods
+from tests.pretend import Pretend, on_gpu
 
 
 def generator(seed=0):
@@ -160,3 +161,12 @@ def test_the_interchange_is_that_of_pyvene():
     bases, sources = torch.randn(2, 4, 8, generator=generator(4))
     ours = bases + subspaces(bases[None], sources[None])[0]
     assert_close(theirs(bases, sources).detach(), ours.detach(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("finds_width", [False, True])
+def test_an_exchange_stays_on_the_gpu(finds_width):
+    with Pretend():
+        made = causes.Subspaces(2, 5, 3, generator=generator(), finds_width=finds_width)
+        space = on_gpu(made)
+        moved = space(BASES.expand(2, -1, -1).to("meta"), SOURCES.expand(2, -1, -1).to("meta"))
+        assert moved.device.type == space.width.device.type == "meta"

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -157,3 +158,16 @@ def test_predictions_stand_beside_the_claim_that_their_name_begins_with(displaye
     assert "You predicted: How high? 0.4 to 0.6; And PCA? 0.1 to 0.2" in text
     assert "You predicted: nothing" in text
     assert "so" not in text.split()
+
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def test_a_notebook_folds_its_claims_and_tells_predictions_beside_them(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = [(cell, "".join(cell["source"])) for cell in cells if cell["cell_type"] == "code"]
+    (claims,) = (cell for cell, source in code if "CLAIMS = Register(" in source)
+    assert claims["metadata"]["jupyter"]["source_hidden"]
+    (settled,) = (source for _, source in code if "CLAIMS.settle(" in source)
+    assert "guesses.made()" in settled

@@ -57,16 +57,16 @@ class Subspaces(torch.nn.Module):
         """Dimensions that each run uses."""
         n_runs, _, k = self.basis.shape
         if self.boundary is None:
-            return torch.full((n_runs,), float(k))
+            return torch.full((n_runs,), float(k), device=self.basis.device)
         return k * self.boundary.sigmoid()
 
     @property
     def weights(self) -> Float[Tensor, "runs k"]:
         """How much each dimension counts, 0 to 1."""
-        k = self.basis.shape[2]
+        k, device = self.basis.shape[2], self.basis.device
         if self.boundary is None:
-            return torch.ones(1, k)
-        middle = torch.arange(k) + 0.5
+            return torch.ones(1, k, device=device)
+        middle = torch.arange(k, device=device) + 0.5
         return torch.sigmoid((self.width[:, None] - middle) / self.temperature)
 
     def forward(
