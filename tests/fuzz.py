@@ -40,6 +40,7 @@ ROOMS = (
     "storage",
     "claims",
     "methods",
+    "causes",
     "studies",
     "world",
     "llama",
@@ -54,6 +55,7 @@ EXCEPTIONS = {
     "storage.replacing": "a context manager; its tests stand in test_storage.py",
     "autoencoders.Autoencoder": "abstract; its kinds are called",
     "autoencoders.SparseAutoencoder": "abstract; its kinds are called",
+    "causes.followed": "NaN where a text shows nothing; its tests stand in test_causes.py",
     "llama.Edit": "abstract; its kinds are called",
     "llama.edit": "a context manager; its tests stand in test_llama_run.py",
 }
@@ -79,7 +81,7 @@ def valid(room, folder, name=""):
     With a name, only the table in which it stands.
     """
     head = name.partition(".")[0]
-    if head in ("methods", "studies"):
+    if head in ("methods", "causes", "studies"):
         return learned(room)
     if head in ("world", "llama", "steering"):
         return spoken(room, folder)
@@ -293,7 +295,10 @@ def learned(room):
     pairs = {"shifts": data.shifts, "changes": changes}
     states = {"states": data.sources, "values": (data.sources[:, :2] > 0).long()}
     kinds = ("difference_of_means", "regression", "least_squares_probe")
-    found = m.difference_of_means(**pairs)
+    found, values = m.difference_of_means(**pairs), states["values"]
+    c = room["causes"]
+    space = c.Subspaces(1, 6, 2, generator=seeded())
+    states_of_runs = {"bases": data.sources[None], "sources": data.sources[None] + 1}
     one = a.ShiftAutoencoder(1, 6, 4, generator=seeded(1))
     drawn = s.worlds(syn.ShiftProblem(syn.supports.sizes(3, 2), 5),
                      (0,), n_samples=20, n_test=12)  # fmt: skip
@@ -307,6 +312,26 @@ def learned(room):
         },
         "methods.explained": pairs | {"directions": data.directions},
         "methods.score": pairs | {"found": found, "directions": data.directions},
+        "methods.in_use": {"found": found, "shifts": data.shifts},
+        "methods.interactions": {
+            "shifts": data.shifts, "before": values, "after": values.flip(0)
+        },
+        "methods.read_bits": {
+            "states": data.sources, "labels": values[:, 0], "new_states": data.sources,
+            "new_labels": values[:, 0],
+        },
+        "causes.whole": {"d_model": 6},
+        "causes.exchange": {
+            "found": found, "bases": data.sources, "sources": data.sources + 1,
+            "chosen": torch.ones(40, len(found.directions), dtype=torch.bool),
+        },
+        "causes.Subspaces": {"n_runs": 2, "d_model": 6, "k": 2, "generator": seeded()},
+        "causes.Subspaces.forward": (space.forward, states_of_runs),
+        "causes.Subspaces.found": (space.found, {"run": 0}),
+        "causes.align": {
+            "subspaces": space, "n_steps": 2,
+            "loss": lambda step, space=space: space(*states_of_runs.values()).square().mean((1, 2)),
+        },
         "methods.Found.codes": (found.codes, {"shifts": data.shifts}),
         "methods.Found.from_sources": (found.from_sources, {"sources": data.sources}),
         "methods.Found.named": (found.named, dict(pairs)),

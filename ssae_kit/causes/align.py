@@ -74,14 +74,30 @@ class Subspaces(torch.nn.Module):
         bases: Float[Tensor, "runs texts d_model"],
         sources: Float[Tensor, "runs texts d_model"],
     ) -> Float[Tensor, "runs texts d_model"]:
-        """Return what to add to the bases so that their part in the subspace is the sources'."""
-        basis = self.basis
+        """Return what to add to the bases so that their part in the subspace is the sources'.
+
+        Raises:
+            ValueError: if the runs or the width do not fit, or a number is not finite.
+        """
+        axes, basis = "runs texts d_model", self.basis
+        bases, sources = checks.tensors(bases=(bases, axes), sources=(sources, axes))
+        if bases.shape[0] not in (1, len(basis)) or bases.shape[2] != basis.shape[1]:
+            raise ValueError(
+                f"states must be [{len(basis)} runs (or 1), texts, {basis.shape[1]}]; got "
+                f"{list(bases.shape)}. Give one block of states per run."
+            )
+        bases, sources = bases.to(basis), sources.to(basis)
         moved: Tensor = ((sources - bases) @ basis * self.weights[:, None]) @ basis.mT
         return moved
 
     @torch.no_grad()
     def found(self, run: int = 0) -> Found:
-        """Return a run's subspace as a featurizer; dimensions beyond its width are left out."""
+        """Return a run's subspace as a featurizer; dimensions beyond its width are left out.
+
+        Raises:
+            ValueError: if there is no such run.
+        """
+        run = checks.whole("run", run, 0, len(self.basis) - 1, " (the last run)")
         kept = self.weights.expand(len(self.basis), -1)[run] > 0.5
         rows = self.basis[run].mT[kept].clone()
         return Found(rows, lambda states: states @ rows.mT)
@@ -106,7 +122,8 @@ def align(
         width_cost: What one dimension of width costs, in units of the loss.
 
     Raises:
-        ValueError: if a loss is not finite, or not one number per run.
+        ValueError: if a loss is not finite, not one number per run, or does not depend on
+            `subspaces`.
     """
     checks.require_kind("subspaces", subspaces, Subspaces)
     n_steps, n_runs = checks.whole("n_steps", n_steps), len(subspaces.basis)
@@ -122,7 +139,13 @@ def align(
         cost = losses.sum() + width_cost * subspaces.width.sum()
         parameters = list(subspaces.parameters())
         # Not `backward`: the network's own weights would collect gradients that nobody clears.
-        for parameter, grad in zip(parameters, torch.autograd.grad(cost, parameters), strict=True):
+        reached = cost.requires_grad and torch.autograd.grad(cost, parameters, allow_unused=True)
+        if not reached or reached[0] is None:
+            raise ValueError(
+                "`loss` must depend on `subspaces`; its value does not. Add what `subspaces(bases, "
+                "sources)` returns to the states, and compute the loss from there."
+            )
+        for parameter, grad in zip(parameters, reached, strict=True):
             parameter.grad = grad
         optimizer.step()
     return losses.detach()

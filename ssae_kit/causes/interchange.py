@@ -48,6 +48,7 @@ def exchange(
             f"`bases` must be as wide as the directions, {width}; got {bases.shape[1]}. Read them "
             "at the layer that the featurizer was fitted to."
         )
+    bases, sources = bases.to(found.directions), sources.to(found.directions)
     codes = found.read(sources) - found.read(bases)
     if chosen is not None:
         (mask,) = checks.tensors(chosen=(chosen, "texts latents"))

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ssae_kit import checks
 from ssae_kit.methods.found import as_pairs, root_mean_square
 
 
@@ -44,6 +45,10 @@ def read_bits(
     """
     from sklearn.linear_model import LogisticRegression  # slow to import; only a probe needs it
 
+    axes = {"states": "texts d_model", "labels": "texts"}
+    axes |= {"new_states": "new d_model", "new_labels": "new"}
+    given = (states, labels, new_states, new_labels)
+    checks.tensors(**{n: (x, a) for x, (n, a) in zip(given, axes.items(), strict=True)})
     old, column = as_pairs(states, labels[:, None], ("states", "labels"))
     new, asked = as_pairs(new_states, new_labels[:, None], ("new_states", "new_labels"))
     known, told = column[:, 0].unique(), asked[:, 0].unique()

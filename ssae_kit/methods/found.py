@@ -102,6 +102,7 @@ def in_use(found: Found, shifts: Shifts) -> Int[Tensor, " kept"]:
     Raises:
         ValueError: if there is one latent only, or none writes anything.
     """
+    checks.require_kind("found", found, Found, "methods.ssae(shifts, 14)")
     size = found.codes(shifts).abs().mean(0) * found.directions.norm(dim=1)
     if len(size) < 2 or not size.any():
         raise ValueError(

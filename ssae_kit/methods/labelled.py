@@ -199,8 +199,10 @@ def interactions(
 
     Source: condition 1 of Joshi et al. 2025 (arXiv 2502.12179), put to the test.
     """
-    require_two_values(torch.stack(list(as_pairs(before, after, ("before", "after")))))
-    source, target = (2 * as_floats("values", values) - 1 for values in (before, after))
+    both_axes = "pairs concepts"
+    before, after = checks.tensors(before=(before, both_axes), after=(after, both_axes))
+    require_two_values(torch.stack([before, after]))
+    source, target = 2 * before - 1, 2 * after - 1
     changes, cut = (target - source) / 2, len(source) * 3 // 4
     shifts, changes = as_pairs(shifts, changes)
     gains = torch.zeros(changes.shape[1], changes.shape[1])
