@@ -73,10 +73,7 @@ def finished(lab):
 @functools.cache
 def subject():
     """The bundled Llama with few pairs and short texts."""
-
-    def values_of(text):
-        return world.parse(text).sentences[0].state.binary()
-
+    values_of = labs.bundled().values_of
     pairs = world.concept_pairs(60, torch.Generator().manual_seed(0))
     prompts, _ = world.prompts(3, torch.Generator().manual_seed(1))
     return labs.Subject(

@@ -1,5 +1,6 @@
 """What all labs share, without a browser: when they compute, what they show, what they export."""
 
+import html
 import random
 import resource
 import subprocess
@@ -10,11 +11,12 @@ from importlib.metadata import version
 
 import ipywidgets
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from packaging.version import Version
 
 from ssae_kit import labs
-from ssae_kit.labs.__main__ import NAMES, page
+from ssae_kit.labs.__main__ import NAMES, main, page
 from ssae_kit.plots.show import STATIC
 from tests import labs as small
 from tests.labs import finished, hold
@@ -166,6 +168,92 @@ def test_the_shown_code_makes_the_same_figure_and_words(lab, displayed):
                 np.testing.assert_allclose(shown[axis], again[axis], err_msg=shown.name)
 
 
+def said(lab):
+    return {name: control.value for name, control in lab.controls.items()}
+
+
+def widgets_alive():
+    """Every widget that is open, as ipywidgets 8 or 7 keeps them."""
+    version_8 = hasattr(ipywidgets.widgets.widget, "_instances")
+    return ipywidgets.widgets.widget._instances if version_8 else ipywidgets.Widget.widgets
+
+
+def drawing(fig):
+    return go.Figure(fig.data).to_json()
+
+
+def slid(lab):
+    """Move the lab's first slider by a step; returns its name."""
+    sliders = (n for n, one in lab.controls.items() if getattr(one, "step", 0) and not one.disabled)
+    name = next(sliders)
+    one = lab.controls[name]
+    one.value += one.step if one.value < one.max else -one.step
+    finished(lab)
+    return name
+
+
+def test_undo_goes_one_change_back_and_reset_to_the_start(lab):
+    lab.start()
+    first = said(lab)
+    name = slid(lab)
+    second = said(lab)
+    slid(lab)
+    lab.undo()
+    assert said(lab) == second != first
+    lab.reset()
+    assert lab.controls[name].value == first[name]
+    lab.undo()
+    lab.undo()
+    lab.undo()
+    lab.undo()
+    assert said(lab) == first
+    finished(lab)
+
+
+def test_what_is_pinned_stays_below_the_next_outcome(lab):
+    lab.start()
+    finished(lab)
+    words, drawn = lab.words_shown.text, drawing(lab.fig)
+    lab.pin()
+    slid(lab)
+    pinned = lab.view.children[-2].children
+    assert html.escape(words) in pinned[1].value
+    assert drawing(pinned[2]) == drawn
+    before = len(widgets_alive())
+    lab.pin()
+    assert len(widgets_alive()) <= before
+
+
+def test_the_line_and_the_link_make_the_same_lab_again(lab, monkeypatch):
+    name = slid(lab)
+    line, _, link = lab.call().partition("  # or ?")
+    assert lab.code().startswith(f"# The lab itself: {line}")
+    own = {"SteeringLab": small.subject, "LatentLab": small.dictionary}.get(type(lab).__name__)
+    made = type(lab)(*([own()] if own else []), **eval(f"dict({line.partition('(')[2]}"))
+    assert said(made) == said(lab)
+    made.close()
+    monkeypatch.setenv("QUERY_STRING", link.partition(" ")[0])
+    made = type(lab).from_link()
+    assert made.controls[name].value == lab.controls[name].value != getattr(made.start_at, name)
+    made.close()
+    monkeypatch.setenv("QUERY_STRING", "nonsense=3")
+    with pytest.raises(ValueError, match="nonsense"):
+        type(lab).from_link()
+
+
+def test_a_figure_that_did_not_start_is_replaced_by_another(lab):
+    lab.start()
+    finished(lab)
+    old, drawn = lab.fig, drawing(lab.fig)
+    lab.words_shown.retries += 1
+    assert lab.fig is not old
+    assert old not in lab.view.children
+    assert lab.fig in lab.view.children
+    assert drawing(lab.fig) == drawn
+    slid(lab)
+    assert drawing(lab.fig) != drawn
+
+
 def test_a_static_reading_gets_a_picture_and_a_sentence(lab, displayed, monkeypatch):
     monkeypatch.setattr(sys.modules["ssae_kit.plots.show"], "png", lambda fig: b"picture")
     monkeypatch.setenv(STATIC, "1")
@@ -190,8 +278,7 @@ def test_a_closed_lab_leaves_no_widget_even_if_its_computation_does_not_stop(lab
     def late(*_):
         raise TimeoutError
 
-    version_8 = hasattr(ipywidgets.widgets.widget, "_instances")
-    registered = ipywidgets.widgets.widget._instances if version_8 else ipywidgets.Widget.widgets
+    registered = widgets_alive()
     before = set(registered)
     other = small.make(type(lab).__name__)
     assert len(registered) > len(before) + 50
@@ -248,6 +335,15 @@ def test_a_lab_loads_no_language_model_that_it_does_not_need_and_no_parser():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_of_a_lab_is_a_notebook_that_shows_it(name):
     (cell,) = page(name).cells
-    assert cell.source.endswith(f"labs.{name}()")
+    assert cell.source.endswith(f"labs.{name}.from_link()")
     assert isinstance(getattr(labs, name), type)
     assert name in small.NAMES
+
+
+def test_a_served_lab_ends_the_kernels_of_visitors_who_left(monkeypatch):
+    asked = []
+    monkeypatch.setattr(sys, "argv", ["labs", "ShiftLab", "--no-browser"])
+    monkeypatch.setattr(subprocess, "call", lambda command: asked.extend(command) or 0)
+    assert main() == 0
+    assert "--MappingKernelManager.cull_idle_timeout=60" in asked
+    assert asked[-1] == "--no-browser"

@@ -1,6 +1,7 @@
 """The Steering lab's own: its texts and figure against the kit's numbers."""
 
 import gc
+import itertools
 import weakref
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import labs, llama, methods, steering, world
+from ssae_kit.labs import steering as steering_lab
 from ssae_kit.labs import subjects
 from ssae_kit.labs.listing import listing
 from ssae_kit.labs.steering import SteeringSettings, write
@@ -20,6 +22,8 @@ from tests import labs as small
 from tests.labs import finished, plain
 
 LAB = "SteeringLab"
+TRAINING = subjects.TRAINING
+"""In full, before `short` shortens it."""
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +75,44 @@ def test_a_prompt_of_ones_own_comes_first_and_a_bad_one_is_explained(lab, subjec
     lab.controls["own"].value = "  " + subject.prompts[1]
     assert lab.settings().text == subject.prompts[1]
     finished(lab)
+    lab.controls["own"].value = "the queen slept ."  # no story, and a text all the same
+    finished(lab)
+    assert "the queen slept ." in lab.texts.value
     lab.controls["own"].value = "colourless green ideas"
     lab.wait()
     assert lab.words_shown.text == lab.error
-    assert lab.error.startswith("This did not work")
+    assert "it has not seen ['colourless', 'ideas']" in lab.error
     lab.controls["own"].value = ""
     finished(lab)
+
+
+EFFECTS = {  # lowest and highest share of the words that turn; None: nothing can be read
+    "one concept": (0.95, 1.0),
+    "a random direction": (0.0, 0.02),
+    "too early": (0.0, 0.3),
+    "too late": (0.0, 0.02),
+    "too weak": (0.05, 0.8),
+    "at every token": None,
+}
+
+
+def test_what_the_places_hints_say_is_what_is_written(monkeypatch):
+    monkeypatch.setattr(steering_lab, "STRENGTHS", (0.0,))
+    monkeypatch.setattr(steering_lab, "N_TEXTS", 4)
+    monkeypatch.setattr(subjects, "TRAINING", TRAINING)
+    bundled = labs.bundled()
+    start = {"prompt": bundled.prompts[0], "concepts": ("sentiment",)}
+    assert labs.SteeringLab(bundled).settings().concepts == start["concepts"]
+    for (place, bounds), seed in itertools.product(EFFECTS.items(), range(2)):
+        at = SteeringSettings(**{**start, "seed": seed, **labs.SteeringLab.places[place][0]})
+        effect, side, ill_formed = steering_lab.run(bundled, at).rates[at.strength]
+        if bounds is None:
+            assert effect != effect
+        else:
+            assert bounds[0] <= effect <= bounds[1], place
+            assert side < 0.1
+            assert ill_formed == 0
+    assert list(EFFECTS) == list(labs.SteeringLab.places)
 
 
 def test_directions_are_found_once_per_layer_and_method(short, subject):

@@ -2,7 +2,8 @@
 
 Needs the extra `app` (`pip install -e '.[app]'`). What follows the lab's name goes to `voila`, for
 example `--port=8866 --no-browser`. Every visitor gets a kernel of their own; how much memory that
-takes is measured by `python -m tests.benchmarks labs`.
+takes is measured by `python -m tests.benchmarks labs`. A kernel ends a minute after its visitor has
+left. `?noise=0.2&seed=3` behind the page's address sets controls.
 """
 
 import argparse
@@ -16,9 +17,13 @@ import nbformat
 NAMES = ("DictionaryLab", "LatentLab", "ShiftLab", "SteeringLab", "SuperpositionLab")
 
 
+CULLED = ("--MappingKernelManager.cull_idle_timeout=60", "--MappingKernelManager.cull_interval=15")
+"""Seconds. The page also asks for its kernel's end when it is left, but voila 0.5 refuses that."""
+
+
 def page(lab: str) -> nbformat.NotebookNode:
     """Return a notebook that shows a lab and nothing else; one thread, to leave room for others."""
-    source = f"import torch\n\nfrom ssae_kit import labs\n\ntorch.set_num_threads(1)\nlabs.{lab}()"
+    source = f"import torch\n\nfrom ssae_kit import labs\n\ntorch.set_num_threads(1)\nlabs.{lab}.from_link()"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     return notebook
@@ -32,7 +37,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{options.lab}.ipynb"
         nbformat.write(page(options.lab), path)
-        return subprocess.call([sys.executable, "-m", "voila", str(path), *rest])
+        return subprocess.call([sys.executable, "-m", "voila", str(path), *CULLED, *rest])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""What all labs share: compute on a thread, show progress, cancel, explain errors, export.
+"""What all labs share: compute on a thread, show progress, cancel, go back, explain errors, export.
 
 A lab is only a view. Its computation is a function `run` of frozen settings, and what it returns has
 a `figure` and `words`. Between them stands this class; the code that it shows is the source of `run`.
 """
 
+import ast
 import functools
+import html
 import os
 import threading
 import time
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
@@ -21,7 +24,7 @@ from ssae_kit.labs.listing import listing
 from ssae_kit.labs.parts import Words, assign, button, close_all, controls, heading, row
 from ssae_kit.plots.show import STATIC, show, show_widget
 
-REDRAW_EVERY = 0.3
+REDRAW_EVERY = 0.1
 """Seconds between two drawings while a computation runs; more where drawing is slow."""
 Progress = Callable[[float, Callable[[], Any] | None], None]
 """Called by a computation with its share done (0 to 1) and a function that measures what there is
@@ -71,6 +74,8 @@ class Lab:
     """What is computed: a function of whatever `given` holds, settings, and who is told progress."""
     given: Mapping[str, Any] = {}
     """What `run` takes before the settings, by name; its `source` is the code that makes it."""
+    tasks: Sequence[str] = ()
+    """Things to try, from easy to hard; each can be answered by looking."""
     below: Sequence[Any] = ()
     """What stands between the words and the figure."""
     places: Mapping[str, tuple[Mapping[str, Any], str]] = {}
@@ -86,6 +91,8 @@ class Lab:
         self.error = ""
         """What went wrong in the last one, as a sentence; empty if nothing did."""
         self._job = _Job(start_at, self._work)  # not begun
+        self._past: list[dict[str, Any]] = []
+        """What the controls said at each computation, for `undo`."""
         self._lock, self._turn = threading.RLock(), threading.Lock()
         self._quiet = False
         with self._hush():
@@ -101,12 +108,28 @@ class Lab:
             button(name, hint, functools.partial(self.go_to, name))
             for name, (_, hint) in self.places.items()
         ]
-        shown = [*self.above(), self._foot(), self.words_shown, *self.below, self.fig, self._code]
-        self.view = widgets.VBox([heading(self.title, 2), *shown])
+        self._pinned = widgets.VBox()
+        tasks = "".join(f"<li>{html.escape(task)}</li>" for task in self.tasks)
+        todo = widgets.HTML(f"<details><summary>Things to try</summary><ol>{tasks}</ol></details>")
+        shown = [*self.above(), self._foot(), self.words_shown, *self.below, self.fig]
+        over = [heading(self.title, 2), *([todo] if tasks else [])]
+        self.view = widgets.VBox([*over, *shown, self._pinned, self._code])
         self.view.add_class("ssae-lab")
         for name, control in self.controls.items():
             control.observe(functools.partial(self._changed, name), "value")
         self.words_shown.observe(self._shown, "views")
+        self.words_shown.observe(self._retry, "retries")
+
+    @classmethod
+    def from_link(cls) -> "Lab":
+        """Return the lab as the page's address asks for it, for example `…?noise=0.2&seed=3`.
+
+        Raises:
+            ValueError: if it names no control of this lab, or a value that one cannot take.
+        """
+        lab, said = cls(), parse_qsl(os.environ.get("QUERY_STRING", ""))
+        lab._quietly(**{name: _value(text) for name, text in said})
+        return lab
 
     def beginning(self) -> Any:
         """Return the first outcome that a computation tells; it has as many traces as any later."""
@@ -123,8 +146,12 @@ class Lab:
 
     def above(self) -> list[Any]:
         """Return what stands above the figure, in order: the controls, and a button per place."""
-        over = heading(f"{self.visit} (all else as at the start):")
-        return [row(*self.controls.values()), over, row(*self._buttons)]
+        return [row(*self.controls.values()), *self.visits()]
+
+    def visits(self) -> list[Any]:
+        """Return a button for each of the `places`, under their heading."""
+        over = f"{self.visit} (all else as at the start):"
+        return [heading(over), row(*self._buttons)] if self.places else []
 
     def settings(self) -> Any:
         """Return what the controls say, frozen; a ValueError explains what does not fit."""
@@ -159,10 +186,35 @@ class Lab:
             except Exception as error:
                 self._fail(error)
                 return
-            self.error = ""
+            self.error, said = "", {name: one.value for name, one in self.controls.items()}
+            self._past += [said] if said not in self._past[-1:] else []
             self._tell("Computing…", 0.0)
             self._job = _Job(settings, self._work)
             self._job.start()
+
+    def undo(self) -> None:
+        """Go back to what the controls said before the last change; stays at the first."""
+        del self._past[max(1, len(self._past) - 1) :]
+        self.set(**self._past[-1] if self._past else {})
+
+    def reset(self) -> None:
+        """Go back to the start's settings."""
+        self.set(**vars(self.start_at))
+
+    def pin(self) -> None:
+        """Keep what is shown below whatever comes next; what was pinned before goes."""
+        for old in self._pinned.children:
+            close_all(old)
+        said = widgets.HTML(f"<p>{html.escape(self.words_shown.text)}</p>")
+        over = heading(f"Pinned: {html.escape(self.call())}")
+        self._pinned.children = (over, said, go.FigureWidget(self.fig))
+
+    def call(self) -> str:
+        """Return the line that makes the lab as it stands: what differs from the start, by name."""
+        changed = {n: v for n, v in vars(self.settings()).items() if v != getattr(self.start_at, n)}
+        said = ", ".join(f"{name}={value!r}" for name, value in changed.items())
+        link = f"  # or ?{urlencode(changed)} behind its page's address" if changed else ""
+        return f"labs.{type(self).__name__}({said}){link}"
 
     def stop(self) -> None:
         """Stop the running computation; what is shown stays."""
@@ -194,7 +246,7 @@ class Lab:
     def code(self) -> str:
         """Return a code cell that makes this view without the widget."""
         made = {name: one.source for name, one in self.given.items()}
-        return listing(self.run, self.settings(), made)
+        return f"# The lab itself: {self.call()}\n{listing(self.run, self.settings(), made)}"
 
     @property
     def busy(self) -> bool:
@@ -226,10 +278,15 @@ class Lab:
 
     def _foot(self) -> Any:
         """Return the line with progress and the buttons that every lab has."""
-        stop = button("Stop", "Stop the running computation", self.stop)
-        again = button("Run again", "Start the computation again", self.start)
-        code = button("Show code", "Show a code cell that makes this view", self._show_code)
-        return row(self._progress, self._status, stop, again, code)
+        return row(
+            self._progress, self._status,
+            button("Stop", "Stop the running computation", self.stop),
+            button("Run again", "Start the computation again", self.start),
+            button("Undo", "Go back to the settings before the last change", self.undo),
+            button("Reset", "Go back to the settings at the start", self.reset),
+            button("Pin", "Keep this outcome below the next ones", self.pin),
+            button("Show code", "Show a code cell that makes this view", self._show_code),
+        )  # fmt: skip
 
     def _ipython_display_(self) -> None:
         """Show the live lab; in a static reading its picture and a sentence."""
@@ -257,6 +314,14 @@ class Lab:
             self.stop()
         elif self.result is None and not self.busy:
             self.start()
+
+    def _retry(self, _: Any) -> None:
+        """Put another figure in the place of one that a browser did not start."""
+        with self._lock:
+            old, self.fig = self.fig, LiveFigure(go.Figure(self.fig))
+            self.view.children = [self.fig if one is old else one for one in self.view.children]
+            self._tell("The figure did not start. Trying again…", 0.0)
+        close_all(old)
 
     def _work(self, job: _Job) -> None:
         """Run on the thread: wait for the cancelled job to end, compute, draw."""
@@ -309,3 +374,11 @@ class Lab:
         except ValueError as error:
             self._code.value = f"# {error}"
         self._code.layout.display = "flex"
+
+
+def _value(text: str) -> Any:
+    """Return what a link's text stands for: a Python number, truth value or tuple, else itself."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text

@@ -253,6 +253,11 @@ class DictionaryLab(Lab):
         "JupyterLab to move its controls. The picture shows the start: 40 features in 32 "
         "dimensions, a TopK autoencoder with 64 latents of which 3 may fire."
     )
+    tasks = (
+        "Let more latents fire. From where on does missing less not mean finding more?",
+        "Miss as little with ReLU as with TopK at 3. Which penalty does it, and what becomes of the codes?",
+        "Find settings that miss little, with directions hardly better than a random dictionary's.",
+    )
 
     run = staticmethod(run)
     places = {

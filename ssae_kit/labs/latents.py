@@ -176,6 +176,11 @@ class LatentLab(Lab):
         "one; run this cell in JupyterLab to move its controls. The picture shows one latent: how "
         "strongly it fires, the tokens it promotes and its nearest neighbours."
     )
+    tasks = (
+        "Search a word. Do the examples of the first latent found agree with the tokens it promotes?",
+        "Clamp a latent at twice its largest code. Which words come, and which are lost?",
+        "Find a latent that you can name, and whose clamping does not do what the name says.",
+    )
 
     run = staticmethod(run)
 

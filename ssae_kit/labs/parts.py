@@ -26,6 +26,8 @@ class Words(anywidget.AnyWidget):  # type: ignore[misc]
     _css = HERE / "lab.css"
     text = traitlets.Unicode("").tag(sync=True)
     views = traitlets.Int(0).tag(sync=True)
+    retries = traitlets.Int(0).tag(sync=True)
+    """How often the browser has waited in vain for the lab's figure."""
 
 
 def setting(default: Any, make: Callable[..., Any], label: str, *arguments: Any) -> Any:

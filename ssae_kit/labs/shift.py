@@ -227,6 +227,11 @@ class ShiftLab(Lab):
         "in JupyterLab to move its controls. The picture shows the start: all conditions hold, and "
         "every concept comes back."
     )
+    tasks = (
+        "Break every condition. Which raise the error, and which lose concepts at no error?",
+        "Raise the level from 1 on. From where on are concepts mixed?",
+        "Two latents more than concepts: what do the spare ones do, and does the direction MCC stay?",
+    )
 
     run = staticmethod(run)
     visit = "Break one condition"
@@ -301,11 +306,11 @@ class ShiftLab(Lab):
             raise ValueError("A game is on: guess first, then the settings are shown.")
         return super().code()
 
-    def go_to(self, place: str) -> None:
-        """End a game, go back to the start and break one condition, a key of `places`."""
+    def set(self, **changes: Any) -> None:
+        """End a game, set several controls and compute once."""
         self.hidden = None
         self._enable()
-        super().go_to(place)
+        super().set(**changes)
 
     def hide(self) -> None:
         """Begin a game: break a random condition, or none, in a random world."""

@@ -1,5 +1,6 @@
 """The Steering lab: turn concepts of a Llama's text and see what else turns."""
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ssae_kit import checks, plots, steering
+from ssae_kit import checks, plots, steering, world
 from ssae_kit import llama as kit_llama
 from ssae_kit.labs.base import Lab, Progress, quiet
 from ssae_kit.labs.figure import MARGIN
@@ -173,6 +174,19 @@ class SteeringLab(Lab):
         "JupyterLab to move its controls. The picture shows one concept turned: what the texts say "
         "without and with steering, and effect and side effects against the strength."
     )
+    tasks = (
+        "Turn sentiment, then tense. Which words change, and which stay?",
+        "Take a random direction of the same strength. What does it change?",
+        "Find the weakest strength that turns every word. Is it the same for every concept?",
+    )
+    places = {
+        "one concept": ({}, "Every word about it says the other value, and nothing else changes"),
+        "a random direction": ({"method": "random"}, "As long a push: not one word turns"),
+        "too early": ({"layer": 1}, "The first block's output: hardly a word turns"),
+        "too late": ({"layer": 6}, "The last block's output, at one token: not one word turns"),
+        "too weak": ({"strength": 0.5}, "Fewer than all words turn"),
+        "at every token": ({"everywhere": True}, "The push is too much: no sentence comes to its end"),
+    }  # fmt: skip
 
     run = staticmethod(run)
 
@@ -180,18 +194,23 @@ class SteeringLab(Lab):
         self.subject = subject or bundled()
         self.given = {"subject": self.subject}
         names, n_layers = self.subject.pairs.concepts, self.subject.llama.n_layers
-        first = {"prompt": self.subject.prompts[0], "concepts": names[:1], "layer": n_layers // 2}
+        turned = ("sentiment",) if "sentiment" in names else names[:1]  # few words change
+        first = {"prompt": self.subject.prompts[0], "concepts": turned, "layer": n_layers // 2}
         at = SteeringSettings(**{**first, **settings})
         self.texts = widgets.HTML()
         """Continuations side by side, changed words marked."""
         self.below = [self.texts]
-        goes_on = "Text that the model goes on from"
-        turned = "Turned to their other value, all at once"
+        if tuple(names) != world.CONCEPTS:
+            self.places = {}  # their hints are of the bundled Llama
+        goes_on, hint = (
+            "Text that the model goes on from",
+            "Turned to their other value, all at once",
+        )
         several: dict[str, Any] = {"options": names, "rows": len(names)}
         super().__init__(
             at,
             prompt=choice("prompt", at.prompt, self.subject.prompts, goes_on, "790px"),
-            concepts=labelled(widgets.SelectMultiple, "concepts", at.concepts, turned, **several),
+            concepts=labelled(widgets.SelectMultiple, "concepts", at.concepts, hint, **several),
             layer=slider("layer", at.layer, 1, n_layers, 1, "Output of this block"),
         )
 
@@ -201,7 +220,12 @@ class SteeringLab(Lab):
         prompts, concepts = [of.pop("prompt"), of.pop("own")], of.pop("concepts")
         others = [widgets.VBox([*of.values()][part]) for part in (slice(3), slice(3, None))]
         over = heading("Concepts to turn, and how (Ctrl or Shift picks several):")
-        return [*prompts, over, row(concepts, *others)]
+        return [
+            *prompts,
+            over,
+            row(concepts, *others),
+            *self.visits(),
+        ]
 
     def beginning(self) -> SteeringOutcome:
         """Return an outcome without a text."""
@@ -213,7 +237,8 @@ class SteeringLab(Lab):
         """Draw the outcome; the texts are shown beside it."""
         before, after = (result.texts[s] for s in (0.0, result.settings.strength))
         head = ["unsteered", "steered"]
-        self.texts.value = side_by_side(head, before[:SHOWN], after[:SHOWN])
+        prompt = f"<p><b>Prompt:</b> {html.escape(result.settings.text)}</p>"
+        self.texts.value = prompt + side_by_side(head, before[:SHOWN], after[:SHOWN])
         return result.figure()
 
 

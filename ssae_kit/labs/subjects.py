@@ -84,13 +84,25 @@ class Subject:
 
 
 def bundled(model: Llama | None = None) -> Subject:
-    """Return the bundled Llama, or another one that was trained on our world, as a subject."""
+    """Return the bundled Llama, or another one that was trained on our world, as a subject.
+
+    A prompt has the values that most of its words say, and value 0 where none says any.
+    """
+    steered = model or kit_llama.load()
 
     def values_of(text: str) -> Sequence[int]:
-        return world.parse(text).sentences[0].state.binary()
+        said = [word for sentence in world.read(text).sentences for word in sentence.words]
+        known = steered.tokenizer.get_vocab()
+        if unknown := sorted({word.word for word in said} - known.keys()):
+            raise ValueError(
+                f"every word of a prompt must be one of the {len(known)} that this Llama has seen; "
+                f"it has not seen {unknown}. Take words from the prompts above."
+            )
+        votes = [[word.values[c] for word in said if c in word.values] for c in world.CONCEPTS]
+        return [int(2 * sum(vote) > len(vote)) for vote in votes]
 
     return Subject(
-        model or kit_llama.load(), world.concept_pairs(400, checks.seeded(0)),
+        steered, world.concept_pairs(400, checks.seeded(0)),
         world.prompts(12, checks.seeded(1))[0], values_of, world.read, world.VALUES,
         source="labs.bundled(model)  # `model` is yours." if model else "labs.bundled()",
     )  # fmt: skip

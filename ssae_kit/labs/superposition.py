@@ -151,6 +151,11 @@ class SuperpositionLab(Lab):
         "move its controls. The picture shows five sparse features in two dimensions at the end of "
         "training: a pentagon."
     )
+    tasks = (
+        "Lower the sparsity step by step. Where does the first feature leave the picture?",
+        'Four features: visit "together", then "apart". Which pairs share an axis, and at what cost?',
+        "Eight features in two dimensions: which sparsity stores most of them, and what overlaps?",
+    )
     run = staticmethod(run)
     places = {
         "pentagon": ({}, "Five sparse features of equal importance in two dimensions"),

@@ -27,8 +27,13 @@ function render({ model, el }) {
   const own = (figure) => figure && region.closest(".ssae-lab")?.contains(figure);
   const drawn = (event) => { if (own(event.detail.element)) see(); };
   document.addEventListener("plotlywidget-after-render", drawn);
-  const late = setInterval(() => {  // in case it stood before this was listening
+  let waited = 0;
+  const late = setInterval(() => {
+    if (seen) return;
+    // It may have stood before this was listening.
     if (region.closest(".ssae-lab")?.querySelector(".js-plotly-plot")?.calcdata?.length) see();
+    // A busy page gives up on a widget after 2 s, for good: the kernel then makes another figure.
+    else if (++waited % 4 === 0 && waited <= 20) { model.set("retries", waited / 4); model.save_changes(); }
   }, 3000);
   return () => {
     timers.forEach(clearTimeout);
