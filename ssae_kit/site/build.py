@@ -23,7 +23,7 @@ CONFIG: dict[str, Any] = {
     "html_copy_source": False,
     "html_show_sphinx": False,
     "html_math_renderer": "mathml",
-    "myst_enable_extensions": ["dollarmath", "amsmath"],
+    "myst_enable_extensions": ["dollarmath", "amsmath", "deflist"],
     "myst_heading_anchors": 4,
     "myst_heading_slug_func": f"{__name__}.slug",
     "default_role": "code",
@@ -100,17 +100,26 @@ def relinked(text: str) -> str:
 def setup(app: Any) -> dict[str, bool]:
     """Have Sphinx write formulas as MathML, which browsers draw by themselves."""
     app.add_html_math_renderer("mathml", (_formula, None), (_formula_alone, None))
-    app.connect("autodoc-process-docstring", _as_prose, priority=400)  # before napoleon reads it
+    app.connect("autodoc-process-docstring", _before_napoleon, priority=400)
+    app.connect("autodoc-process-docstring", _after_napoleon, priority=600)
     return {"parallel_read_safe": True}
 
 
-def _as_prose(_app: Any, what: str, _name: str, _of: Any, _options: Any, lines: list[str]) -> None:
-    """Keep bars and stars of a docstring as they stand: they are no marks of reStructuredText."""
+def _before_napoleon(
+    _app: Any, what: str, _name: str, _of: Any, _options: Any, lines: list[str]
+) -> None:
+    """Keep bars and stars of a docstring, which are no marks of reStructuredText here."""
     text = re.sub(
         r"(`+[^`]*`+)|([|*])", lambda found: found[1] or f"\\{found[2]}", "\n".join(lines)
     )
-    blank = [""] * (what == "attribute")  # else napoleon takes what precedes a colon for its type
-    lines[:] = blank + text.split("\n")
+    # In that of an attribute, napoleon takes what precedes a colon for a type.
+    lines[:] = (text.replace(":", "\0") if what == "attribute" else text).split("\n")
+
+
+def _after_napoleon(
+    _app: Any, _what: str, _name: str, _of: Any, _options: Any, lines: list[str]
+) -> None:
+    lines[:] = [line.replace("\0", ":") for line in lines]
 
 
 def _formula(writer: Any, node: Any, block: bool = False) -> None:

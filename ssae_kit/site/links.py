@@ -20,7 +20,7 @@ class _Page(HTMLParser):
         given = dict(attrs)
         self.names |= {given[key] or "" for key in ("id", "name") if key in given}
         if tag == "img" and not (given.get("alt") or "").strip():
-            self.faults.append(f"a picture without words: {given.get('src', '')[:80]}")
+            self.faults.append(f"a picture without words: {str(given.get('src'))[:80]}")
         target = given.get("href") or given.get("src")
         if target and not target.startswith("data:"):
             self.links.append((tag, target))

@@ -1,8 +1,11 @@
 """Pages that no notebook holds: start, teacher, words, messages, claims, API."""
 
+import csv
 import html
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -18,6 +21,8 @@ CARDS = {
     "format_pairs": "data/pairs/README.md",
 }
 """Page → file of the repository that is shown as it stands."""
+HISTORY = "data/results/claims_history.csv"
+"""What became of a claim from one committed run to the next, and why; kept by hand."""
 ROOMS = Path(__file__).resolve().parents[1]
 SLIPS: dict[str, Callable[..., Any]] = {
     "An empty answer": lambda *_: ...,
@@ -33,8 +38,8 @@ SLIPS: dict[str, Callable[..., Any]] = {
 def texts(root: Path, notebooks: list[Page]) -> dict[str, str]:
     """Name → Markdown of every page that stands here."""
     readme = (root / "README.md").read_text(encoding="utf-8")
-    made = {"teacher": "# Teaching with it\n" + section(readme, "Teaching with it")}
-    made |= {"words": words(notebooks[0].text), "claims": claims(notebooks)}
+    made = {"teacher": f"# Teaching with it\n{section(readme, 'Teaching with it')}\n{commands()}"}
+    made |= {"words": words(notebooks[0].text), "claims": claims(notebooks, root / HISTORY)}
     made |= {"pitfalls": pitfalls(notebooks), "messages": general()}
     made |= {f"messages_{name}": messages(name, one, notebooks) for name, one in _all().items()}
     rooms = sorted({p.stem for p in ROOMS.iterdir() if not p.name.startswith("_")})
@@ -55,6 +60,10 @@ def _all() -> dict[str, Exercise]:
     return {name: one for number in NOTEBOOKS for name, one in exercises(number).items()}
 
 
+def _names(number: str) -> list[str]:
+    return [name.partition(".")[2] for name in exercises(number)]
+
+
 def section(text: str, title: str) -> str:
     """Return what stands under a heading of second order.
 
@@ -65,6 +74,16 @@ def section(text: str, title: str) -> str:
     if not found:
         raise ValueError(f"the README needs a heading '## {title}', which the site shows.")
     return found[1]
+
+
+def commands() -> str:
+    """Return what the two commands for a class say of themselves."""
+    text = "## The commands\n"
+    for name in ("release", "grade"):
+        asked = [sys.executable, "-m", "ssae_kit.exercises", name, "--help"]
+        told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        text += f"\n{fence(told, 'text')}\n"
+    return text
 
 
 def tree(caption: str, names: list[str]) -> str:
@@ -79,7 +98,7 @@ def words(start: str) -> str:
         r"(?m)^\| (.+?) \| (.*?) ?\| (.+?) \| ?(.*?) ?\|$", section(start, "Words and symbols")
     )
     terms = [
-        f"{word}\n: {f'{symbol}: ' if symbol else ''}{told}{f' In code: {code}.' if code else ''}\n"
+        f"{word}\n: {f'{symbol}: ' if symbol else ''}{told}.{f' In code: {code}.' if code else ''}\n"
         for word, symbol, told, code in rows[1:]
     ]
     return "# Words and symbols\n\n``````{glossary}\n" + "\n".join(terms) + "``````\n"
@@ -93,8 +112,8 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def claims(notebooks: list[Page]) -> str:
-    """Return the index of claims, as the committed runs settled them."""
+def claims(notebooks: list[Page], history: Path) -> str:
+    """Return the index of claims as the committed runs settled them, and what changed before."""
     text, passed, every = "", 0, 0
     for made in notebooks:
         rows = [
@@ -110,8 +129,13 @@ def claims(notebooks: list[Page]) -> str:
         passed, every = passed + sum(bool(c["passed"]) for c in made.claims), every + len(rows)
         head = ["claim", "needed", "found", "control, which must fail", "verdict"]
         text += f"\n## {made.name[:2]}: [{made.title}]({made.name}.md)\n\n{table(head, rows)}\n"
-    about = f"{passed} of {every} claims passed in the runs that the notebooks hold. A claim passes if its value meets the threshold and its control does not. A claim that fails stays."
-    return f"# All claims\n\n{about}\n{text}"
+    about = (
+        f"{passed} of {every} claims passed in the runs that the notebooks hold. A claim passes if "
+        "its value meets the threshold and its control does not. A claim that fails stays. What "
+        "changed from one committed run to a later one stands [at the end](#History)."
+    )
+    head, *rows = csv.reader(history.read_text(encoding="utf-8").splitlines())
+    return f"# All claims\n\n{about}\n{text}\n## History\n\n{table(head, rows)}\n"
 
 
 def pitfalls(notebooks: list[Page]) -> str:
@@ -142,7 +166,11 @@ def general() -> str:
     ]
     hints = [[f"an error with `{pattern}`", hint] for pattern, hint in HINTS.items()]
     names = [f"messages_{name}" for name in _all()]
-    listed = "\n".join(f"* [{name.removeprefix('messages_')}]({name}.md)" for name in names)
+    links = {
+        number: ", ".join(f"[{name}](messages_{number}.{name}.md)" for name in _names(number))
+        for number in NOTEBOOKS
+    }
+    listed = table(["notebook", "exercises"], [[*row] for row in links.items()])
     return (
         "# What the checks say\n\nA check tries an answer on cases of its own. It compares a wrong "
         "one with the usual mistakes, and says which gives the same results.\n\n## In one exercise"
