@@ -109,7 +109,7 @@ def texts(results: Path) -> dict[str, str]:
             "and has more controls.\n\n"
             + raw(
                 f'<div class="lab"><form>{controls}</form><p aria-live="polite" class="words"></p>'
-                f'<div class="figure scroll" tabindex="0" role="group" aria-label="Figure"></div>'
+                f'<div class="figure scroll" role="group" aria-label="Figure"></div>'
                 "<noscript>The figure needs JavaScript; the notebook shows a picture.</noscript>"
                 f'<script type="application/json">{told.replace("</", chr(60) + chr(92) + "/")}</script></div>'
             )

@@ -85,9 +85,7 @@ def _output(output: Any, made: Page, cell: str, number: int, pictures: Path) -> 
         made.figures.setdefault(cell, drawn)
         return raw(place + drawn)
     if "text/html" in data:
-        return raw(
-            f'<div class="scroll" tabindex="0" role="group" aria-label="Table">{data["text/html"]}</div>'
-        )
+        return raw(f'<div class="scroll" role="group" aria-label="Table">{data["text/html"]}</div>')
     if "text/markdown" in data:
         return str(data["text/markdown"])
     text = output.get("text") or data.get("text/plain") or "\n".join(output.get("traceback", []))
@@ -102,10 +100,13 @@ def figure(data: Any, name: str, pictures: Path) -> str:
     alt, held = html.escape(data["text/plain"]), data.get(PLOTLY_MIME)
     inside = ""
     if "image/png" in data:
-        (pictures / name).write_bytes(base64.b64decode(data["image/png"]))
-        inside = f'<img src="_static/figures/{name}" alt="{alt}" loading="lazy">'
+        png = base64.b64decode(data["image/png"])
+        (pictures / name).write_bytes(png)
+        wide, high = (int.from_bytes(png[start : start + 4]) for start in (16, 20))
+        size = f'width="{wide}" height="{high}" loading="lazy"'  # so that nothing jumps
+        inside = f'<img src="_static/figures/{name}" alt="{alt}" {size}>'
     if held:
         told = json.dumps({"data": held["data"], "layout": held["layout"]}).replace("</", r"<\/")
         inside += f'<script type="application/json">{told}</script>'
     live = f' data-live="{alt}"' if held else ""
-    return f'<div class="figure scroll" tabindex="0" role="group" aria-label="Figure"{live}>{inside}</div>'
+    return f'<div class="figure scroll" role="group" aria-label="Figure"{live}>{inside}</div>'

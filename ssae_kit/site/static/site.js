@@ -20,7 +20,8 @@ async function enliven(figure) {
   drawn.setAttribute("aria-label", figure.dataset.live);
   figure.querySelector("img")?.remove();
   figure.append(drawn);
-  Plotly.newPlot(drawn, data, layout, look);
+  await Plotly.newPlot(drawn, data, layout, look);
+  reachable();
 }
 
 function lab(root) {
@@ -33,21 +34,42 @@ function lab(root) {
   async function show() {
     controls.forEach((one, i) => {
       const text = String(values[i][one.value]);
+      if (!one.nextElementSibling) return; // a list shows its choice itself
       one.setAttribute("aria-valuetext", text);
-      if (one.nextElementSibling) one.nextElementSibling.textContent = text;
+      one.nextElementSibling.textContent = text;
     });
     const point = points[controls.map((one) => one.value).join(",")];
     words.textContent = point.words;
     drawn.setAttribute("aria-label", point.words);
     const Plotly = await plotly();
     const layout = { ...point.figure.layout, template };
-    Plotly.react(drawn, point.figure.data, layout, look);
+    await Plotly.react(drawn, point.figure.data, layout, look);
+    reachable();
   }
   controls.forEach((one) => one.addEventListener("input", show));
   show();
 }
 
+// What scrolls can be reached by keyboard; what does not is no stop on the way.
+function reachable() {
+  document.querySelectorAll("pre, .table-wrapper, .math-wrapper, .scroll").forEach((one) => {
+    if (one.scrollWidth > one.clientWidth) one.tabIndex = 0;
+    else one.removeAttribute("tabindex");
+  });
+}
+
+// Names that the theme leaves out.
+function name(selector, attribute, value) {
+  document.querySelectorAll(selector).forEach((one) => one.setAttribute(attribute, value));
+}
+
 document.addEventListener("DOMContentLoaded", () => {
+  name("p.caption[role=heading]", "aria-level", "2");
+  name(".sidebar-drawer", "aria-label", "Contents");
+  name(".toc-drawer", "aria-label", "On this page");
+  reachable();
+  window.addEventListener("resize", reachable);
+  document.addEventListener("toggle", reachable, true);
   const near = new IntersectionObserver(
     (seen) => seen.filter((one) => one.isIntersecting).forEach((one) => {
       near.unobserve(one.target);
