@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from ssae_kit import labs
 from ssae_kit.labs.__main__ import NAMES, main, page
-from ssae_kit.plots.show import STATIC
+from ssae_kit.plots.show import PLOTLY_MIME, STATIC
 from tests import labs as small
 from tests.labs import finished, hold
 
@@ -259,7 +259,7 @@ def test_a_static_reading_gets_a_picture_and_a_sentence(lab, displayed, monkeypa
     monkeypatch.setenv(STATIC, "1")
     lab._ipython_display_()
     picture, caption = displayed
-    assert set(picture) == {"image/png", "text/plain"}
+    assert set(picture) == {PLOTLY_MIME, "image/png", "text/plain"}
     assert lab.sentence in caption["text/markdown"]
 
 

@@ -66,11 +66,11 @@ def test_a_description_that_is_not_text_is_refused():
 
 
 @pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="a PNG needs Chrome or Chromium")
-def test_under_nb_write_a_figure_is_a_png_only(monkeypatch, displayed):
+def test_under_nb_write_a_figure_is_a_png_and_its_data(monkeypatch, displayed):
     monkeypatch.setenv("SSAE_STATIC", "1")
     show(figure(), ALT)
     picture = displayed[0]
-    assert set(picture) == {"image/png", "text/plain"}
+    assert set(picture) == {PLOTLY_MIME, "image/png", "text/plain"}
     data = base64.b64decode(picture["image/png"])
     width, height = (int.from_bytes(data[start : start + 4]) for start in (16, 20))
     assert (width, height) == (720, 400)

@@ -53,16 +53,18 @@ ROOMS = {
 for room in set(ROOMS) - {"checks"}:  # any room may ask what comes in at its doors
     ROOMS[room].add("checks")
 ROOMS["labs"] = set(ROOMS) - {"nbtest"}
+ROOMS["site"] = {"claims", "exercises", "labs", "plots", "storage"}
 
 # Libraries that only some rooms may touch, so that one room answers for each.
 LIBRARIES = {
     "transformers": {"llama"},
     "papermill": {"nbtest", "exercises"},
     "nbval": {"nbtest", "exercises"},
-    "plotly": {"plots", "labs"},
+    "plotly": {"plots", "labs", "site"},
     "kaleido": {"plots"},
     "anywidget": {"labs"},
     "ipywidgets": {"labs", "exercises"},
+    "sphinx": {"site"},
     "IPython": {"plots", "claims", "labs", "exercises"},
 }
 
@@ -138,7 +140,7 @@ for name in sys.argv[1:]:
 print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
 """
 LIGHT = sorted({room for room, _ in modules(PACKAGE)} - LIBRARIES["transformers"])
-LIGHT = [room for room in LIGHT if room not in {"", "steering", "labs", "plots", "nbtest"}]
+LIGHT = [room for room in LIGHT if room not in {"", "steering", "labs", "plots", "nbtest", "site"}]
 
 
 def loaded(*names):

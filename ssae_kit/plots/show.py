@@ -29,7 +29,7 @@ TEMPLATE = "ssae"
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 STATIC = "SSAE_STATIC"
-"""Environment variable; 1 makes `show` write PNG, which a page without JavaScript can draw."""
+"""Environment variable; 1 makes `show` add a PNG, which a page without JavaScript can draw."""
 
 
 def register_template() -> None:
@@ -66,8 +66,8 @@ def show(fig: go.Figure, alt: str = "") -> None:
 
     The figure is live: JupyterLab and VS Code draw it themselves; Colab, nbviewer and a notebook
     exported as HTML draw it with plotly.js, which they fetch. With the environment variable
-    `SSAE_STATIC` set to 1 (as ``pytest --nb-write`` does) it is a PNG instead; never both, since
-    JupyterLab would then show only the PNG.
+    `SSAE_STATIC` set to 1 (as ``pytest --nb-write`` does) it is a PNG, which is all that GitHub and
+    JupyterLab then show, and what the site draws the live figure from.
 
     Args:
         fig: The figure. Its ``layout.meta["alt"]`` is set in place.
@@ -97,10 +97,11 @@ def show(fig: go.Figure, alt: str = "") -> None:
 def _display(fig: go.Figure, alt: str) -> None:
     from IPython.display import display  # 0.1 s, which only a notebook should pay
 
+    picture = {PLOTLY_MIME: json.loads(fig.to_json())}
     if os.environ.get(STATIC) == "1":
-        picture = {"image/png": base64.b64encode(png(fig)).decode()}
+        picture["image/png"] = base64.b64encode(png(fig)).decode()
     else:
-        picture = {PLOTLY_MIME: json.loads(fig.to_json()), "text/html": page_part(fig)}
+        picture["text/html"] = page_part(fig)
     display({**picture, "text/plain": alt}, raw=True)
     display({"text/markdown": f"*Figure: {alt}*", "text/plain": f"Figure: {alt}"}, raw=True)
 

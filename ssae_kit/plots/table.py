@@ -37,7 +37,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "")
 def as_html(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
     """Return texts as an HTML table, escaped; the first column holds the names of the rows."""
     title = f'<caption style="{STYLE}">{html.escape(caption)}</caption>' if caption else ""
-    names = "".join(f'<th scope="col" style="{STYLE}">{html.escape(name)}</th>' for name in head)
+    # A header without a name is none: a screen reader would announce it.
+    names = "".join(
+        f'<th scope="col" style="{STYLE}">{html.escape(name)}</th>' if name else "<td></td>"
+        for name in head
+    )
     body = "".join(f"<tr>{_row(row)}</tr>" for row in rows)
     return f"<table>{title}<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
 
