@@ -6,6 +6,7 @@ stands beside it.
 
 import ast
 import json
+import re
 import time
 from pathlib import Path
 
@@ -203,6 +204,17 @@ def test_every_exercise_has_a_purpose_two_folded_hints_and_a_further_question(nu
         assert text.count("<details><summary>Hint") == 2
         assert "*Go further.*" in text
         assert cells[key].metadata.jupyter.source_hidden  # the solution is folded
+
+
+@pytest.mark.parametrize("number", NOTEBOOKS)
+def test_the_head_of_an_exercise_tells_its_points_and_how_hard_it_is(number):
+    heads = "\n".join(c.source for c in COURSE[number].cells if c.cell_type == "markdown")
+    told = re.findall(r"^### Exercise ([\w.]+):.*\((\d) points?(?:, (\w+))?\)$", heads, re.M)
+    table = exercises(number)
+    assert {name for name, _, _ in told} == set(table)
+    for name, points, level in told:
+        assert int(points) == table[name].points
+        assert level == table[name].level or (not level and number in {"08", "09", "10"}), name
 
 
 def names_of(cell):

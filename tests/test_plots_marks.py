@@ -202,3 +202,21 @@ def test_no_mark_changes_what_it_is_given():
     plots.heat(fig, RUNS)
     plots.rays(fig, {"a": RUNS[:, :2]}, length=3.0)
     np.testing.assert_array_equal(RUNS, before)
+
+
+def test_a_slider_moves_what_differs_and_needs_no_kernel():
+    def picture(value):
+        fig = plots.figure(f"at {value}")
+        plots.cloud(fig, np.ones((3, 2)), "same")
+        return plots.rays(fig, {"turns": np.array([[value, 1.0]])})
+
+    fig = plots.slider({"0°": picture(0.0), "9°": picture(0.9)}, "angle", start=1)
+    assert fig.layout.title.text == "at 0.9"
+    (knob,) = fig.layout.sliders
+    assert (knob.active, [step.label for step in knob.steps]) == (1, ["0°", "9°"])
+    moved, title, traces = knob.steps[0].args
+    assert list(traces) == [1]  # the cloud stays
+    assert moved["x"] == [[0.0, 0.0, None]]
+    assert title == {"title.text": "at 0.0"}
+    with pytest.raises(ValueError, match=r"equally many traces; got \[2, 0\]"):
+        plots.slider({"a": picture(0.0), "b": plots.figure()}, "angle")

@@ -1,6 +1,7 @@
-"""Exercises of the course: checks, predictions, the student edition, grading."""
+"""Exercises of the course: checks, predictions, recall, the student edition, grading."""
 
 from ssae_kit.exercises.core import check, judge
 from ssae_kit.exercises.predictions import Predictions
+from ssae_kit.exercises.reviews import recall, review
 
-__all__ = ["Predictions", "check", "judge"]
+__all__ = ["Predictions", "check", "judge", "recall", "review"]

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -58,6 +58,8 @@ STUB = Raised("NotImplementedError", "")
 """What the stub raises: `input` in a notebook raises a subclass, and torch gives a message."""
 NO_ENTRY = "return one of the values given: not its index, and not what it reached."
 
+Level = Literal["easy", "medium", "hard"]
+
 
 def call(answer: Callable[..., Any], *case: Any) -> Any:
     """Try an answer on a case the plain way: the result is what it returns."""
@@ -100,6 +102,8 @@ class Exercise:
     """What an answer must return, in words."""
     use: Callable[..., Any] = call
     """Results of an answer on a case; raises `Mistake` where a property is missing."""
+    level: Level = "medium"
+    """How hard it is for whoever has read so far: minutes differ more than points do."""
 
     def test(self, answer: Any) -> Verdict:
         """Try an answer on every case and judge what it gives."""

@@ -1,14 +1,50 @@
 """Exercises of notebook 02: sparse autoencoders."""
 
+from collections.abc import Callable
+from typing import Any
+
 from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
 from ssae_kit.exercises.tensors import matched, normal, unit
+from ssae_kit.exercises.values import Mistake, kind
 
 
 def encode(x: Tensor, encoder: Tensor, encoder_bias: Tensor, decoder_bias: Tensor) -> Tensor:
     """Code of a ReLU autoencoder."""
     return ((x - decoder_bias) @ encoder.T + encoder_bias).relu()
+
+
+def sae_loss(x: Tensor, codes: Tensor, decoder: Tensor, bias: Tensor, weight: float) -> Tensor:
+    """Objective of a sparse autoencoder; directions are the decoder's columns."""
+    return error(x, codes, decoder, bias) + weight * codes.sum(1).mean()
+
+
+def error(x: Tensor, codes: Tensor, decoder: Tensor, bias: Tensor | float) -> Tensor:
+    """Squared length of what is missed, mean over samples."""
+    return (x - codes @ decoder.T - bias).square().sum(1).mean()
+
+
+NO_GRADIENT = "no gradient reaches the codes: return a tensor, and stay in torch until the end."
+COUNTED = (
+    "you counted the latents that fire. A count has no gradient, so nothing would get sparser: take "
+    "the sum of the codes."
+)
+
+
+def with_gradient(
+    answer: Callable[..., Any],
+    x: Tensor,
+    codes: Tensor,
+    decoder: Tensor,
+    decoder_bias: Tensor,
+    weight: float,
+) -> Any:
+    """Try an answer to 02.loss; `Mistake` if the codes get no gradient."""
+    value = answer(x, codes.clone().requires_grad_(), decoder, decoder_bias, weight)
+    if value is not None and not getattr(value, "requires_grad", False):
+        raise Mistake(f"{NO_GRADIENT} Got {kind(value)}.")
+    return value
 
 
 def dead(codes: Tensor) -> Tensor:
@@ -65,6 +101,35 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "b_e must be added before the ReLU: it sets the threshold.":
             lambda x, w, b, c: encode(x, w, 0 * b, c) + b,
     }, "compare with relu((x - b_d) W_eᵀ + b_e).", "codes [samples, latents]"),
+    "loss": Exercise(2, sae_loss, [
+        (tensor([[1.0, 2.0]]), tensor([[0.5, 2.0, 0.0]]), tensor([[1.0, 0.0, 0.6], [0.0, 1.0, 0.8]]),
+         tensor([0.25, -0.5]), 0.1),
+        (normal(21, 7, 4), normal(22, 7, 6).relu(), unit(normal(23, 4, 6)), normal(24, 4), 0.3),
+    ], {
+        "the penalty is missing: nothing asks for a sparse code.":
+            lambda x, f, w, b, t: error(x, f, w, b) + 0 * f.sum(),
+        "the error is missing: the code is small, but reconstructs nothing.":
+            lambda x, f, w, b, t: t * f.sum(1).mean(),
+        "the weight multiplies the penalty, not the error.":
+            lambda x, f, w, b, t: t * error(x, f, w, b) + f.sum(1).mean(),
+        "the decoder's bias b_d is not in the reconstruction.":
+            lambda x, f, w, b, t: sae_loss(x, f, w, 0 * b, t),
+        "you averaged the error over dimensions. Its squares are summed over dimensions, and "
+        "averaged over samples only.":
+            lambda x, f, w, b, t: (x - f @ w.T - b).square().mean() + t * f.sum(1).mean(),
+        "you averaged the codes over latents. Sum over latents, average over samples only.":
+            lambda x, f, w, b, t: error(x, f, w, b) + t * f.mean(),
+        "you summed over the samples; take their mean.":
+            lambda x, f, w, b, t: len(x) * sae_loss(x, f, w, b, t),
+        "the codes are squared. Squares hardly charge for small codes, so many small ones stay: "
+        "take the sum of the codes themselves.":
+            lambda x, f, w, b, t: error(x, f, w, b) + t * f.square().sum(1).mean(),
+        "the error is a length. Take its square.":
+            lambda x, f, w, b, t: (x - f @ w.T - b).norm(dim=1).mean() + t * f.sum(1).mean(),
+        COUNTED: lambda x, f, w, b, t: error(x, f, w, b) + t * (f > 0).float().sum(1).mean(),
+        NO_GRADIENT: lambda *case: sae_loss(*case).item(),
+    }, "it is not the mean over x of |x - x'|² + weight × sum of f, with x' = W_d f + b_d.",
+        use=with_gradient),
     "mmcs": Exercise(2, mean_best_cosine, [
         (tensor([[2.0, 0.0], [-3.0, 3.0]]), tensor([[1.0, 0.0], [0.0, -1.0]])),
         (FOUND, TRUTH), (FOUND[[3, 1, 0, 6, 2, 5, 4]], TRUTH),
@@ -93,7 +158,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "a weak latent is not dead: what counts is that it fires, not how strongly.":
             lambda c: c.amax(0) < 1e-6,
     }, "a latent is dead if no sample makes it fire.",
-        "one yes or no for each of the 6 latents (columns)"),
+        "one yes or no for each of the 6 latents (columns)", level="easy"),
     "unit": Exercise(1, unit_columns, [
         (tensor([[3.0, 0.3], [4.0, 0.4]]),), (normal(9, 4, 6) * SHORT,),
     ], {
@@ -106,7 +171,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "columns shorter than 1 stayed as they were: they must be stretched to 1 as well.":
             lambda w: w / w.norm(dim=0).clamp(min=1),
         "nothing changed.": lambda w: w,
-    }, "every column must end at length 1.", "[d_model, latents]"),
+    }, "every column must end at length 1.", "[d_model, latents]", level="easy"),
     "tangent": Exercise(2, remove_parallel, [
         (tensor([[1.0, 2.0], [3.0, 4.0]]), tensor([[0.6, 1.0], [0.8, 0.0]])),
         (normal(11, 5, 3), unit(normal(10, 5, 3))),

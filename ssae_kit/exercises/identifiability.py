@@ -22,6 +22,11 @@ def rotated(codes: Tensor, directions: Tensor, rotation: Tensor) -> tuple[Tensor
     return codes @ rotation, rotation.T @ directions
 
 
+def halves(codes: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Two latents for each: one for its positive codes, one for its negative ones."""
+    return torch.cat([codes.relu(), (-codes).relu()], 1), torch.cat([directions, -directions])
+
+
 def mcc(codes: Tensor, concepts: Tensor) -> Tensor:
     """Mean absolute correlation of one-to-one matched latents and concepts."""
     return matched(correlations(codes, concepts).abs())
@@ -84,7 +89,29 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "directions are rows, one per latent: R mixes the rows, so it must stand on their left, "
         "as Rᵀ W.": lambda c, w, r: (c @ r, w @ r),
     }, "the reconstruction `codes @ directions` must stay, and the codes must be r R.",
-        "two things, codes [samples, latents] and directions [latents, d_model]"),
+        "two things, codes [samples, latents] and directions [latents, d_model]", level="easy"),
+    "halves": Exercise(2, halves, [
+        (tensor([[2.0, -1.0]]), tensor([[1.0, 0.0], [0.6, 0.8]])),
+        (normal(7, 20, 3), normal(8, 3, 5)),
+    ], {
+        "the second half of the codes is negative: a ReLU gives none. Turn the sign before it: "
+        "(-codes).relu().":
+            lambda c, w: (torch.cat([c.relu(), -(-c).relu()], 1), torch.cat([w, w])),
+        "the negative codes are lost: the second half of the latents needs (-codes).relu().":
+            lambda c, w: (torch.cat([c.relu(), c.relu()], 1), torch.cat([w, -w])),
+        "both halves write the same way: the latents of the second must write -directions, or the "
+        "reconstruction changes.":
+            lambda c, w: (halves(c, w)[0], torch.cat([w, w])),
+        "you took absolute values: then each code is written along both directions, and they cancel.":
+            lambda c, w: (torch.cat([c.abs(), c.abs()], 1), halves(c, w)[1]),
+        "the codes are still signed: a ReLU autoencoder has no negative code.":
+            lambda c, w: (torch.cat([c, c], 1) / 2, torch.cat([w, w])),
+        "the two halves stand in turn round: first all latents for positive codes, then all for "
+        "negative ones.":
+            lambda c, w: tuple(torch.cat(part.chunk(2, d)[::-1], d)
+                               for d, part in zip((1, 0), halves(c, w), strict=True)),
+    }, "codes must be relu(r) and then relu(-r), directions W and then -W.",
+        "two things, codes [samples, 2 latents] and directions [2 latents, d_model]"),
     "floor": Exercise(1, above_floor, [(0.84, 0.79), (0.84, 0.6), (0.3, 0.4), (0.95, 0.2)], {
         "this is the distance from the floor, but a perfect score must come out as 1.":
             lambda s, f: s - f,
@@ -96,7 +123,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda s, f: max(0.0, above_floor(s, f)),
         "turned round: the floor must give 0 and the score 1 must give 1.":
             lambda s, f: (1 - s) / (1 - f),
-    }, "a straight line through (floor, 0) and (1, 1)."),
+    }, "a straight line through (floor, 0) and (1, 1).", level="easy"),
     "mcc": Exercise(2, mcc, [
         (tensor([[2.0, 1], [0, 3], [1, 1]]), tensor([[1.0, 0], [2, 1], [0, 0]])),
         (CODES, CONCEPTS),
@@ -114,5 +141,5 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, t: correlations(c, t).diagonal().abs().mean(),
         "the matching minimises: `linear_sum_assignment` needs maximize=True.":
             lambda c, t: matched(correlations(c, t).abs(), maximize=False),
-    }, "match one-to-one, average |correlation|."),
+    }, "match one-to-one, average |correlation|.", level="hard"),
 }

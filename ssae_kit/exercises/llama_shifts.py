@@ -122,7 +122,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "you dropped the signs: a latent that goes off is not one that comes on.":
             lambda encode, s, t: (encode(t) - encode(s)).abs(),
         "only the target's code is in it; take off the source's.": lambda encode, s, t: encode(t),
-    }, "code of the target minus code of the source.", "[pairs, latents]"),
+    }, "code of the target minus code of the source.", "[pairs, latents]", level="easy"),
     "swaps": Exercise(1, dimensions_of_swaps, [(4,), (10,), (2,)], {
         "the n columns of every change add up to zero, so they are not independent.": lambda n: n,
         "these are the swaps, but they depend on each other: red to blue and blue to green give "
@@ -143,5 +143,5 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda z, g, v: measure(pushed(z, v).flatten(), g.flatten(), dim=0),
         "the push is missing: this is the score of doing nothing.":
             lambda z, g, v: measure(z, g).mean(),
-    }, "mean over pairs of cos(z/|Z| + v/|V|, goal)."),
+    }, "mean over pairs of cos(z/|Z| + v/|V|, goal).", level="hard"),
 }

@@ -63,7 +63,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "turned round: the first token's norm goes on top.": lambda s: 1 / sink_ratio(s),
         "norms first, then the median: the median of the states is no token's state.":
             lambda s: s[0].norm() / s[1:].median(0).values.norm(),
-    }, "norm of states[0], over the median of the norms of states[1:]."),
+    }, "norm of states[0], over the median of the norms of states[1:].", level="easy"),
     "mean": Exercise(2, mean_over_tokens, [
         (tensor([[[9.0], [1.0], [3.0], [7.0]]]), tensor([3])), (TEXTS, LENGTHS),
     ], {
@@ -122,5 +122,5 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda a, b, c, d: correlations(c, d).gather(
                 0, correlations(a, b).argmax(0, keepdim=True))[0],
     }, "choose latent and sign by `codes` and `changes`; then correlate on the new pairs.",
-        "one signed correlation per concept"),
+        "one signed correlation per concept", level="hard"),
 }

@@ -147,7 +147,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "it never shifts without another.": lambda s: set(s.all(0).nonzero().flatten().tolist()),
     },
         "name the concepts that never shift without some other one.",
-        "a list of the concepts that break the condition"),
+        "a list of the concepts that break the condition", level="hard"),
     "active": Exercise(2, active_latents, [
         (torch.eye(3), EVEN),
         (torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]), EVEN),
@@ -185,7 +185,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda a, p: (1 - p) * (cos(a) + sin(a)) + 2 * p,
         "turned by 90° the two latents have swapped: nothing changed.":
             lambda a, p: (1 - p) * (cos(a) + sin(a)) + 2 * p * cos(a),
-    }, "weigh the L1 norms of a turned single and a turned joint pair by 1 - p and p."),
+    }, "weigh the L1 norms of a turned single and a turned joint pair by 1 - p and p.",
+        level="hard"),
     "elbow": Exercise(2, elbow, [
         (LEVELS, torch.tensor([0.6, 0.3, 0.06, 0.04, 0.03]), 0.05),
         (LEVELS, NOISY, 0.05),

@@ -40,7 +40,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "this is the target alone: take the source off.": lambda s, t: t,
         "one entry for each entry of the vectors, not their sum: a list of numbers.":
             lambda s, t: sum(shift(s, t)),
-    }, "entry i must be target[i] - source[i].", "a list of numbers"),
+    }, "entry i must be target[i] - source[i].", "a list of numbers", level="easy"),
     "cosine": Exercise(1, cosine, CASES, {
         "this is the dot product. Divide it by the lengths of both vectors.": dot,
         "you divided by the length of one vector only, the first.":
@@ -58,5 +58,5 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda a, b: dot(a, b) / (sum(map(abs, a)) * sum(map(abs, b))),
         "this is a distance, 1 minus the cosine.": lambda a, b: 1 - cosine(a, b),
         "this is the angle; its cosine is asked for.": lambda a, b: math.acos(cosine(a, b)),
-    }, "it must be the dot product over the product of both lengths."),
+    }, "it must be the dot product over the product of both lengths.", level="easy"),
 }

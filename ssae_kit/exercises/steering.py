@@ -113,7 +113,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "the balance at this strength is more than 0.05 below the best.":
             lambda s, b: first(s, b, max(b) - 0.1),
     }, "the smallest strength whose balance is at most 0.05 below the best.",
-        "one of the strengths", one_of),
+        "one of the strengths", one_of, level="easy"),
     "isolate": Exercise(2, effect_and_side_effect, [
         (CHANGED, tensor([0, 1, 2, 2, 0])), (CHANGED[:2], tensor([1, 0])),
     ], {
@@ -132,7 +132,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "the effect is the mean of `changed` at each own target only.":
             lambda c, t: (c.nanmean(), side(c, t)),
     }, "the effect: mean of `changed` at each own target. The side effect: its mean off the target.",
-        "two numbers, effect and side effect"),
+        "two numbers, effect and side effect", level="hard"),
     "hook": Exercise(2, adding_hook, [
         (tensor([[1.0, 2.0]]), tensor([[[9.0, 8.0], [7.0, 6.0]]]),
          tensor([[[0.5, 0.0], [0.0, 3.0]]])),
@@ -154,5 +154,5 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         SILENT: lambda v: hook(lambda output, _: None),
         NO_HOOK: lambda v: v,
     }, "states must change by the prompt's vector at the last token.",
-        "the new states [prompts, tokens, d_model]", hooked),
+        "the new states [prompts, tokens, d_model]", hooked, level="hard"),
 }

@@ -174,7 +174,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     "sample": Sampling(1, sample, [(0.2, 2000, 5)],
         {sentence: wrong for sentence, (_, wrong) in SAMPLE.items()},
         "each feature is present with probability `density`, and then uniform between 0 and 1.",
-        use=draws),
+        use=draws, level="easy"),
     "loss": Exercise(2, loss, [
         (tensor([[1.0, 0.5]]), tensor([[1.0, -0.5]]), tensor([0.2, 0.3]), tensor([1.0, 0.5])),
         (normal(2, 7, 5).abs(), normal(3, 2, 5), 0.3 * normal(4, 5), 0.5 ** torch.arange(5.0)),
@@ -201,7 +201,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "2/n is right in a plane; here there are m dimensions.": lambda n, m: 2 / n,
         "with more dimensions than features each has one to itself: D cannot exceed 1.":
             lambda n, m: m / n,
-    }, "the shares must add up to the number of dimensions."),
+    }, "the shares must add up to the number of dimensions.", level="easy"),
     "dimensionality": Exercise(2, dimensionality, [
         (tensor([[1.0, -1.0]]),),  # a digon
         (tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.5]]),), (normal(5, 3, 6),),
@@ -219,7 +219,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "you gave one number per dimension: features are the columns of W, not its rows.":
             lambda w: dimensionality(w.T),
     }, "compare with the formula: |W_i|² over a sum for each feature i.",
-        "one number for each feature"),
+        "one number for each feature", level="hard"),
     "shrink": Exercise(1, soft_threshold, [
         (tensor([[2.0, -2.0, 0.3, -0.3, 0.0], [0.5, -0.7, 4.0, -1.1, 0.45]]), 0.4),
     ], {
@@ -232,5 +232,6 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, t: c.sign() * (c.abs() - t),
         "entries move away from zero.": lambda c, t: c.sign() * (c.abs() + t),
         "every entry moved down. Negative ones must move up.": lambda c, t: c - t,
-    }, "every entry must move towards zero by the threshold, and stop.", "[samples, latents]"),
+    }, "every entry must move towards zero by the threshold, and stop.", "[samples, latents]",
+        level="easy"),
 }

@@ -4,7 +4,7 @@
 """
 
 from ssae_kit.plots.areas import arrangements, bars, cloud, heat, histogram, rays
-from ssae_kit.plots.axes import LEGEND_ABOVE, LEGEND_BELOW, figure, log_axis, reference
+from ssae_kit.plots.axes import LEGEND_ABOVE, LEGEND_BELOW, figure, log_axis, reference, slider
 from ssae_kit.plots.marks import curves, elbow, points, runs, scores
 from ssae_kit.plots.phases import phase_maps
 from ssae_kit.plots.show import show
@@ -29,5 +29,6 @@ __all__ = [
     "runs",
     "scores",
     "show",
+    "slider",
     "table",
 ]

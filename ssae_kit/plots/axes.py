@@ -110,6 +110,46 @@ def log_axis(ticks: Iterable[float], title: str, *, falling: bool = False) -> di
     return axis | {"title": title} | ({"autorange": "reversed"} if falling else {})
 
 
+def slider(pictures: Mapping[str, go.Figure], name: str, start: int = 0) -> go.Figure:
+    """Make one figure of several that are alike, between which a slider chooses. No kernel is asked.
+
+    Args:
+        pictures: Position of the slider → figure. All have the same traces; places and title differ.
+        name: What the slider sets.
+        start: Which position is seen first, and where nothing can be moved.
+
+    Raises:
+        ValueError: if there are fewer than two figures, or their traces are not as many.
+    """
+    figures = list(pictures.values())
+    counts = [len(fig.data) for fig in figures]
+    if len(counts) < 2 or len(set(counts)) > 1:
+        raise ValueError(
+            f"`pictures` must be two or more figures with equally many traces; got {counts} traces."
+        )
+    moving = [
+        i for i in range(counts[0]) if any(_ends(f, i) != _ends(figures[0], i) for f in figures)
+    ]
+    steps = []
+    for position, fig in pictures.items():
+        x, y = zip(*(_ends(fig, i) for i in moving), strict=True) if moving else ((), ())
+        title = {"title.text": fig.layout.title.text}
+        args = [{"x": list(x), "y": list(y)}, title, moving]
+        steps.append({"label": position, "method": "update", "args": args})
+    knob = {"active": start, "steps": steps, "pad": {"t": 55}}
+    return figures[start].update_layout(sliders=[knob | {"currentvalue": {"prefix": f"{name}: "}}])
+
+
+def _ends(fig: go.Figure, i: int) -> tuple[list[Any], list[Any]]:
+    """Places of a trace as plain lists, short enough to be written out many times."""
+    x, y = (np.asarray(fig.data[i][key]) for key in "xy")
+    shown = [v.round(4).astype(object) if v.dtype.kind == "f" else v for v in (x, y)]
+    for values in shown:
+        if values.dtype == object:
+            values[[v != v for v in values]] = None  # a gap: NaN is no JSON, and unlike itself
+    return shown[0].tolist(), shown[1].tolist()
+
+
 def look(i: int) -> dict[str, str]:
     """Colour, dash and symbol of the i-th series; no two alike among the first 35."""
     symbol = MARKERS[i % 5] + ("" if i < 5 else "-open")
