@@ -44,10 +44,8 @@ def test_every_notebook_exercise_and_room_has_a_page(site):
 
 def test_a_message_that_a_learner_sees_is_found_on_its_page_with_a_case_that_shows_it(site):
     told = text(site, "messages_04.dual")
-    assert "It became negative: that would *reward* large codes." in told.replace(
-        "reward", "*reward*"
-    )
-    assert "yours" in told
+    assert "It became negative: that would reward large codes. Stop it at zero." in told
+    assert "you return -0.07; right is 0." in told
 
 
 def test_the_words_of_the_first_notebook_are_the_glossary(site):
@@ -147,12 +145,13 @@ def test_a_folder_without_notebooks_a_missing_heading_and_a_lost_figure_are_refu
 
 
 def test_every_choice_of_a_page_without_a_kernel_has_its_training():
-    for lab in labs.LABS:
-        held = json.loads((ROOT / "data" / "results" / lab.file).read_text(encoding="utf-8"))
+    for name, grid in labs.GRIDS.items():
+        stored = ROOT / "data" / "results" / f"page_{name}.json"
+        held = json.loads(stored.read_text(encoding="utf-8"))
         n = 1
         for values in held["axes"].values():
             n *= len(values)
-        assert list(held["axes"]) == list(lab.axes)
+        assert list(held["axes"]) == list(grid)
         assert len(held["points"]) == n
         assert all(point["words"].startswith("After ") for point in held["points"].values())
 

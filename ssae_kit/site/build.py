@@ -23,7 +23,7 @@ CONFIG: dict[str, Any] = {
     "html_copy_source": False,
     "html_show_sphinx": False,
     "html_math_renderer": "mathml",
-    "myst_enable_extensions": ["dollarmath", "amsmath", "deflist"],
+    "myst_enable_extensions": ["dollarmath", "amsmath"],
     "myst_heading_anchors": 4,
     "myst_heading_slug_func": f"{__name__}.slug",
     "default_role": "code",

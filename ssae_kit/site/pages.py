@@ -98,7 +98,7 @@ def words(start: str) -> str:
         r"(?m)^\| (.+?) \| (.*?) ?\| (.+?) \| ?(.*?) ?\|$", section(start, "Words and symbols")
     )
     terms = [
-        f"{word}\n: {f'{symbol}: ' if symbol else ''}{told}.{f' In code: {code}.' if code else ''}\n"
+        f"{word}\n    {f'{symbol}: ' if symbol else ''}{told}.{f' In code: {code}.' if code else ''}\n"
         for word, symbol, told, code in rows[1:]
     ]
     return "# Words and symbols\n\n``````{glossary}\n" + "\n".join(terms) + "``````\n"
