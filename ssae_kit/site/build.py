@@ -51,7 +51,8 @@ def build(root: Path, out: Path) -> list[Path]:
         The pages.
 
     Raises:
-        ValueError: if there is no notebook, or a page could not be made; says why.
+        ValueError: if there is no notebook, `out` holds something else than a site, or a page
+            could not be made; says why.
     """
     from sphinx.application import Sphinx  # the extra `site`
     from sphinx.errors import SphinxError
@@ -59,6 +60,8 @@ def build(root: Path, out: Path) -> list[Path]:
     paths = sorted((root / "notebooks").glob("*.ipynb"))
     if not paths:
         raise ValueError(f"there must be notebooks in {root / 'notebooks'}; found none.")
+    if out.exists() and any(out.iterdir()) and not (out / "searchindex.js").exists():
+        raise ValueError(f"`out` must be a new folder or an older site; {out} holds other things.")
     shutil.rmtree(out, ignore_errors=True)
     with TemporaryDirectory() as folder:
         sources = Path(folder, "sources")

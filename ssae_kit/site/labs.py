@@ -5,7 +5,6 @@ Each training is the lab's own, on its own settings; so are its figure and its w
 
 import html
 import json
-from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -37,11 +36,14 @@ DIGITS = 3
 
 def compute(results: Path) -> None:
     """Train every point of both grids and write what the pages show into a folder."""
-    for name, grid in GRIDS.items():
-        module = import_module(f"ssae_kit.labs.{name}")
-        settings = getattr(module, f"{name.capitalize()}Settings")
-        places = getattr(module, f"{name.capitalize()}Lab").places
-        axes = {axis: values or list(places) for axis, values in grid.items()}
+    from ssae_kit.labs import shift, superposition  # slow to load
+
+    of = {
+        "superposition": (superposition, superposition.SuperpositionSettings, {}),
+        "shift": (shift, shift.ShiftSettings, shift.ShiftLab.places),
+    }
+    for name, (module, settings, places) in of.items():
+        axes = {axis: values or list(places) for axis, values in GRIDS[name].items()}
         points = {}
         for at in product(*(range(len(values)) for values in axes.values())):
             chosen = {axis: axes[axis][i] for axis, i in zip(axes, at, strict=True)}
