@@ -11,6 +11,7 @@ from ssae_kit.exercises.core import NOTEBOOKS, exercises
 from ssae_kit.plots import figure
 from ssae_kit.plots.show import PLOTLY_MIME
 from ssae_kit.site import broken, build, labs
+from ssae_kit.site.notebooks import figure as draw
 from ssae_kit.site.notebooks import page
 from ssae_kit.site.pages import pitfalls, section
 from tests import browser
@@ -199,3 +200,17 @@ def test_a_page_without_a_kernel_shows_another_training_when_a_control_moves(vis
     opened.page.get_by_label("condition").select_option("all always shift")
     assert opened.page.locator(".lab .words").text_content() != before
     assert opened.complaints == []
+
+
+@pytest.mark.browser
+def test_a_live_figure_takes_the_place_of_its_picture(visited, tmp_path):
+    opened, site = visited
+    opened.complaints.clear()
+    data = {PLOTLY_MIME: json.loads(figure("here").to_json()), "text/plain": "A curve."}
+    script = f'<script src="{(site / "_static" / "site.js").as_uri()}"></script>'
+    drawn = draw(data | {"image/png": "AAAA"}, "one.png", tmp_path)
+    (site / "one.html").write_text(f"{script}{drawn.replace('_static/figures', str(tmp_path))}")
+    opened.page.goto((site / "one.html").as_uri())
+    assert opened.page.locator("svg .gtitle").text_content() == "here"
+    assert opened.page.get_by_role("img", name="A curve.").count() == 1
+    (site / "one.html").unlink()
