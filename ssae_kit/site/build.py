@@ -129,8 +129,12 @@ def _formula(writer: Any, node: Any, block: bool = False) -> None:
     from docutils.nodes import SkipNode
     from docutils.utils.math.latex2mathml import tex2mathml
 
-    formula = node.astext().replace(r"\textstyle", "").replace(r"\dots", r"\ldots")
-    writer.body.append(tex2mathml(formula, as_block=block))  # docutils knows neither of the two
+    formula = node.astext()
+    known = formula.replace(r"\textstyle", "").replace(r"\dots", r"\ldots")  # docutils' own words
+    try:
+        writer.body.append(tex2mathml(known, as_block=block))
+    except ValueError as error:
+        raise ValueError(f"docutils cannot write the formula {formula!r}: {error}") from error
     raise SkipNode
 
 
