@@ -10,17 +10,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ssae_kit.site", description=__doc__)
     parser.add_argument("what", nargs="?", choices=["pages", "labs"], default="pages")
     parser.add_argument("--out", type=Path, default=Path("build/site"), help="folder of the pages")
-    parser.add_argument("--root", type=Path, default=Path(), help="a clone of the repository")
     given = parser.parse_args()
     if given.what == "labs":
         from ssae_kit.site import labs
 
-        labs.compute(given.root / "data" / "results")
+        labs.compute(Path("data", "results"))
         return
     from ssae_kit.site import broken, build
 
     try:
-        pages = build(given.root, given.out)
+        pages = build(Path(), given.out)
     except ValueError as error:
         parser.error(str(error))
     print(f"{len(pages)} pages; open {given.out / 'index.html'}")

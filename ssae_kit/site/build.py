@@ -23,7 +23,7 @@ CONFIG: dict[str, Any] = {
     "html_copy_source": False,
     "html_show_sphinx": False,
     "html_math_renderer": "mathml",
-    "myst_enable_extensions": ["dollarmath", "amsmath", "deflist"],
+    "myst_enable_extensions": ["dollarmath", "amsmath"],
     "myst_heading_anchors": 4,
     "myst_heading_slug_func": f"{__name__}.slug",
     "default_role": "code",
@@ -51,7 +51,8 @@ def build(root: Path, out: Path) -> list[Path]:
         The pages.
 
     Raises:
-        ValueError: if there is no notebook, or a page could not be made; says why.
+        ValueError: if there is no notebook, `out` holds something else than a site, or a page
+            could not be made; says why.
     """
     from sphinx.application import Sphinx  # the extra `site`
     from sphinx.errors import SphinxError
@@ -59,6 +60,8 @@ def build(root: Path, out: Path) -> list[Path]:
     paths = sorted((root / "notebooks").glob("*.ipynb"))
     if not paths:
         raise ValueError(f"there must be notebooks in {root / 'notebooks'}; found none.")
+    if out.exists() and any(out.iterdir()) and not (out / "searchindex.js").exists():
+        raise ValueError(f"`out` must be a new folder or an older site; {out} holds other things.")
     shutil.rmtree(out, ignore_errors=True)
     with TemporaryDirectory() as folder:
         sources = Path(folder, "sources")
@@ -126,8 +129,12 @@ def _formula(writer: Any, node: Any, block: bool = False) -> None:
     from docutils.nodes import SkipNode
     from docutils.utils.math.latex2mathml import tex2mathml
 
-    formula = node.astext().replace(r"\textstyle", "").replace(r"\dots", r"\ldots")
-    writer.body.append(tex2mathml(formula, as_block=block))  # docutils knows neither of the two
+    formula = node.astext()
+    known = formula.replace(r"\textstyle", "").replace(r"\dots", r"\ldots")  # docutils' own words
+    try:
+        writer.body.append(tex2mathml(known, as_block=block))
+    except ValueError as error:
+        raise ValueError(f"docutils cannot write the formula {formula!r}: {error}") from error
     raise SkipNode
 
 

@@ -5,68 +5,54 @@ Each training is the lab's own, on its own settings; so are its figure and its w
 
 import html
 import json
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ssae_kit.site.notebooks import raw
+from ssae_kit import plots
+from ssae_kit.site.notebooks import embedded, raw
 from ssae_kit.storage import replacing
 
+GRIDS: dict[str, dict[str, list[Any]]] = {
+    "superposition": {
+        "n_features": [2, 3, 4, 5, 6, 8],
+        "sparsity": [0.0, 0.5, 0.8, 0.9, 0.95, 0.98],
+    },
+    "shift": {"place": [], "seed": [0, 1, 2]},
+}
+"""Lab → name of a setting → values to train at; `place` stands for all of the lab's places."""
+ABOUT = {
+    "superposition": "Five features and two dimensions: at sparsity 0.9 all five are stored, as a "
+    "pentagon. Lower the sparsity. Which is given up first? Then try four features, and six.",
+    "shift": "Nothing is broken at first, and every concept comes back. Break one condition at a "
+    "time, and say before you look which of the five panels will tell.",
+}
+LABELS = {"n_features": "features", "place": "condition"}
 DIGITS = 3
 """Of the numbers in a stored figure: more than a screen can show."""
 
 
-@dataclass(frozen=True)
-class _Lab:
-    name: str
-    """Its module in the room of labs, and the page's name."""
-    axes: dict[str, tuple[Any, ...]]
-    """Name of a setting, or `place` → values to train at, first where the page opens."""
-    about: str
-    """What to look at."""
-
-    @property
-    def file(self) -> str:
-        return f"page_{self.name}.json"
-
-
-LABS = (
-    _Lab(
-        "superposition",
-        {"n_features": (5, 2, 3, 4, 6, 8), "sparsity": (0.9, 0.0, 0.5, 0.8, 0.95, 0.98)},
-        "Five features and two dimensions: at sparsity 0.9 all five are stored, as a pentagon. "
-        "Lower the sparsity. Which is given up first? Then try four features, and six.",
-    ),
-    _Lab(
-        "shift",
-        {"place": (), "seed": (0, 1, 2)},
-        "Nothing is broken at first, and every concept comes back. Break one condition at a time, "
-        "and say before you look which of the five panels will tell.",
-    ),
-)
-
-
 def compute(results: Path) -> None:
     """Train every point of both grids and write what the pages show into a folder."""
-    from ssae_kit.labs import ShiftLab, SuperpositionLab, shift, superposition  # slow to load
+    from ssae_kit.labs import shift, superposition  # slow to load
 
-    for lab, of, module, start in (
-        (LABS[0], SuperpositionLab, superposition, superposition.SuperpositionSettings),
-        (LABS[1], ShiftLab, shift, shift.ShiftSettings),
-    ):
-        axes = {name: sorted(values) or list(of.places) for name, values in lab.axes.items()}
+    of = {
+        "superposition": (superposition, superposition.SuperpositionSettings, {}),
+        "shift": (shift, shift.ShiftSettings, shift.ShiftLab.places),
+    }
+    for name, (module, settings, places) in of.items():
+        axes = {axis: values or list(places) for axis, values in GRIDS[name].items()}
         points = {}
         for at in product(*(range(len(values)) for values in axes.values())):
-            chosen = {name: axes[name][i] for name, i in zip(axes, at, strict=True)}
-            changed, hint = of.places.get(chosen.pop("place", ""), ({}, ""))
-            result = module.run(start(**changed, **chosen))
+            chosen = {axis: axes[axis][i] for axis, i in zip(axes, at, strict=True)}
+            changed, hint = places.get(chosen.pop("place", ""), ({}, ""))
+            result = module.run(settings(**changed, **chosen))
             points[",".join(map(str, at))] = _point(result.figure(), f"{result.words()} {hint}")
-        opens = [axes[name].index((values or axes[name])[0]) for name, values in lab.axes.items()]
+        opens = [v.index(getattr(settings(), axis, v[0])) for axis, v in axes.items()]
         whole = {"axes": axes, "opens": opens, "points": points}
-        with replacing(results / lab.file) as draft:
+        with replacing(results / f"page_{name}.json") as draft:
             draft.write_text(json.dumps(whole, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
@@ -88,44 +74,31 @@ def _plain(value: Any) -> Any:
 
 
 def texts(results: Path) -> dict[str, str]:
-    """Name → Markdown of both pages.
-
-    Args:
-        results: Folder that `compute` wrote to.
-    """
-    from ssae_kit import plots
-
-    look = plots.figure().layout.template.to_plotly_json()
+    """Name → Markdown of both pages, from the folder that `compute` wrote to."""
+    template = _plain(plots.figure().layout.template.to_plotly_json())
     made = {}
-    for lab in LABS:
-        held = json.loads((results / lab.file).read_text(encoding="utf-8"))
-        told = json.dumps(held | {"template": _plain(look)}, separators=(",", ":"))
+    for name, about in ABOUT.items():
+        held = json.loads((results / f"page_{name}.json").read_text(encoding="utf-8"))
         controls = "".join(map(_control, held["axes"].items(), held["opens"]))
-        n, title = len(held["points"]), f"{lab.name.capitalize()} lab"
-        made[f"lab_{lab.name}"] = (
-            f"# {title}, from stored trainings\n\n{lab.about}\n\n"
-            f"**Nothing is trained here.** You choose among {n} trainings that were run before this "
-            f"page was made (`python -m ssae_kit.site labs`). The lab in the notebook trains anew, "
+        made[f"lab_{name}"] = (
+            f"# {name.capitalize()} lab, from stored trainings\n\n{about}\n\n**Nothing is trained "
+            f"here.** You choose among {len(held['points'])} trainings that were run before this "
+            "page was made (`python -m ssae_kit.site labs`). The lab in the notebook trains anew, "
             "and has more controls.\n\n"
-            + raw(
-                f'<div class="lab"><form>{controls}</form><p aria-live="polite" class="words"></p>'
-                f'<div class="figure scroll" role="group" aria-label="Figure"></div>'
-                "<noscript>The figure needs JavaScript; the notebook shows a picture.</noscript>"
-                f'<script type="application/json">{told.replace("</", chr(60) + chr(92) + "/")}</script></div>'
-            )
+        ) + raw(
+            f'<div class="lab"><form>{controls}</form><p aria-live="polite" class="words"></p>'
+            '<div class="figure scroll" role="group" aria-label="Figure"></div>'
+            "<noscript>The figure needs JavaScript; the notebook shows a picture.</noscript>"
+            f"{embedded(held | {'template': template})}</div>"
         )
     return made
 
 
 def _control(axis: tuple[str, list[Any]], at: int) -> str:
     """Return a slider for numbers, a list for names."""
-    name, values = axis
-    label = html.escape({"n_features": "features", "place": "condition"}.get(name, name))
+    label, values = LABELS.get(axis[0], axis[0]), axis[1]
     if isinstance(values[0], str):
-        options = "".join(
-            f'<option value="{i}"{" selected" * (i == at)}>{html.escape(v)}</option>'
-            for i, v in enumerate(values)
-        )
+        options = "".join(f"<option value={i}>{html.escape(v)}" for i, v in enumerate(values))
         return f"<label>{label} <select>{options}</select></label>"
     slider = f'<input type="range" min="0" max="{len(values) - 1}" value="{at}">'
     return f"<label>{label} {slider} <output></output></label>"

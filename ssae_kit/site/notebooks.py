@@ -76,6 +76,12 @@ def raw(text: str) -> str:
     return f"``````{{raw}} html\n{text}\n``````"
 
 
+def embedded(value: Any) -> str:
+    """Return data for a page's script; a page opened from a disk may fetch none."""
+    told = json.dumps(value, separators=(",", ":")).replace("</", r"<\/")
+    return f'<script type="application/json">{told}</script>'
+
+
 def _output(output: Any, made: Page, cell: str, number: int, pictures: Path) -> str:
     data = output.get("data", {})
     made.claims += data.get(CLAIMS, [])
@@ -106,7 +112,6 @@ def figure(data: Any, name: str, pictures: Path) -> str:
         size = f'width="{wide}" height="{high}" loading="lazy"'  # so that nothing jumps
         inside = f'<img src="_static/figures/{name}" alt="{alt}" {size}>'
     if held:
-        told = json.dumps({"data": held["data"], "layout": held["layout"]}).replace("</", r"<\/")
-        inside += f'<script type="application/json">{told}</script>'
+        inside += embedded({"data": held["data"], "layout": held["layout"]})
     live = f' data-live="{alt}"' if held else ""
     return f'<div class="figure scroll" role="group" aria-label="Figure"{live}>{inside}</div>'

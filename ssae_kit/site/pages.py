@@ -98,7 +98,7 @@ def words(start: str) -> str:
         r"(?m)^\| (.+?) \| (.*?) ?\| (.+?) \| ?(.*?) ?\|$", section(start, "Words and symbols")
     )
     terms = [
-        f"{word}\n: {f'{symbol}: ' if symbol else ''}{told}.{f' In code: {code}.' if code else ''}\n"
+        f"{word}\n    {f'{symbol}: ' if symbol else ''}{told}.{f' In code: {code}.' if code else ''}\n"
         for word, symbol, told, code in rows[1:]
     ]
     return "# Words and symbols\n\n``````{glossary}\n" + "\n".join(terms) + "``````\n"
@@ -165,7 +165,6 @@ def general() -> str:
         [what, first.test(slip).message or "not attempted yet."] for what, slip in SLIPS.items()
     ]
     hints = [[f"an error with `{pattern}`", hint] for pattern, hint in HINTS.items()]
-    names = [f"messages_{name}" for name in _all()]
     links = {
         number: ", ".join(f"[{name}](messages_{number}.{name}.md)" for name in _names(number))
         for number in NOTEBOOKS
@@ -175,8 +174,7 @@ def general() -> str:
         "# What the checks say\n\nA check tries an answer on cases of its own. It compares a wrong "
         "one with the usual mistakes, and says which gives the same results.\n\n## In one exercise"
         f"\n\n{listed}\n\n## In any exercise\n\nAs 00.shift says it.\n\n"
-        f"{table(['what went wrong', 'what the check says'], rows + hints)}\n\n"
-        f"```{{toctree}}\n:hidden:\n\n" + "\n".join(names) + "\n```\n"
+        f"{table(['what went wrong', 'what the check says'], rows + hints)}\n"
     )
 
 
@@ -184,7 +182,8 @@ def messages(name: str, one: Exercise, notebooks: list[Page]) -> str:
     """Return the page of one exercise's messages, each with a case that shows the mistake."""
     home = next((made for made in notebooks if made.name[:2] == name[:2]), None)
     where = f" It stands in [{home.title}]({home.name}.md)." if home else ""
-    text = f"# {name}: what the check says\n\nAn answer returns {one.returns}.{where}\n"
+    text = "---\norphan: true\n---\n"  # the contents at every page's side name only `messages`
+    text += f"# {name}: what the check says\n\nAn answer returns {one.returns}.{where}\n"
     for sentence, mistake in one.mistakes.items():
         case = replace(one, mistakes={sentence: mistake}).test(mistake).message
         case = case.removeprefix(sentence).strip()
