@@ -217,6 +217,9 @@ def test_a_slider_moves_what_differs_and_needs_no_kernel():
     moved, title, traces = knob.steps[0].args
     assert list(traces) == [1]  # the cloud stays
     assert moved["x"] == [[0.0, 0.0, None]]
-    assert title == {"title.text": "at 0.0"}
+    fig.plotly_update(moved, title, list(traces))  # what plotly.js does when the slider is moved
+    assert fig.layout.title.text == "at 0.0"
+    assert list(fig.data[1].x) == [0.0, 0.0, None]
+    assert list(fig.data[1].y) == [0.0, 1.0, None]
     with pytest.raises(ValueError, match=r"equally many traces; got \[2, 0\]"):
         plots.slider({"a": picture(0.0), "b": plots.figure()}, "angle")
