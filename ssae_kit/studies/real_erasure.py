@@ -86,5 +86,8 @@ def _read(states: Tensor, values: Tensor) -> tuple[float, float]:
     return methods.read_bits(states[half:cut], values[half:cut], states[cut:], values[cut:])
 
 
-ERASED = [{"concept": c, "stream": s} for c in ("tense", "sentiment") for s in (0, 1, 2)]
-"""Concepts whose words the text before changes by nats, on streams of their own."""
+ERASED = [
+    *({"concept": c, "stream": s} for c in ("tense", "sentiment") for s in (0, 1, 2)),
+    {"concept": "time", "stream": 0},
+]
+"""The first two are claimed: their words the text before moves by nats, those of time by less."""
