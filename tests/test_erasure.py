@@ -39,9 +39,20 @@ def test_always_naming_the_frequent_value_is_right_often_and_reads_nothing():
 
 def test_labels_may_be_any_whole_numbers():
     states, labels = planted()
-    renamed = torch.where(labels == 1, 40, -7)
+    renamed = torch.where(labels == 1, 40, 7)
     same = methods.read_bits(*halves(states, labels))
     assert methods.read_bits(*halves(states, renamed)) == pytest.approx(same)
+
+
+def test_what_a_probe_learned_by_heart_is_not_read_in_other_texts():
+    states, labels = planted(n=120)
+    states = torch.cat(
+        [states, torch.randn(120, 200, generator=torch.Generator().manual_seed(2))], 1
+    )
+    other = labels[torch.randperm(120, generator=torch.Generator().manual_seed(1))]
+    found = methods.read_bits(*halves(states, other))
+    assert found.bits < 0  # sure of what it knows by heart, and wrong
+    assert found.accuracy < 0.7
 
 
 def test_a_value_that_was_never_fitted_and_a_number_that_is_none_are_errors():

@@ -69,7 +69,7 @@ def test_the_kits_version_passes_and_each_usual_mistake_gets_its_sentence_and_an
         passed, message = one.test(wrong)
         assert passed is False
         assert message.startswith(sentence)
-        assert message != sentence or "None" in sentence  # an example, unless there is nothing
+        assert re.search(r"For \w+ = |Of \[2000, 5\] numbers", message)  # what it was tried on
 
 
 WRONG = {  # once these passed
@@ -313,9 +313,13 @@ TOLD = [
     ),
     (lambda x: 3 * x, "twice every entry. For x ="),
     (double, "your function changed `x` in place"),
-    (lambda x: None, "returned None. Is a `return` missing?"),
+    (lambda x: None, "returned None. Is a `return` missing? For x = [[1, 2, 3]]: you return None"),
     (lambda x: "twice", "must return [samples, features]; got a value of type str of length 5"),
-    (lambda x: 2 * x.T, "of shape [1, 3]; got numbers of shape [3, 1]. It is transposed."),
+    (
+        lambda x: 2 * x.T,
+        "of shape [1, 3]; got numbers of shape [3, 1]. It is transposed. For x = [[1, 2, 3]]: you "
+        "return [[2], [4], [6]]; right is [[2, 4, 6]].",
+    ),
     (lambda x: np.zeros(4), "of shape [1, 3]; got numbers of shape [4]."),
     (lambda x: x / 0, "not finite"),
     (lambda x: x @ x, "your code raised RuntimeError: mat1 and mat2"),
@@ -331,6 +335,7 @@ def test_what_is_wrong_is_said_whatever_it_is(answer, part):
     passed, message = DOUBLE.test(answer)
     assert passed is False
     assert part in message
+    assert callable(answer) is ("For x = [[1, 2, 3]]" in message)  # what it was tried on
 
 
 def test_only_a_stub_counts_as_not_attempted():
@@ -340,7 +345,7 @@ def test_only_a_stub_counts_as_not_attempted():
     asking = type("StdinNotImplementedError", (NotImplementedError,), {})
     assert DOUBLE.test(raising(asking())) == (
         False,
-        "your code raised StdinNotImplementedError. For x = [[1, 2, 3]].",
+        "your code raised StdinNotImplementedError. For x = [[1, 2, 3]]: right is [[2, 4, 6]].",
     )
 
 
@@ -349,6 +354,16 @@ def test_a_loss_without_gradient_is_told_so_and_not_of_a_fault_in_the_check():
         return (i * (x - (x @ w.T @ w + b).relu()).square()).sum(1).mean().item()
 
     assert "no gradient reaches W" in judge("01.loss", answer).message
+
+
+def test_of_two_things_that_an_answer_returns_each_earns_its_share():
+    one = exercise("06.isolate")
+    right = one.solution
+    half = (lambda c, t: (right(c, t)[0], 7.0), lambda c, t: (7.0, right(c, t)[1]))
+    none = (lambda c, t: right(c, t)[::-1], lambda c, t: None, lambda c, t: 1 / 0)
+    shares = [one.share(one.results(answer)) for answer in (lambda c, t: right(c, t), *half, *none)]
+    assert shares == [1, 0.5, 0.5, 0, 0, 0]
+    assert DOUBLE.share(DOUBLE.results(lambda x: 2 * x)) == 1
 
 
 def test_an_exercise_without_cases_would_accept_anything():

@@ -17,6 +17,7 @@ from ssae_kit.exercises import sandbox
 from ssae_kit.exercises.collect import code_cells
 from ssae_kit.exercises.grade import Limits, grade
 from ssae_kit.exercises.release import read
+from ssae_kit.exercises.report import by_exercise
 from tests.test_exercises_release import COSINE, SHIFT, small_course
 
 WRONG = "\ndef shift(source, target):\n    return [s - t for s, t in zip(source, target)]"
@@ -291,6 +292,27 @@ def test_a_student_has_one_row_and_of_two_files_the_last_counts(tmp_path):
     assert zoe.trouble == ["on the roster, but nothing was handed in"]
     (stranger, _) = grade(tmp_path / "in", source, tmp_path / "out", roster=["zoe"])
     assert "not on the roster" in stranger.trouble
+
+
+def test_what_is_half_right_earns_half_the_points_and_has_not_passed(tmp_path):
+    source = small_course(tmp_path / "notebooks")
+    notebook = read(source / "00_small.ipynb")
+    for cell in notebook.cells:  # an exercise that asks for two things, in place of one of lists
+        cell.source = cell.source.replace("00.shift", "06.isolate").replace("shift", "isolate")
+        if cell.id.startswith("00-shift"):
+            cell.metadata.nbgrader.grade_id = cell.id.replace("00-shift", "06-isolate")
+            cell.metadata.nbgrader |= {"points": 2} if "check" in cell.id else {}
+    nbformat.write(notebook, source / "00_small.ipynb")
+    effect = "def isolate(c, t):\n    return c[range(len(t)), t].nanmean(), 7"
+    for cell in notebook.cells:
+        cell.source = effect if cell.id == "00-shift" else cell.source
+    (tmp_path / "in").mkdir()
+    nbformat.write(notebook, tmp_path / "in" / "ann.ipynb")
+    (ann,) = grade(tmp_path / "in", source, tmp_path / "out")
+    assert (ann.points["06.isolate"], ann.worth["06.isolate"]) == (1, 2)
+    assert "right is" in ann.remarks["06.isolate"]
+    told = {name: (passed, of) for name, passed, of, _ in by_exercise([ann])}
+    assert told == {"00.cosine": (1, 1), "06.isolate": (0, 1)}
 
 
 def test_of_copies_of_an_answer_the_last_above_its_check_counts(tmp_path):

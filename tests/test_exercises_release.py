@@ -80,6 +80,16 @@ def test_solutions_can_be_kept_folded_below_their_checks(tmp_path):
     assert "BEGIN" not in cells[place].source
 
 
+def test_a_notebook_that_somebody_works_in_can_be_kept(tmp_path):
+    source = small_course(tmp_path / "notebooks")
+    (mine,) = release(source, tmp_path / "student", keep=True)
+    mine.write_text("mine")
+    assert release(source, tmp_path / "student", keep=True) == []
+    assert mine.read_text() == "mine"
+    release(source, tmp_path / "student")
+    assert mine.read_text() != "mine"
+
+
 def test_a_solution_stands_below_its_own_check_wherever_that_is(tmp_path):
     source = small_course(tmp_path / "notebooks")
     notebook = read(source / "00_small.ipynb")

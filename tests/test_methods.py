@@ -255,6 +255,8 @@ def test_a_product_that_has_a_direction_is_found_and_a_sum_shows_none():
     assert (gains.diagonal() == 0).all()
     with pytest.raises(ValueError, match="0 or 1"):
         methods.interactions(added, 2 * before - 1, after)
+    noise = torch.randn(32, 8, generator=seeded(4))  # a direction more always fits those it is of
+    assert methods.interactions(noise, before[:32], after[:32]).sum() < 0
 
 
 def test_latents_in_use_are_those_before_the_steepest_drop():

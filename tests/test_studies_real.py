@@ -10,7 +10,7 @@ from ssae_kit import llama
 from ssae_kit.llama.create import create_llama, create_tokenizer
 from ssae_kit.pairs import dataset
 from ssae_kit.studies import __main__ as command
-from ssae_kit.studies import load_study, real, real_sets, real_steering
+from ssae_kit.studies import load_study, real, real_erasure, real_sets, real_steering
 from ssae_kit.studies.catalogue import REAL, STUDIES, collect
 from ssae_kit.studies.results import file_of
 from ssae_kit.world import natural
@@ -78,6 +78,8 @@ def smallest(monkeypatch):
         monkeypatch.setattr(module, "LAYER", 3)
     for name, value in (("N_RANDOM", 2), ("N_ASKED", 3), ("NEW_TOKENS", 2)):
         monkeypatch.setattr(real_steering, name, value)
+    for name, value in (("PLACES", (1, 3, 5)), ("N_TEXTS", 64), ("N_ASKED", 4)):
+        monkeypatch.setattr(real_erasure, name, value)
     model = reader()
     monkeypatch.setattr(llama, "load", lambda name: model)
     for name in REAL:
@@ -97,6 +99,29 @@ def test_one_command_makes_all_files_of_the_study(tmp_path, monkeypatch):
         made, committed = (load_study(name, *folder).returned(0) for folder in ((tmp_path,), ()))
         assert {k: v.ndim for k, v in made.items()} == {k: v.ndim for k, v in committed.items()}
     assert not list((tmp_path / ".cache/studies").iterdir())  # nothing is left behind
+
+
+def test_texts_that_state_a_concept_come_with_its_value_and_an_open_next_sentence():
+    texts, values = real_erasure.stated("size", torch.Generator().manual_seed(0))
+    assert 0.4 < values.float().mean() < 0.6
+    for text, value in zip(texts, values.tolist(), strict=True):
+        assert ("small" in text, "big" in text) == (value == 0, value == 1)
+        assert text.endswith(natural.NEXT_WORD["size"][0])
+
+
+def test_fewer_texts_than_dimensions_are_erased_too_and_other_states_hardly_move():
+    draw = torch.Generator().manual_seed(0)
+    values = torch.arange(40) % 2
+    states = torch.randn(40, 60, generator=draw)
+    states[:, 0] = 9 * states[:, 0] + 3 * values  # the loudest direction, and another that is quiet
+    states[:, 1] = 0.1 * states[:, 1] + values
+    edit = llama.Erase(*(row[None] for row in real_erasure.leace(states, values)), at="all")
+    left = edit.change(states[:, None])[:, 0]
+    assert (left[values == 1].mean(0) - left[values == 0].mean(0)).abs().max() < 1e-4
+    unit = states[values == 1].mean(0) - states[values == 0].mean(0)
+    unit = unit / unit.norm()
+    projected = (states - states.mean(0)) @ unit
+    assert (left - states).norm(dim=1).mean() < 0.7 * projected.abs().mean()
 
 
 def test_states_are_read_at_the_full_stop_after_the_text_and_as_a_mean(smollm2):

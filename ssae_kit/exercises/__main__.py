@@ -20,6 +20,7 @@ def main() -> None:
     student.add_argument(
         "--with-solutions", action="store_true", help="keep them, folded, below each check"
     )
+    student.add_argument("--keep", action="store_true", help="leave notebooks that are there alone")
     marks = commands.add_parser("grade", help="grade a folder of submissions")
     marks.add_argument("folder", type=Path, help="student/any_name.ipynb, or student.ipynb")
     marks.add_argument("--notebooks", type=Path, default=Path("notebooks"), help="with solutions")
@@ -38,7 +39,8 @@ def main() -> None:
 
 def _run(given: argparse.Namespace) -> str:
     if given.command == "release":
-        written = release(given.source, given.target, with_solutions=given.with_solutions)
+        how = {"with_solutions": given.with_solutions, "keep": given.keep}
+        written = release(given.source, given.target, **how)
         return f"{len(written)} notebooks written to {given.target}"
     limits = Limits(given.cell_seconds, given.seconds, given.memory_gib)
     names = given.roster.read_text("utf-8-sig") if given.roster else ""

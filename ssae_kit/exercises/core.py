@@ -133,6 +133,12 @@ class Exercise:
         return [self._result(answer, case) for case in self.cases]
 
     def _result(self, answer: Callable[..., Any], case: tuple[Any, ...]) -> Any:
+        try:
+            return self._tried(answer, case)
+        except Mistake as mistake:
+            raise Mistake(f"{mistake} For {self._given(case)}.") from mistake
+
+    def _tried(self, answer: Callable[..., Any], case: tuple[Any, ...]) -> Any:
         given = copy.deepcopy(case)
         try:
             value = self.use(answer, *given)
@@ -156,10 +162,27 @@ class Exercise:
         """
         if any(isinstance(one, Raised) and one == STUB for one in results):
             return Verdict(None)
-        wanted = [read(value, value) for value in map(self._right, self.cases)]
-        found = [read(*both, self.returns) for both in zip(results, wanted, strict=True)]
+        found, wanted = self._read(results)
         wrong = [i for i in range(len(wanted)) if not agree(found[i], wanted[i])]
         return Verdict(False, self._finding(found, wanted, wrong)) if wrong else Verdict(True)
+
+    def share(self, results: Sequence[Any]) -> float:
+        """Share of the things to be returned that are right in every case.
+
+        Raises:
+            Mistake: if they are not of the kind wanted.
+        """
+        right: list[list[bool]] = []
+        for found, wanted in zip(*self._read(results), strict=True):
+            parts = wanted if isinstance(wanted, tuple) else (wanted,)
+            given = found if isinstance(found, tuple) else (found,) * len(parts)
+            right.append(list(map(agree, given, parts)))
+        return sum(map(all, zip(*right, strict=True))) / len(right[0])
+
+    def _read(self, results: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """What an answer gave, in the form of what is right, and what is right."""
+        wanted = [read(value, value) for value in map(self._right, self.cases)]
+        return [read(*both, self.returns) for both in zip(results, wanted, strict=True)], wanted
 
     def _right(self, case: tuple[Any, ...]) -> Any:
         return self.use(self.solution, *copy.deepcopy(case))
@@ -177,14 +200,19 @@ class Exercise:
                 hints = [
                     hint for pattern, hint in HINTS.items() if re.search(pattern, found[i].text)
                 ]
-                said = [f"your code raised {show(found[i])}.", *hints]
-                return " ".join([*said, f"For {self._given(i)}."])
+                said = [
+                    f"your code raised {show(found[i])}.",
+                    *hints,
+                    f"For {self._given(self.cases[i])}:",
+                ]
+                return " ".join([*said, f"right is {show(wanted[i])}."])
             if found[i] is None:
-                return "your function returned None. Is a `return` missing?"
-        for i in () if sentence else reversed(wrong):  # in large cases no two sizes are the same
-            if text := misshapen(found[i], wanted[i], self.returns):
-                return text
-        examples = [f"For {self._given(i)}: {difference(found[i], wanted[i])}." for i in wrong]
+                sentence = "your function returned None. Is a `return` missing?"
+        for i in reversed(wrong):  # in large cases no two sizes are the same
+            sentence = sentence or misshapen(found[i], wanted[i], self.returns)
+        examples = [
+            f"For {self._given(self.cases[i])}: {difference(found[i], wanted[i])}." for i in wrong
+        ]
         shortest = min(examples, key=lambda text: (TOO_LARGE in text, len(text)))
         return f"{sentence or self.otherwise} {shortest}"
 
@@ -202,8 +230,8 @@ class Exercise:
                 best, score = sentence, alike
         return best
 
-    def _given(self, i: int) -> str:
-        named = zip(self._names(), self.cases[i], strict=True)
+    def _given(self, case: tuple[Any, ...]) -> str:
+        named = zip(self._names(), case, strict=True)
         return ", ".join(f"{name} = {show(value)}" for name, value in named)
 
 

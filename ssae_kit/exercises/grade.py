@@ -168,14 +168,14 @@ def enter(
     for key, task in tasks(notebook).items():
         copies = sum(cell["key"] == key and cell["answer"] for cell in one.cells)
         answer, check = (said.get((key, kind), {}) for kind in ("answer", "check"))
-        right, remark = False, "the answer's cell is missing"
+        share, remark = 0.0, "the answer's cell is missing"
         if "results" in check:
-            right, remark = verdict(checks[task.name], check["results"])
+            share, remark = verdict(checks[task.name], check["results"])
         elif copies:
             said_of_it = (check.get("mistake"), answer.get("error"), check.get("error"))
             remark = next((str(text) for text in said_of_it if text), "it was not reached")
         result.worth[task.name] = task.points
-        result.points[task.name] = task.points if right else 0
+        result.points[task.name] = int(task.points * share)
         result.remarks[task.name] = remark
         if copies > 1:
             result.trouble.append(
@@ -188,14 +188,14 @@ def enter(
         result.trouble.append(f"READ IT: no answer needs {', '.join(words)}")
 
 
-def verdict(one: Exercise, results: Any) -> tuple[bool, str]:
-    """Whether an exercise is right, and the remark on it, from what its answer gave."""
+def verdict(one: Exercise, results: Any) -> tuple[float, str]:
+    """Share of the points that an answer earned by what it gave, and the remark on it."""
     try:
-        passed, message = one.judge(
-            [Raised(**r) if isinstance(r, dict) else plain(r) for r in results]
-        )
+        given = [Raised(**r) if isinstance(r, dict) else plain(r) for r in results]
+        passed, message = one.judge(given)
+        share = 0.0 if passed is None else one.share(given)
     except Mistake as mistake:
-        return False, str(mistake)
+        return 0.0, str(mistake)
     except Exception as error:  # whatever was sent, it harms nobody else
-        return False, f"what it gave cannot be read: {type(error).__name__}"
-    return bool(passed), message or ("passed." if passed else "not attempted yet.")
+        return 0.0, f"what it gave cannot be read: {type(error).__name__}"
+    return share, message or ("passed." if passed else "not attempted yet.")

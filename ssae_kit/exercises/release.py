@@ -75,13 +75,16 @@ def tasks(notebook: Any) -> dict[str, Task]:
     return {key: Task(names[key], points[key], cell.source) for key, cell in answers.items()}
 
 
-def release(folder: Path, target: Path, *, with_solutions: bool = False) -> list[Path]:
+def release(
+    folder: Path, target: Path, *, with_solutions: bool = False, keep: bool = False
+) -> list[Path]:
     """Write the student edition of every notebook of a folder.
 
     Args:
         folder: Holds the notebooks with solutions.
         target: Where the student edition goes; same names. Files there are replaced.
         with_solutions: Add each solution, folded, below its check: for people who learn alone.
+        keep: Leave a notebook that is there as it is: somebody works in it.
 
     Returns:
         What was written.
@@ -97,6 +100,7 @@ def release(folder: Path, target: Path, *, with_solutions: bool = False) -> list
         raise ValueError(f"`target` must be another folder than the notebooks' own; got {target}.")
     target.mkdir(parents=True, exist_ok=True)
     above = Path(os.path.relpath(folder.resolve().parent, target.resolve())).as_posix()
+    paths = [path for path in paths if not (keep and (target / path.name).exists())]
     for path in paths:
         notebook = student_edition(read(path), path.name, with_solutions, above)
         nbformat.write(notebook, target / path.name)

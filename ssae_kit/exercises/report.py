@@ -63,10 +63,10 @@ def by_exercise(grades: Sequence[Grade]) -> list[tuple[str, int, int, str]]:
     rows = []
     for name in sorted({name for one in grades for name in one.worth}):
         tried = [one for one in grades if name in one.worth]
-        right = [one for one in tried if one.points[name]]
-        said = Counter(one.remarks[name] for one in tried if not one.points[name])
+        missed = [one for one in tried if one.points[name] < one.worth[name]]
+        said = Counter(one.remarks[name] for one in missed)
         commonest = max(said, key=lambda text: said[text], default="")
-        rows.append((name, len(right), len(tried), commonest))
+        rows.append((name, len(tried) - len(missed), len(tried), commonest))
     return rows
 
 

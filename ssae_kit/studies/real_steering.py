@@ -1,6 +1,6 @@
 """The real Llama, steered at length: odds of the next word, and texts scored by word lists."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -64,25 +64,32 @@ def token_size(model: llama.Llama, layer: int = LAYER) -> float:
 def log_odds(
     model: llama.Llama, concept: str, pushes: Float[Tensor, "pushes d_model"], layer: int = LAYER
 ) -> Float[Tensor, "pushes prompts"]:
-    """Return how much likelier the next word says value 1 than value 0, in nats, under each push.
-
-    The push is added at the last token of the concept's prompts. The odds are those of all words
-    of value 1 together against all of value 0, by their first token after a space.
-    """
-    prompts, words = NEXT_WORD[concept]
-    first = [
-        {model.tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0] for word in side}
-        for side in words
-    ]
-    ids = [list(first[v] - first[1 - v]) for v in (0, 1)]  # a token that begins both says nothing
-    rows = []
+    """Return `word_odds` after the concept's prompts, under each push at their last token."""
+    prompts, rows = NEXT_WORD[concept][0], []
     for some in pushes.split(16):
         edits = {layer: llama.Add(some.repeat_interleave(len(prompts), 0))}
-        texts, following = list(prompts) * len(some), torch.zeros(len(prompts) * len(some), 1)
-        expected = llama.next_token_log_probs(model, texts, following.long(), edits=edits)[:, 0]
-        low, high = (expected[:, side].logsumexp(1) for side in ids)
-        rows.append((high - low).view(len(some), -1).cpu())
+        odds = word_odds(model, concept, list(prompts) * len(some), edits)
+        rows.append(odds.view(len(some), -1))
     return torch.cat(rows)
+
+
+def word_odds(
+    model: llama.Llama, concept: str, texts: Sequence[str], edits: Mapping[int, llama.Edit] | None
+) -> Float[Tensor, " texts"]:
+    """Return how much likelier the next word says value 1 than value 0, in nats.
+
+    The odds are those of all words of value 1 together against all of value 0, by their first
+    token after a space.
+    """
+    first = [
+        {model.tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0] for word in side}
+        for side in NEXT_WORD[concept][1]
+    ]
+    ids = [list(first[v] - first[1 - v]) for v in (0, 1)]  # a token that begins both says nothing
+    following = torch.zeros(len(texts), 1).long()
+    expected = llama.next_token_log_probs(model, texts, following, edits=edits)[:, 0]
+    low, high = (expected[:, side].logsumexp(1) for side in ids)
+    return (high - low).cpu()
 
 
 def next_words(stream: int, strength: float) -> dict[str, Tensor]:
