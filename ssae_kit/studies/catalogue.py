@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ssae_kit.studies.choices import KINDS, score_choices
+from ssae_kit.studies.persons import persons
 from ssae_kit.studies.phases import (
     LAWS,
     coshift_cell,
@@ -74,6 +75,7 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "width": (width_cell, _worlds(level=(0.25, 0.6, 0.9, 1.2, 2.0), n_latents=(4, 8, 16))),
     "methods": (method_cell, _worlds(law=range(len(LAWS)))),
     "choices": (score_choices, _grid(kind=range(len(KINDS)), seed=range(10))),
+    "persons": (persons, _grid(stream=range(4))),
     "protocol": (protocol, _grid(model=SHIPPED, stream=range(20))),
     "scale": (
         scale,
