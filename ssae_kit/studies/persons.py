@@ -11,7 +11,7 @@ from ssae_kit.world.entities import FACTS, PEOPLE, Question, Relation, questions
 
 ATTRIBUTES = tuple(relation for relation in FACTS if relation.name.startswith("person."))
 LAYER, WIDTH = 2, 16
-N_STEPS, N_PAIRS = 150, 16
+N_STEPS, N_PAIRS = 120, 16
 N_KNOWN_PAIRS, N_KNOWN_PEOPLE = 270, 14
 """Pairs of people, and people, that are trained on; the rest is held out."""
 
