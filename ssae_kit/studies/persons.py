@@ -15,9 +15,6 @@ N_STEPS, N_PAIRS = 120, 16
 N_KNOWN_PAIRS, N_KNOWN_PEOPLE = 270, 14
 """Pairs of people, and people, that are trained on; the rest is held out."""
 
-WAYS = ("both losses", "cause only", "some people")
-"""The rows of the result: with and without the loss that isolates, and trained on few people."""
-
 
 def ask(relation: Relation, templates: range) -> list[tuple[Question, ...]]:
     """Every wording in which one word answers, in both languages; one question per subject."""
@@ -29,13 +26,12 @@ def answer_loss(
     model: llama.Llama,
     asked: list[tuple[Question, ...]],
     edit: llama.Edit,
-    layer: int,
     who: Int64[Tensor, "sets pairs"],
     wanted: Int64[Tensor, "sets pairs"],
 ) -> Float[Tensor, " sets"]:
     """Mean surprise at the answers of the people `wanted`, asked of `who`, among the candidates."""
     prompts = [of[i].prompt for of, row in zip(asked, who.tolist(), strict=True) for i in row]
-    got = llama.run(model, prompts, edits={layer: edit}, logits=True)
+    got = llama.run(model, prompts, edits={LAYER: edit}, logits=True)
     assert got.logits is not None
     logits = got.logits[torch.arange(len(prompts)), got.last].view(*who.shape, -1)
     losses = []
@@ -52,7 +48,8 @@ def persons(stream: int) -> dict[str, Tensor]:
         stream: Draws pairs, people and first subspaces anew.
 
     Returns:
-        `rows` `[ways, attributes, WIDTH, d_model]`; `pairs` `[N_KNOWN_PAIRS, 2]` of numbers of
+        `rows` `[ways, attributes, WIDTH, d_model]`; ways: both losses, cause only, both losses on
+        `people` only. `pairs` `[N_KNOWN_PAIRS, 2]` of numbers of
         people and `people` `[N_KNOWN_PEOPLE]`: what was trained on, templates 0 to 2 of all.
 
     Source: MDAS, Huang et al. 2024 (arXiv 2402.17700).
@@ -65,13 +62,10 @@ def persons(stream: int) -> dict[str, Tensor]:
     space = causes.Subspaces(3 * n, model.d_model, WIDTH, generator=streams(2))
     draws = streams(3)
 
-    def drawn(most: int) -> int:
-        return int(torch.randint(most, (1,), generator=draws))
-
     def loss(step: int) -> Tensor:
         jobs = [(run, run % n, 1) for run in range(3 * n)]  # run, attribute asked, whose answer
         jobs += [(run, (run + 1 + step % 2) % n, 0) for run in range(3 * n) if run // n != 1]
-        which = [drawn(len(asked[a])) for _, a, _ in jobs]
+        which = [int(torch.randint(len(asked[a]), (1,), generator=draws)) for _, a, _ in jobs]
         known = [few if run // n == 2 else pairs for run, _, _ in jobs]
         both = torch.stack([p[torch.randint(len(p), (N_PAIRS,), generator=draws)] for p in known])
         found = [states[a][i][two] for (_, a, _), i, two in zip(jobs, which, both, strict=True)]
@@ -81,9 +75,8 @@ def persons(stream: int) -> dict[str, Tensor]:
         edit = llama.Add(moved.flatten(0, 1))
         sets = [asked[a][i] for (_, a, _), i in zip(jobs, which, strict=True)]
         wanted = torch.stack([two[:, whose] for two, (_, _, whose) in zip(both, jobs, strict=True)])
-        return one_hot(runs, 3 * n).float().T @ answer_loss(
-            model, sets, edit, LAYER, both[..., 0], wanted
-        )
+        losses = answer_loss(model, sets, edit, both[..., 0], wanted)
+        return one_hot(runs, 3 * n).float().T @ losses
 
     causes.align(space, loss, n_steps=N_STEPS)
     rows = space.basis.detach().mT.reshape(3, n, WIDTH, -1).contiguous()
