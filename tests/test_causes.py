@@ -159,10 +159,36 @@ def test_the_interchange_is_that_of_pyvene():
     pyvene = pytest.importorskip("pyvene")
     subspaces = causes.Subspaces(1, 8, 3, generator=generator(2))
     theirs = pyvene.LowRankRotatedSpaceIntervention(embed_dim=8, low_rank_dimension=3)
-    theirs.rotate_layer.weight = torch.nn.Parameter(subspaces.basis[0].detach())
+    theirs.rotate_layer.weight = subspaces.basis[0].detach()
     bases, sources = torch.randn(2, 4, 8, generator=generator(4))
     ours = bases + subspaces(bases[None], sources[None])[0]
     assert_close(theirs(bases, sources).detach(), ours.detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_the_interchange_inside_a_llama_is_that_of_pyvene():
+    pyvene = pytest.importorskip("pyvene")
+    model, kind = llama.load(), pyvene.LowRankRotatedSpaceIntervention
+    subspaces = causes.Subspaces(1, model.d_model, 8, generator=generator(2))
+    place = {
+        "layer": 2,
+        "component": "block_output",
+        "low_rank_dimension": 8,
+    }  # counts blocks from 0
+    theirs = pyvene.IntervenableModel(
+        pyvene.IntervenableConfig([place | {"intervention_type": kind}]), model.model
+    )
+    (intervention,) = theirs.interventions.values()
+    intervention.rotate_layer.weight = subspaces.basis[0].detach()
+    base, source = [1, 5, 6, 7, 9], [1, 8, 9, 4, 3]
+    inputs = [{"input_ids": torch.tensor([ids])} for ids in (base, source)]
+    _, edited = theirs(inputs[0], inputs[1:], {"sources->base": (4, 4)})
+    states = llama.hidden_states(model, [base, source], 3)
+    vectors = subspaces(states[None, :1], states[None, 1:])[0].detach()
+    ours = llama.run(model, [base], edits={3: llama.Add(vectors)}, logits=True).logits
+    plain = llama.run(model, [base], logits=True).logits
+    # Logits are of size 10: float32 sums in another order differ by 1e-5.
+    assert_close(edited.logits[:, -1].detach(), ours[:, -1].detach(), atol=1e-4, rtol=1e-4)
+    assert (plain[:, -1] - ours[:, -1]).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("finds_width", [False, True])

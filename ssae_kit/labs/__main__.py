@@ -13,7 +13,14 @@ from pathlib import Path
 
 import nbformat
 
-NAMES = ("DictionaryLab", "LatentLab", "ShiftLab", "SteeringLab", "SuperpositionLab")
+NAMES = (
+    "DictionaryLab",
+    "InterchangeLab",
+    "LatentLab",
+    "ShiftLab",
+    "SteeringLab",
+    "SuperpositionLab",
+)
 
 
 def page(lab: str) -> nbformat.NotebookNode:

@@ -19,6 +19,7 @@ from ssae_kit.studies.phases import (
     width_cell,
 )
 from ssae_kit.studies.protocol import SHIPPED, protocol
+from ssae_kit.studies.ravel import ravel
 from ssae_kit.studies.real import SITES, STREAMS, WIDTHS, score_site, train_shifts
 from ssae_kit.studies.real_sets import SETS, score_set
 from ssae_kit.studies.real_steering import WAYS, directions, next_words, write_texts
@@ -77,6 +78,7 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "choices": (score_choices, _grid(kind=range(len(KINDS)), seed=range(10))),
     "persons": (persons, _grid(stream=range(4))),
     "protocol": (protocol, _grid(model=SHIPPED, stream=range(20))),
+    "ravel": (ravel, _grid(stream=[0])),
     "scale": (
         scale,
         [size | {"seeds": SEEDS[:3]} for size in LARGE[:3]]
