@@ -143,6 +143,7 @@ def measure(
     return (written[0], written[len(bases)]), rates
 
 
+@torch.no_grad()
 def travel(
     subject: Subject, settings: InterchangeSettings
 ) -> tuple[Float[Tensor, "layers tokens"], tuple[str, ...]]:
@@ -166,7 +167,6 @@ def travel(
     return torch.stack(moved) * (-1 if falls else 1), tuple(words)
 
 
-@torch.no_grad()
 def run(
     subject: Subject, settings: InterchangeSettings, report: Progress = quiet
 ) -> InterchangeOutcome:
