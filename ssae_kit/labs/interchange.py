@@ -133,16 +133,16 @@ def measure(
     )  # fmt: skip
     said = steering.read_concepts(written, subject.read, names, n_sentences=subject.n_sentences)
     values = [torch.tensor([[*subject.values_of(t)] for t in side]) for side in (bases, sources)]
-    exchanged, rates = (
-        torch.tensor([name == s.concept for name in names]).expand(len(bases), -1),
-        {},
-    )
+    is_meant = [name == s.concept for name in names]
+    exchanged, rates = torch.tensor(is_meant).expand(len(bases), -1), {}
     for name, share in zip(("nothing", "exchanged"), said.share.chunk(2), strict=True):
-        outcome = causes.followed(share, *(v.to(share) for v in values), exchanged)
+        base, source = (v.to(share) for v in values)
+        outcome = causes.followed(share, base, source, exchanged)
         rates[name] = float(outcome.cause[1:].nanmean()), float(outcome.isolate[1:].nanmean())
     return (written[0], written[len(bases)]), rates
 
 
+@torch.no_grad()
 def travel(
     subject: Subject, settings: InterchangeSettings
 ) -> tuple[Float[Tensor, "layers tokens"], tuple[str, ...]]:
@@ -166,7 +166,6 @@ def travel(
     return torch.stack(moved) * (-1 if falls else 1), tuple(words)
 
 
-@torch.no_grad()
 def run(
     subject: Subject, settings: InterchangeSettings, report: Progress = quiet
 ) -> InterchangeOutcome:

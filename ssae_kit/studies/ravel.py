@@ -84,7 +84,8 @@ class Asked:
         finally:
             body.layers = blocks
         logits = final[rows, last] @ self.head.T
-        return logits.masked_fill(ASKS[question, None] != OWNER, -torch.inf).log_softmax(1)
+        kept: Tensor = logits.masked_fill(ASKS[question, None] != OWNER, -torch.inf)
+        return kept.log_softmax(1)
 
 
 @torch.no_grad()
@@ -145,7 +146,7 @@ def search(
     for a, values in enumerate(RIGHT):
         rows = class_means(h[~IS_NEW], values[~IS_NEW]).directions[:K]
         start[a] = torch.linalg.qr(torch.cat([rows, start[a]])[:K].mT).Q.mT
-    spaces.basis = start.mT
+    spaces.basis = start.mT  # type: ignore[assignment]  # torch's parametrisation takes it in
     sizes = [[BATCH if a == b else isolates * BATCH // 2 for b in range(3)] for a in range(3)]
 
     def loss(_: int) -> Tensor:
