@@ -407,6 +407,7 @@ def spoken(room, folder):
         "world.log_probability_of_story": {"story": story},
         "world.parse": {"text": story.text},
         "world.prompts": {"n": 2, "generator": seeded(), "n_sentences": 1},
+        "world.questions": {"relation": w.FACTS[0], "language": 0, "template": 1},
         "world.read": {"text": story.text},
         "world.sample_story": {
             "generator": seeded(), "n_sentences": 2, "state": w.State(), "character": 3,

@@ -11,13 +11,24 @@ from hypothesis import HealthCheck, settings
 from ssae_kit import labs, llama, world
 from ssae_kit.autoencoders import TopKSAE
 from ssae_kit.labs import dictionary as dictionary_lab
-from ssae_kit.labs import latents, shift, steering, subjects, superposition
+from ssae_kit.labs import interchange, latents, shift, steering, subjects, superposition
 from ssae_kit.training import TrainingConfig
 
-NAMES = ("DictionaryLab", "LatentLab", "ShiftLab", "SteeringLab", "SuperpositionLab")
+NAMES = (
+    "DictionaryLab",
+    "InterchangeLab",
+    "LatentLab",
+    "ShiftLab",
+    "SteeringLab",
+    "SuperpositionLab",
+)
 BRIEF = TrainingConfig(steps=6, batch_size=16, record_every=2)
 SHORT = {
     "DictionaryLab": {dictionary_lab: {"STEPS": 6, "N_TRAIN": 300, "N_TEST": 60}},
+    "InterchangeLab": {
+        interchange: {"N_PAIRS": 2},
+        subjects: {"TRAINING": TrainingConfig(steps=20, batch_size=16)},
+    },
     "LatentLab": {latents: {"N_TEXTS": 2, "N_TOKENS": 6}},
     "ShiftLab": {shift: {"TRAINING": BRIEF, "N_TRAIN": 60, "N_TEST": 40}},
     "SteeringLab": {
@@ -41,8 +52,8 @@ def shorten(monkeypatch, name):
 
 def make(name):
     """A lab on the smallest subject of its kind."""
-    if name == "SteeringLab":
-        return labs.SteeringLab(subject())
+    if name in ("InterchangeLab", "SteeringLab"):
+        return getattr(labs, name)(subject())
     return labs.LatentLab(dictionary()) if name == "LatentLab" else getattr(labs, name)()
 
 

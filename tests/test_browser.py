@@ -25,6 +25,7 @@ class Endless(labs.ShiftLab):
 Endless()"""
 LABS = {  # lab: the slider that is moved
     "DictionaryLab": "features",
+    "InterchangeLab": "layer",
     "LatentLab": "latent",
     "ShiftLab": "noise",
     "SuperpositionLab": "features",

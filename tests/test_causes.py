@@ -1,5 +1,7 @@
 """Interchange, its score, and subspaces that are trained to pass it."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -157,10 +159,36 @@ def test_the_interchange_is_that_of_pyvene():
     pyvene = pytest.importorskip("pyvene")
     subspaces = causes.Subspaces(1, 8, 3, generator=generator(2))
     theirs = pyvene.LowRankRotatedSpaceIntervention(embed_dim=8, low_rank_dimension=3)
-    theirs.rotate_layer.weight = torch.nn.Parameter(subspaces.basis[0].detach())
+    theirs.rotate_layer.weight = subspaces.basis[0].detach()
     bases, sources = torch.randn(2, 4, 8, generator=generator(4))
     ours = bases + subspaces(bases[None], sources[None])[0]
     assert_close(theirs(bases, sources).detach(), ours.detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_the_interchange_inside_a_llama_is_that_of_pyvene():
+    pyvene = pytest.importorskip("pyvene")
+    model, kind = llama.load(), pyvene.LowRankRotatedSpaceIntervention
+    subspaces = causes.Subspaces(1, model.d_model, 8, generator=generator(2))
+    place = {
+        "layer": 2,
+        "component": "block_output",
+        "low_rank_dimension": 8,
+    }  # counts blocks from 0
+    theirs = pyvene.IntervenableModel(
+        pyvene.IntervenableConfig([place | {"intervention_type": kind}]), model.model
+    )
+    (intervention,) = theirs.interventions.values()
+    intervention.rotate_layer.weight = subspaces.basis[0].detach()
+    base, source = [1, 5, 6, 7, 9], [1, 8, 9, 4, 3]
+    inputs = [{"input_ids": torch.tensor([ids])} for ids in (base, source)]
+    _, edited = theirs(inputs[0], inputs[1:], {"sources->base": (4, 4)})
+    states = llama.hidden_states(model, [base, source], 3)
+    vectors = subspaces(states[None, :1], states[None, 1:])[0].detach()
+    ours = llama.run(model, [base], edits={3: llama.Add(vectors)}, logits=True).logits
+    plain = llama.run(model, [base], logits=True).logits
+    # Logits are of size 10: float32 sums in another order differ by 1e-5.
+    assert_close(edited.logits[:, -1].detach(), ours[:, -1].detach(), atol=1e-4, rtol=1e-4)
+    assert (plain[:, -1] - ours[:, -1]).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("finds_width", [False, True])
@@ -170,3 +198,21 @@ def test_an_exchange_stays_on_the_gpu(finds_width):
         space = on_gpu(made)
         moved = space(BASES.expand(2, -1, -1).to("meta"), SOURCES.expand(2, -1, -1).to("meta"))
         assert moved.device.type == space.width.device.type == "meta"
+
+
+def missed(space, step):
+    """How little of the first two axes the subspaces hold."""
+    return 2 - space.basis[:, :2].square().sum((1, 2))
+
+
+def test_a_search_depends_on_its_own_generator_alone():
+    before, found = torch.get_rng_state(), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        space = causes.Subspaces(2, 6, 2, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(torch.get_rng_state(), state)
+        causes.align(space, partial(missed, space), n_steps=5)
+        found.append(space.basis.detach())
+    torch.set_rng_state(before)
+    assert_close(found[0], found[1])

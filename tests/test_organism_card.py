@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,9 +11,9 @@ from ssae_kit.llama import DATA, load
 from ssae_kit.llama.create import create_llama, create_tokenizer, save_llama
 from ssae_kit.organism.card import checksum, load_in_float32, make_card, render
 from ssae_kit.organism.corpus import vocabulary
-from ssae_kit.organism.measure import Measure, agreement_figure, share
+from ssae_kit.organism.measure import Measure, agreement_figure, choice_figures, share
 from ssae_kit.organism.steer import judge, probe_figures
-from ssae_kit.world import prompts
+from ssae_kit.world import families, prompts
 from ssae_kit.world.parse import counterfactual
 from ssae_kit.world.text import WORD_PATTERN
 
@@ -46,6 +47,17 @@ def test_figures_recomputed_from_the_weights_agree_with_the_card(card):
         # The same documents and weights; another processor may round a near tie differently.
         assert abs(figure.value - told[figure.name]["value"]) <= 0.01, figure.name
         assert told[figure.name]["passed"] == (told[figure.name]["value"] >= figure.threshold)
+
+
+def test_the_true_statement_of_a_known_fact_is_the_likeliest_of_its_relation(monkeypatch):
+    monkeypatch.setattr(families, "FACTS", families.FACTS[-1:])
+    monkeypatch.setattr(families, "hops", lambda _: ((0, 0),))
+    facts, *_ = choice_figures(load())
+    assert facts.n == 40
+    assert facts.value >= 0.95
+    monkeypatch.setattr(families, "FACTS", (replace(families.FACTS[0], answers=(0,) * 20),))
+    wrong, *_ = choice_figures(load())
+    assert wrong.value <= 0.5
 
 
 def test_the_weights_are_small_and_need_no_code_of_ours():

@@ -38,6 +38,7 @@ ROOMS = {
     },
     "causes": {"methods"},
     "studies": {
+        "causes",
         "synthetic",
         "autoencoders",
         "methods",

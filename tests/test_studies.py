@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from ssae_kit import llama
 from ssae_kit.autoencoders import ShiftAutoencoder
 from ssae_kit.storage import save_tensors
-from ssae_kit.studies import best_of, load_study, recover, score, worlds
+from ssae_kit.studies import best_of, load_study, persons, recover, score, worlds
 from ssae_kit.studies.catalogue import STUDIES, collect
 from ssae_kit.studies.phases import METHODS, compared
 from ssae_kit.studies.protocol import halves_of
@@ -126,3 +127,25 @@ def test_what_a_condition_returned_is_found_whether_or_not_sizes_were_equal(tmp_
         returned = result.returned(index)
         assert returned.keys() == given[index].keys()
         assert all(torch.equal(returned[name], given[index][name]) for name in returned)
+
+
+def test_the_subspaces_of_people_are_orthonormal_and_every_stream_searched_on_its_own():
+    result = load_study("persons")
+    found = [result.returned(i) for i in range(len(result.conditions))]
+    for one in found:
+        rows = one["rows"].flatten(0, 1)
+        assert_close(rows @ rows.mT, torch.eye(persons.WIDTH).expand(9, -1, -1))
+        pairs = {tuple(pair) for pair in one["pairs"].tolist()}
+        assert len(pairs) == persons.N_KNOWN_PAIRS
+        assert all(a != b for a, b in pairs)
+    assert len({str(one["pairs"].tolist()) for one in found}) == len(found) == 4
+
+
+def test_an_answer_surprises_unless_it_is_the_one_of_the_person_asked():
+    model, asked = llama.load(), persons.ask(persons.ATTRIBUTES[2], range(1))
+    who, nothing = torch.arange(20)[None], llama.Add(torch.zeros(1, model.d_model))
+    own, other = (
+        float(persons.answer_loss(model, asked, nothing, who, wanted))
+        for wanted in (who, who.roll(1, dims=1))
+    )
+    assert own < 0.2 < 2 < other

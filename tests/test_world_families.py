@@ -14,10 +14,10 @@ from ssae_kit.organism.corpus import (
     log_probability,
     vocabulary,
 )
-from ssae_kit.world import families
+from ssae_kit.world import FACTS, TWO_HOP, families, questions
 from ssae_kit.world.parse import read
 from ssae_kit.world.state import Draws
-from ssae_kit.world.text import WORD_PATTERN, split_words
+from ssae_kit.world.text import WORD_PATTERN, elide, join_words, split_words
 
 
 def draw(family, n, held_out=False, seed=0):
@@ -154,3 +154,22 @@ def test_a_tokenizer_that_does_not_fit_is_refused_and_nothing_is_written(tmp_pat
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="differ"):
         create_tokenizer(["a", "a"], WORD_PATTERN)
+
+
+def test_a_question_names_its_entity_and_tells_every_value_by_one_word():
+    for relation in (*FACTS, *TWO_HOP):
+        for language in (0, 1):
+            for subject, asked in enumerate(questions(relation, language, 2)):
+                said = relation.sentence(subject, asked.answer, language, 2)
+                text = f"{asked.prompt} {asked.candidates[asked.answer]}".replace("' ", "'")
+                assert join_words(elide(split_words(" ".join(said)))).startswith(text)
+                assert split_words(asked.prompt)[asked.place - 1] == relation.subjects[subject]
+                assert len(set(asked.candidates)) == relation.n_values
+
+
+def test_no_question_is_asked_where_one_word_does_not_tell_the_values_apart():
+    country, language = FACTS[:2]
+    assert questions(country, 1, 0) == ()  # "en france" but "au kenya"
+    assert len(questions(country, 0, 0)) == len(questions(language, 1, 0)) == 20
+    with pytest.raises(ValueError, match="template"):
+        questions(country, 0, 5)

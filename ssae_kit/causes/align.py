@@ -1,6 +1,7 @@
 """Distributed alignment search: subspaces that are trained so that an interchange succeeds."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -45,9 +46,13 @@ class Subspaces(torch.nn.Module):
         n_runs, d_model = checks.whole("n_runs", n_runs), checks.whole("d_model", d_model)
         k = checks.whole("k", k, 1, d_model, " (the width of the states)")
         checks.require_generator(generator)
-        start = torch.linalg.qr(torch.randn(n_runs, d_model, k, generator=generator)).Q
-        self.basis = torch.nn.Parameter(start)
-        orthogonal(self, "basis", orthogonal_map="householder")
+        start = torch.randn(n_runs, d_model, d_model, generator=generator)
+        frame = torch.linalg.qr(start).Q
+        self.basis = torch.nn.Parameter(frame[..., :k].clone())
+        with torch.random.fork_rng(devices=[]):  # torch completes the basis from a global stream,
+            orthogonal(self, "basis", orthogonal_map="householder")
+        completed: Any = self.get_submodule("parametrizations.basis.0")
+        completed.base = frame  # on which the path of the search would depend
         # Through a sigmoid, half of them at first: a boundary at an edge can still come back.
         self.boundary = torch.nn.Parameter(torch.zeros(n_runs)) if finds_width else None
         self.temperature = HOT

@@ -40,6 +40,18 @@ def indirect(
     return (y(x, m(other)) - y(x, m(x))).mean()
 
 
+def attributes(base: Tensor, source: Tensor, k: int) -> Tensor:
+    """The base's answers with those about attribute k taken from the source."""
+    out = base.clone()
+    out[:, k] = source[:, k]
+    return out
+
+
+def hops(base: Tensor, source: Tensor, city: Tensor, country: Tensor) -> Tensor:
+    """The country if it goes through the exchanged city, and if it is known by heart."""
+    return torch.stack([country[city[source]], country[city[base]]])
+
+
 def _path(x: Tensor, m: Tensor) -> Tensor:
     return x * m + 3 * m - x
 
@@ -49,6 +61,8 @@ ROWS = torch.linalg.qr(normal(1, 5, 2)).Q.T.contiguous()
 BASES = torch.tensor([[0, 0, 1, 1], [1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]])
 SOURCES = torch.tensor([[1, 0, 0, 1], [1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 1, 1], [1, 0, 1, 1]])
 SAID = torch.tensor([[1, 0, 1, 1], [1, 0, 0, 0], [0, 1, 1, 1], [0, 0, 1, 0], [1, 0, 1, 0]])
+CITY, COUNTRY = torch.tensor([3, 0, 2, 1]), torch.tensor([1, 0, 1, 2])
+PEOPLE = (torch.tensor([0, 1, 3]), torch.tensor([1, 2, 0]))
 SMALL = (torch.tensor([[0, 1, 0]]), torch.tensor([[1, 1, 1]]))
 # fmt: off
 EXERCISES = {  # a sentence, then the function of someone who needs it
@@ -114,4 +128,27 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "this is how much the mediator changes, not how much the outcome does.":
             lambda y, m, x, o: (m(o) - m(x)).mean(),
     }, "mean of y(x, m(other)) - y(x, m(x))."),
+    "attributes": Exercise(1, attributes, [
+        (torch.tensor([[0, 2]]), torch.tensor([[1, 3]]), 0), (BASES, SOURCES, 1),
+        (BASES, SOURCES, 3),
+    ], {
+        "every answer is the source's: that is what the whole state gets.": lambda b, s, k: s,
+        "nothing follows the source: column k should.": lambda b, s, k: b,
+        "turned round: all but column k come from the source.":
+            lambda b, s, k: attributes(s, b, k),
+        "only column k is there; the other questions have an answer too, the base's.":
+            lambda b, s, k: s[:, k : k + 1],
+    }, "the base's table with column k from the source.", "a table like base"),
+    "hops": Exercise(2, hops, [
+        (torch.tensor([0]), torch.tensor([1]), CITY, COUNTRY), (*PEOPLE, CITY, COUNTRY),
+    ], {
+        "these are cities; one more step leads to the countries.":
+            lambda b, s, city, country: torch.stack([city[s], city[b]]),
+        "`country` is asked of cities, not of people: go through `city` first.":
+            lambda b, s, city, country: torch.stack([country[s], country[b]]),
+        "the rows are turned round: a model that composes follows the source.":
+            lambda b, s, city, country: hops(s, b, city, country),
+        "both rows follow the source; by heart, the exchange of a city changes nothing.":
+            lambda b, s, city, country: country[city[s]].expand(2, -1),
+    }, "country[city[source]], then country[city[base]].", "[2, pairs]"),
 }

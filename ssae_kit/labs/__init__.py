@@ -12,6 +12,7 @@ from typing import Any
 
 _HOME = {
     "DictionaryLab": "dictionary",
+    "InterchangeLab": "interchange",
     "Lab": "base",
     "LatentLab": "latents",
     "ShiftLab": "shift",

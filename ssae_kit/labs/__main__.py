@@ -14,7 +14,14 @@ from pathlib import Path
 
 import nbformat
 
-NAMES = ("DictionaryLab", "LatentLab", "ShiftLab", "SteeringLab", "SuperpositionLab")
+NAMES = (
+    "DictionaryLab",
+    "InterchangeLab",
+    "LatentLab",
+    "ShiftLab",
+    "SteeringLab",
+    "SuperpositionLab",
+)
 
 
 CULLED = ("--MappingKernelManager.cull_idle_timeout=60", "--MappingKernelManager.cull_interval=15")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 
@@ -11,7 +12,7 @@ from ssae_kit.llama.passes import at_last
 from ssae_kit.organism.corpus import BEGIN, MIXTURE, draw_document, log_probability, vocabulary
 from ssae_kit.organism.loss import document_losses, n_predicted
 from ssae_kit.world import families
-from ssae_kit.world.documents import Document
+from ssae_kit.world.documents import Document, question_words
 from ssae_kit.world.lexicon import SLOTS
 from ssae_kit.world.parse import read
 from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH, inflect
@@ -132,7 +133,37 @@ def answer_figures(llama: Llama, n: int = 400) -> list[Measure]:
     hops = [families.two_hop_untrained(Draws(generator), True) for _ in range(n)]
     given = greedy_answers(llama, hops, index)
     right = [a == split_words(d.answer) for a, d in zip(given, hops, strict=True)]
-    return [*figures, share("two-hop, answer never trained", right), agreement_figure(llama, n)]
+    figures += [share("two-hop, answer never trained", right), *choice_figures(llama)]
+    return [*figures, agreement_figure(llama, n)]
+
+
+def choice_figures(llama: Llama) -> list[Measure]:
+    """How often the true statement is the likeliest of those with any value of its relation.
+
+    A prompt may go on in ways that are no answer ("comes from" with "a city in"), which the most
+    likely word of the whole vocabulary counts as errors.
+    """
+    index, unseen = word_index(llama), (families.N_TEMPLATES,)
+    people = [(r, s) for r in families.FACTS for s in range(len(r.subjects))]
+    known, new = (
+        [(families.TWO_HOP[r], s) for r, s in families.hops(trained)] for trained in (True, False)
+    )
+    figures = []
+    for name, asked, templates in (
+        ("facts, unseen template", people, unseen),
+        ("two-hop, unseen template", known, unseen),
+        ("two-hop, answer never trained", new, range(families.N_TEMPLATES)),
+    ):
+        said, answers = [], []
+        for (relation, subject), language, template in product(asked, (0, 1), templates):
+            answers.append((relation.answers[subject], relation.n_values))
+            for value in range(relation.n_values):
+                sentence = relation.sentence(subject, value, language, template)
+                said.append(Document("", question_words(*sentence)[0], 0.0))
+        losses = document_losses(llama.model, said, index).split([n for _, n in answers])
+        right = [int(of.argmin()) == value for of, (value, _) in zip(losses, answers, strict=True)]
+        figures.append(share(f"{name}, among the relation's values", right))
+    return figures
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ssae_kit.studies.choices import KINDS, score_choices
+from ssae_kit.studies.persons import persons
 from ssae_kit.studies.phases import (
     LAWS,
     coshift_cell,
@@ -18,6 +19,7 @@ from ssae_kit.studies.phases import (
     width_cell,
 )
 from ssae_kit.studies.protocol import SHIPPED, protocol
+from ssae_kit.studies.ravel import ravel
 from ssae_kit.studies.real import SITES, STREAMS, WIDTHS, score_site, train_shifts
 from ssae_kit.studies.real_erasure import ERASED, erase_concept
 from ssae_kit.studies.real_sets import SETS, score_set
@@ -75,7 +77,9 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "width": (width_cell, _worlds(level=(0.25, 0.6, 0.9, 1.2, 2.0), n_latents=(4, 8, 16))),
     "methods": (method_cell, _worlds(law=range(len(LAWS)))),
     "choices": (score_choices, _grid(kind=range(len(KINDS)), seed=range(10))),
+    "persons": (persons, _grid(stream=range(4))),
     "protocol": (protocol, _grid(model=SHIPPED, stream=range(20))),
+    "ravel": (ravel, _grid(stream=[0])),
     "scale": (
         scale,
         [size | {"seeds": SEEDS[:3]} for size in LARGE[:3]]

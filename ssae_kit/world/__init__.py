@@ -1,5 +1,6 @@
 """The world: a bilingual grammar whose concepts are known, its sampler and its parser."""
 
+from ssae_kit.world.entities import FACTS, TWO_HOP, Question, Relation, questions
 from ssae_kit.world.parse import (
     Reading,
     SentenceReading,

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ssae_kit import checks
 from ssae_kit.storage import DATA
+from ssae_kit.world.documents import question_words
+from ssae_kit.world.text import join_words
 
 TABLES = DATA / "world"
 """The world's tables."""
@@ -87,3 +90,53 @@ TWO_HOP = _FAMILIES["two_hop"]
 """Questions that need a person's birthplace and then what is known of that city."""
 TOPIC = _FAMILIES["topic"]
 """What is known of dragons: their words occur nowhere else, so that it can be forgotten."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt that one word answers."""
+
+    prompt: str
+    """All words before the one that tells the values apart."""
+    candidates: tuple[str, ...]
+    """That word for every value of the relation."""
+    answer: int
+    """Number of the true value."""
+    place: int
+    """Token of the entity; 0 is the begin token."""
+
+
+def questions(relation: Relation, language: int, template: int) -> tuple[Question, ...]:
+    """Ask a relation of each of its subjects.
+
+    Args:
+        relation: For example one of `FACTS`.
+        language: 0 English, 1 French.
+        template: Number of the wording; the last is held out from training.
+
+    Returns:
+        One question per subject. None at all where no single word tells the values apart after
+        the same words, as in French where some countries follow "en" and others "au".
+
+    Raises:
+        ValueError: if there is no such language or template.
+    """
+    checks.require_kind("relation", relation, Relation, "world.FACTS[0]")
+    language = checks.whole("language", language, 0, 1)
+    most = len(relation.templates[language]) - 1
+    template = checks.whole("template", template, 0, most, " (the held-out template)")
+    asked: list[Question] = []
+    for subject, answer in enumerate(relation.answers):
+        said = [
+            question_words(*relation.sentence(subject, value, language, template))[0]
+            for value in range(relation.n_values)
+        ]
+        n_common = next(
+            i for i, column in enumerate(zip(*said, strict=False)) if len({*column}) > 1
+        )
+        candidates = tuple(words[n_common] for words in said)
+        if len({*candidates}) < relation.n_values:
+            return ()
+        prompt, place = said[0][:n_common], said[0].index(relation.subjects[subject]) + 1
+        asked.append(Question(join_words(prompt), candidates, answer, place))
+    return tuple(asked)

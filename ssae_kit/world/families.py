@@ -38,7 +38,7 @@ def _statement(
 
 
 @cache
-def _hops(is_trained: bool) -> tuple[tuple[int, int], ...]:
+def hops(is_trained: bool) -> tuple[tuple[int, int], ...]:
     """Questions (relation, subject) whose answer training shows in some template, or never."""
     pairs = ((r, s) for r in range(len(TWO_HOP)) for s in range(len(PEOPLE)))
     return tuple((r, s) for r, s in pairs if ((s + 2 * r) % 6 != 0) == is_trained)
@@ -55,12 +55,12 @@ def two_hop_untrained(draws: Draws, held_out: bool) -> Document:
 
 
 def _hop(draws: Draws, is_trained: bool, template: int) -> Document:
-    hops = _hops(is_trained)
-    relation_index, subject = hops[draws.index(len(hops))]
+    known = hops(is_trained)
+    relation_index, subject = known[draws.index(len(known))]
     relation, language = TWO_HOP[relation_index], draws.index(2)
     question = relation.sentence(subject, relation.answers[subject], language, template)
     words, n_prompt = question_words(*question)
-    return Document("two_hop", words, -math.log(len(hops) * 2 * N_TEMPLATES), n_prompt)
+    return Document("two_hop", words, -math.log(len(known) * 2 * N_TEMPLATES), n_prompt)
 
 
 @cache
