@@ -30,7 +30,8 @@ def test_going_on_as_before_counts_as_no_effect(task):
 
 def test_a_text_that_ends_at_once_is_not_strict(task):
     silent = league.read([""] * 8, task.values, "tense")
-    assert silent[:, 0].isnan().all() and silent[:, 1].sum() == 0
+    assert silent[:, 0].isnan().all()
+    assert silent[:, 1].sum() == 0
 
 
 def test_the_loss_counts_the_continuation_alone(base, task):
@@ -52,7 +53,8 @@ def test_loreft_changes_nothing_before_it_is_trained(base):
 def test_training_an_edit_leaves_the_model_as_it_was(base, task):
     before = [p.clone() for p in base.model.parameters()]
     _, change, n_weights = league.tuned("LoReFT", base, task, Streams(0)(4))
-    assert n_weights == 4 * (2 * base.d_model + 1) and change is not None
+    assert n_weights == 4 * (2 * base.d_model + 1)
+    assert change is not None
     assert all(torch.equal(a, b) for a, b in zip(before, base.model.parameters(), strict=True))
 
 
