@@ -5,7 +5,7 @@ import torch
 
 from ssae_kit import llama
 from ssae_kit.streams import Streams
-from ssae_kit.studies import league
+from ssae_kit.studies import league, rivals
 
 
 @pytest.fixture(scope="module")
@@ -15,27 +15,27 @@ def base():
 
 @pytest.fixture(scope="module")
 def task():
-    return league.demonstrate(8, Streams(0)(1), {"tense": 0}, {"tense": 1})
+    return rivals.demonstrate(8, Streams(0)(1), {"tense": 0}, {"tense": 1})
 
 
 def test_a_demonstration_turns_its_concept_in_every_word_and_no_other(task):
-    turned = league.read(task.after, task.values, "tense")
+    turned = rivals.read(task.after, task.values, "tense")
     assert turned.T.tolist() == [[1.0] * 8, [1.0] * 8, [0.0] * 8, [0.0] * 8]
 
 
 def test_going_on_as_before_counts_as_no_effect(task):
-    kept = league.read(task.before, task.values, "tense")
+    kept = rivals.read(task.before, task.values, "tense")
     assert kept[:, :2].sum() == 0
 
 
 def test_a_text_that_ends_at_once_is_not_strict(task):
-    silent = league.read([""] * 8, task.values, "tense")
+    silent = rivals.read([""] * 8, task.values, "tense")
     assert silent[:, 0].isnan().all()
     assert silent[:, 1].sum() == 0
 
 
 def test_the_loss_counts_the_continuation_alone(base, task):
-    both = league.losses(base, task.before[:1], task.after[:1])
+    both = rivals.losses(base, task.before[:1], task.after[:1])
     ids = base.tokenizer(f"{task.before[0]} {task.after[0]}", return_tensors="pt")["input_ids"]
     start = len(base.tokenizer(task.before[0])["input_ids"])
     with torch.no_grad():
@@ -46,20 +46,20 @@ def test_the_loss_counts_the_continuation_alone(base, task):
 
 def test_loreft_changes_nothing_before_it_is_trained(base):
     states = torch.randn(3, base.d_model, generator=Streams(0)(2))
-    edit = league.LoReFT(base.d_model, 4, Streams(0)(3))
+    edit = rivals.LoReFT(base.d_model, 4, Streams(0)(3))
     torch.testing.assert_close(edit(states), states)
 
 
 def test_training_an_edit_leaves_the_model_as_it_was(base, task):
     before = [p.clone() for p in base.model.parameters()]
-    _, change, n_weights = league.tuned("LoReFT", base, task, Streams(0)(4))
+    _, change, n_weights = rivals.tuned("LoReFT", base, task, Streams(0)(4))
     assert n_weights == 4 * (2 * base.d_model + 1)
     assert change is not None
     assert all(torch.equal(a, b) for a, b in zip(before, base.model.parameters(), strict=True))
 
 
 def test_the_share_decides_how_much_of_a_training_is_added(base):
-    own = league.trainable(base, "moved")
+    own = rivals.trainable(base, "moved")
     with torch.no_grad():
         for weight in own.model.parameters():
             weight += 1.0
@@ -69,4 +69,4 @@ def test_the_share_decides_how_much_of_a_training_is_added(base):
 
 
 def test_an_ssae_is_not_fitted_to_fewer_pairs_than_it_has_latents(base, task):
-    assert league.shifted("SSAE", base, "tense", task, Streams(0)) is None
+    assert rivals.shifted("SSAE", base, "tense", task, Streams(0)) is None
