@@ -109,10 +109,10 @@ def test_two_lists_whose_changes_are_not_known_are_values_0_and_1(model, pairs):
         ({"most_kl": 0.0}, "above 0"),
     ],
 )
-def test_what_says_nothing_is_refused_in_words(model, pairs, change, told):
+def test_what_says_nothing_is_refused_in_words(no_shape_checks, model, pairs, change, told):
     own = {
         7: pairs.take(range(7)),
-        "two": ConceptPairs(pairs.source, pairs.target, ("a", "b"), [(1, 0)] * len(pairs)),
+        "two": ConceptPairs(pairs.source, pairs.target, ("a", "b"), ((1, 0),) * len(pairs)),
     }
     call = {"pairs": pairs.take(range(8)), "prompts": PROMPTS, "words": WORDS, "layers": [2]}
     call |= change

@@ -159,7 +159,7 @@ def _of_one_concept(pairs: ConceptPairs) -> ConceptPairs:
     """Return the pairs in which the one concept changes."""
     checks.require_kind("pairs", pairs, ConceptPairs, 'load_pairs("my_pairs.csv")')
     if not pairs.changes:
-        pairs = ConceptPairs(pairs.source, pairs.target, ("concept",), [(1,)] * len(pairs))
+        pairs = ConceptPairs(pairs.source, pairs.target, ("concept",), ((1,),) * len(pairs))
     changed = [i for i, change in enumerate(pairs.changes) if any(change)]
     if len(pairs.concepts) != 1 or len(changed) < LEAST:
         raise ValueError(
