@@ -48,6 +48,7 @@ ROOMS = {
         "llama",
         "world",
         "pairs",
+        "steering",
     },
 }
 for room in set(ROOMS) - {"checks"}:  # any room may ask what comes in at its doors

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ssae_kit.studies.choices import KINDS, score_choices
+from ssae_kit.studies.league import compose, instruct, league
 from ssae_kit.studies.phases import (
     LAWS,
     coshift_cell,
@@ -76,6 +77,12 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "methods": (method_cell, _worlds(law=range(len(LAWS)))),
     "choices": (score_choices, _grid(kind=range(len(KINDS)), seed=range(10))),
     "protocol": (protocol, _grid(model=SHIPPED, stream=range(20))),
+    "league": (
+        league,
+        _grid(concept=("sentiment", "gender"), n_texts=(10, 100, 1000), stream=(0, 1, 2)),
+    ),
+    "compose": (compose, _grid(n_texts=[10], stream=(0, 1, 2))),
+    "instruct": (instruct, _grid(stream=(0, 1, 2))),
     "scale": (
         scale,
         [size | {"seeds": SEEDS[:3]} for size in LARGE[:3]]
