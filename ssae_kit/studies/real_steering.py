@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ssae_kit import llama, methods
+from ssae_kit import llama, methods, steering
 from ssae_kit.llama.rows import token_rows
 from ssae_kit.streams import Streams
 from ssae_kit.studies.real import (
@@ -70,18 +70,11 @@ def log_odds(
     of value 1 together against all of value 0, by their first token after a space.
     """
     prompts, words = NEXT_WORD[concept]
-    first = [
-        {model.tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0] for word in side}
-        for side in words
-    ]
-    ids = [list(first[v] - first[1 - v]) for v in (0, 1)]  # a token that begins both says nothing
     rows = []
     for some in pushes.split(16):
         edits = {layer: llama.Add(some.repeat_interleave(len(prompts), 0))}
-        texts, following = list(prompts) * len(some), torch.zeros(len(prompts) * len(some), 1)
-        expected = llama.next_token_log_probs(model, texts, following.long(), edits=edits)[:, 0]
-        low, high = (expected[:, side].logsumexp(1) for side in ids)
-        rows.append((high - low).view(len(some), -1).cpu())
+        odds, _ = steering.word_odds(model, [*prompts] * len(some), words, edits=edits)
+        rows.append(odds.view(len(some), -1))
     return torch.cat(rows)
 
 
