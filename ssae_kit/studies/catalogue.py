@@ -20,8 +20,7 @@ from ssae_kit.studies.phases import (
 )
 from ssae_kit.studies.protocol import SHIPPED, protocol
 from ssae_kit.studies.real import SITES, STREAMS, WIDTHS, score_site, train_shifts
-from ssae_kit.studies.real_league import LEAGUE
-from ssae_kit.studies.real_league import league as league_of_real
+from ssae_kit.studies.real_league import LEAGUE, score_way
 from ssae_kit.studies.real_sets import SETS, score_set
 from ssae_kit.studies.real_steering import WAYS, directions, next_words, write_texts
 from ssae_kit.studies.scale import SIZES, scale
@@ -115,7 +114,7 @@ REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "real_sets": (score_set, SETS),
     "real_words": (next_words, _grid(strength=[0.5], stream=STREAMS)),
     "real_texts": (write_texts, WAYS),
-    "real_league": (league_of_real, LEAGUE),
+    "real_league": (score_way, LEAGUE),
 }
 """Parts of the study `real`, each a file of its own."""
 STUDIES |= REAL

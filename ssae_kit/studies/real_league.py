@@ -1,9 +1,8 @@
 """The real Llama: steering held against examples and tuning, on the same few texts."""
 
-import copy
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from ssae_kit.studies.real_steering import (
     steering_rows,
     token_size,
 )
+from ssae_kit.studies.rivals import LoReFT, trainable
 from ssae_kit.world.natural import CONCEPTS, PROMPTS, natural_pairs, word_counts
 
 N_TEXTS = 64
@@ -41,28 +41,6 @@ SEEN_BY_SSAE = 2000
 """Texts of the main experiment, from which its directions come."""
 
 
-class LoReFT(torch.nn.Module):
-    """Set a state's coordinates in a few directions to what is learned.
-
-    Source: Wu et al. 2024 (arXiv 2404.03592).
-    """
-
-    def __init__(self, d_model: int, rank: int = RANK) -> None:
-        """Begin as no edit at all."""
-        super().__init__()
-        self.span = torch.nn.Parameter(torch.randn(d_model, rank))
-        self.wanted = torch.nn.Linear(d_model, rank)
-        with torch.no_grad():
-            self.wanted.weight.copy_(torch.linalg.qr(self.span).Q.T)
-            self.wanted.bias.zero_()
-
-    def forward(self, states: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:
-        """Return the edited states."""
-        basis = torch.linalg.qr(self.span).Q
-        edited: Tensor = states + (self.wanted(states) - states @ basis) @ basis.mT
-        return edited
-
-
 def texts_with(concept: str, stream: int) -> tuple[list[str], list[str]]:
     """Return texts with value 0 and with value 1 of a concept; other concepts may change too."""
     pairs = natural_pairs(20 * N_TEXTS, Streams(stream)(390), wordings="many")
@@ -75,49 +53,41 @@ def texts_with(concept: str, stream: int) -> tuple[list[str], list[str]]:
 def tune(
     way: str, model: llama.Llama, texts: Sequence[str], seed: int
 ) -> tuple[llama.Llama, dict[int, llama.Edit], int]:
-    """Return a copy tuned to write such texts, the edits that belong to it, and what was changed.
+    """Train in one of the ways of `RATES`, on every text once; the model itself stays as it is.
 
     Returns:
-        Model, edits, and the number of weights that were trained.
+        The model to write with, the edits that belong to it, and the number of weights trained.
     """
-    import peft  # slow to import
-
-    own, edits = replace(model, model=copy.deepcopy(model.model)), {}
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        trained: Any = own.model.requires_grad_(way == "fine-tuning")
-        if way == "LoReFT":
-            trained = LoReFT(model.d_model)
-            edits[LAYER] = llama.Apply(trained, at=slice(1, None))  # the begin token is a sink
-        elif way != "fine-tuning":
-            inside = ["q_proj", "k_proj", "v_proj", "o_proj"]
-            config = peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=inside)
-            trained = peft.get_peft_model(own.model, config)  # puts its weights into `own`
-    weights = [weight for weight in trained.parameters() if weight.requires_grad]
-    if edits:
-        with llama.edit(own, LAYER, trained, from_token=1):
-            fit(own, weights, texts, RATES[way], seed)
+    edits: dict[int, llama.Edit] = {}
+    own = model
+    reading: AbstractContextManager[None] = nullcontext()
+    if way == "LoReFT":
+        learner: Any = LoReFT(model.d_model, RANK, checks.seeded(seed))
+        edits[LAYER] = llama.Apply(learner, at=slice(1, None))  # the begin token is a sink
+        reading = llama.edit(model, LAYER, learner, from_token=1)
     else:
-        fit(own, weights, texts, RATES[way], seed)
-    return own, edits, sum(weight.numel() for weight in weights)
+        own = trainable(model, way)
+        learner = own.model
+    if way in ("LoRA", "shuffled labels"):
+        from peft import LoraConfig, inject_adapter_in_model  # of the extra `baselines`
 
-
-def fit(
-    model: llama.Llama, weights: list[Tensor], texts: Sequence[str], rate: float, seed: int
-) -> list[float]:
-    """Train weights on the loss of every text, each once; return the losses."""
+        parts = ["q_proj", "k_proj", "v_proj", "o_proj"]
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=parts)
+            inject_adapter_in_model(config, own.model)
+    weights = [weight for weight in learner.parameters() if weight.requires_grad]
     ids, last = padded(token_rows(model, texts))
-    optimiser, losses = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0), []
-    for rows in torch.randperm(len(ids), generator=checks.seeded(seed)).split(BATCH):
-        own = ids[rows][:, : last[rows].max() + 1]
-        counts = torch.arange(1, own.shape[1]) <= last[rows][:, None]
-        logits = model.model(own.to(model.device), use_cache=False).logits[:, :-1]
-        loss = cross_entropy(logits[counts], own[:, 1:][counts].to(model.device))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(float(loss.detach()))
-    return losses
+    optimizer = torch.optim.AdamW(weights, lr=RATES[way], weight_decay=0.0)
+    with reading:
+        for rows in torch.randperm(len(ids), generator=checks.seeded(seed)).split(BATCH):
+            seen = ids[rows][:, : last[rows].max() + 1].to(model.device)
+            counts = torch.arange(1, seen.shape[1]) <= last[rows][:, None]
+            logits = own.model(seen, use_cache=False).logits[:, :-1]
+            optimizer.zero_grad()
+            cross_entropy(logits[counts], seen[:, 1:][counts]).backward()
+            optimizer.step()
+    return own, edits, sum(weight.numel() for weight in weights)
 
 
 def push(way: str, concept: str, stream: int, model: llama.Llama) -> Float[Tensor, "1 d_model"]:
@@ -129,7 +99,7 @@ def push(way: str, concept: str, stream: int, model: llama.Llama) -> Float[Tenso
     return size * normalize((high - low).mean(0, keepdim=True))
 
 
-def league(way: str, concept: str, stream: int) -> dict[str, Tensor]:
+def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
     """Turn a concept to value 1 and to value 0 in one way, and say what that does and costs.
 
     Returns:
@@ -138,21 +108,20 @@ def league(way: str, concept: str, stream: int) -> dict[str, Tensor]:
         `[2, texts]`, how much worse other texts are predicted, and the `texts` as bytes. And what
         it took: `cost`, CPU seconds for both values, weights of one, texts learned from.
     """
-    model, draw = llama.load(MODEL), Streams(stream)
+    model, draw, spent = llama.load(MODEL), Streams(stream), 0.0
+    told: list[Any] = []
     low, high = texts_with(concept, stream)
     if way == "shuffled labels":
         order = torch.randperm(2 * N_TEXTS, generator=draw(392)).tolist()
-        mixed = [(low + high)[i] for i in order]
-        low, high = mixed[:N_TEXTS], mixed[N_TEXTS:]
-    others = list(dataset("TRUTH").target[:N_OTHER])
-    told, prompts, spent = [], list(PROMPTS[:N_ASKED]), 0.0
-    known, vector = llama.text_losses(model, others), None
-    n_seen, n_weights = {"example": 2 * N_EXAMPLES, "random": 0, "SSAE": SEEN_BY_SSAE}, 0
+        low, high = ([(low + high)[i] for i in side] for side in (order[:N_TEXTS], order[N_TEXTS:]))
+    others, vector = list(dataset("TRUTH").target[:N_OTHER]), None
+    known = llama.text_losses(model, others)
+    n_weights, n_seen = 0, {"example": 2 * N_EXAMPLES, "random": 0, "SSAE": SEEN_BY_SSAE}
     for texts in (high, low):
-        started, own, asked = time.process_time(), model, prompts
+        started, own, prompts = time.process_time(), model, list(PROMPTS[:N_ASKED])
         edits: dict[int, llama.Edit] = {}
         if way == "example":
-            asked = [" ".join([*texts[:N_EXAMPLES], text]) for text in prompts]
+            prompts = [" ".join([*texts[:N_EXAMPLES], text]) for text in prompts]
         elif way in RATES:
             own, edits, n_weights = tune(way, model, texts, draw.seed(393))
         else:
@@ -160,18 +129,14 @@ def league(way: str, concept: str, stream: int) -> dict[str, Tensor]:
             edits, n_weights = {LAYER: llama.Add(vector, at=slice(1, None))}, model.d_model
         spent += time.process_time() - started
         options: Any = {"max_new_tokens": NEW_TOKENS, "temperature": TEMPERATURE, "edits": edits}
-        written = llama.generate(own, asked, generator=draw(394), **options)
-        read = [f"{a} {b}" for a, b in zip(prompts[:N_READ], written, strict=False)]
+        written = llama.generate(own, prompts, generator=draw(394), **options)
+        read = [f"{a} {b}" for a, b in zip(PROMPTS[:N_READ], written, strict=False)]
         lost = llama.text_losses(own, others, edits=edits) - known
         told.append((word_counts(written), llama.text_losses(model, read), lost, written))
-    counts, losses, lost, texts = zip(*told, strict=True)
-    return {
-        "counts": torch.stack(counts),
-        "losses": torch.stack(losses),
-        "lost": torch.stack(lost),
-        "cost": torch.tensor([spent, n_weights, n_seen.get(way, 2 * N_TEXTS)]),
-        "texts": as_bytes([text for side in texts for text in side]),
-    }
+    *found, both = zip(*told, strict=True)
+    rows = dict(zip(("counts", "losses", "lost"), map(torch.stack, found), strict=True))
+    cost = torch.tensor([spent, n_weights, n_seen.get(way, 2 * N_TEXTS)])
+    return rows | {"cost": cost, "texts": as_bytes(both[0] + both[1])}
 
 
 WAYS = ("example", *RATES, "difference of means", "SSAE")
