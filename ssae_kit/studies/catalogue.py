@@ -79,7 +79,7 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "protocol": (protocol, _grid(model=SHIPPED, stream=range(20))),
     "league": (
         league,
-        _grid(concept=("sentiment", "gender"), n_texts=(10, 100, 1000), stream=(0, 1, 2)),
+        _grid(concept=("sentiment", "gender"), n_texts=(10, 100), stream=(0, 1, 2)),
     ),
     "compose": (compose, _grid(n_texts=[10], stream=(0, 1, 2))),
     "instruct": (instruct, _grid(stream=(0, 1, 2))),
