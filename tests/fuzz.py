@@ -383,6 +383,8 @@ def spoken(room, folder):
     texts, values = w.prompts(2, seeded(1), 1)
     texts = list(texts)
     pairs = w.concept_pairs(20, seeded(2), concepts=("tense", "size", "number"), n_sentences=1)
+    pairs_of_tense = room["pairs"].load_pairs(ll.DATA / "pairs" / "tense.csv").take(range(8))
+    beginnings, verbs = ["– this lady", "– this guy"] * 2, (["bought"], ["buys"])
     vectors = normal(2, model.d_model)
     push = lambda: {3: ll.Add(vectors, at="all")}
     states = normal(12, 6)
@@ -442,6 +444,10 @@ def spoken(room, folder):
             {"states": states, "values": two, "steered": two > 0, "strength": 1.0},
         ),
         "steering.clamp_of": {"autoencoder": one, "states": states, "values": two},
+        "steering.choose_push": {
+            "llama": model, "pairs": pairs_of_tense, "prompts": beginnings, "words": verbs,
+            "layers": [2], "strengths": [1.0], "most_kl": 9.0, "n_random": 1, "seed": 0,
+        },
         "steering.concepts_in_turn": {"n_texts": 3, "n_concepts": 3, "n_together": 2},
         "steering.learn": {
             "llama": model, "pairs": pairs, "layer": 3, "seed": 0,
@@ -470,6 +476,9 @@ def spoken(room, folder):
         "steering.stacked": {"ways": [st.Prompted(texts), st.Prompted(texts, push())]},
         "steering.steering_vectors": {
             "directions": normal(2, 6), "values": two, "steered": two > 0, "strength": 1.0
+        },
+        "steering.word_odds": {
+            "llama": model, "prompts": beginnings, "words": verbs, "edits": {3: ll.Add(vectors[:1])}
         },
     }  # fmt: skip
 

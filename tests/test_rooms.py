@@ -49,6 +49,7 @@ ROOMS = {
         "llama",
         "world",
         "pairs",
+        "steering",
     },
 }
 for room in set(ROOMS) - {"checks"}:  # any room may ask what comes in at its doors

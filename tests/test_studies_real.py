@@ -10,7 +10,7 @@ from ssae_kit import llama
 from ssae_kit.llama.create import create_llama, create_tokenizer
 from ssae_kit.pairs import dataset
 from ssae_kit.studies import __main__ as command
-from ssae_kit.studies import load_study, real, real_erasure, real_sets, real_steering
+from ssae_kit.studies import load_study, real, real_erasure, real_league, real_sets, real_steering
 from ssae_kit.studies.catalogue import REAL, STUDIES, collect
 from ssae_kit.studies.results import file_of
 from ssae_kit.world import natural
@@ -56,6 +56,8 @@ def reader():
     told = [*natural.PROMPTS, *dataset("GENDER").source, *dataset("GENDER").target, real.SUFFIX]
     for prompts, words in natural.NEXT_WORD.values():
         told += [*prompts, *words[0], *words[1], "The word:"]
+    told += dataset("TRUTH").target
+    told += [text for side in real_league.texts_with("gender", 0) for text in side]
     pairs = real.real_pairs("one wording", 0).values()
     told += [text for own in pairs for text in own.source + own.target]
     pattern = r"\w+|[^\w\s]"
@@ -74,10 +76,11 @@ def smallest(monkeypatch):
     for module in (real, real_sets):
         config = real.training.TrainingConfig(steps=3, batch_size=16)
         monkeypatch.setattr(module, "CONFIG", config)
-    for module in (real, real_sets, real_steering):
+    for module in (real, real_sets, real_steering, real_league):
         monkeypatch.setattr(module, "LAYER", 3)
     for name, value in (("N_RANDOM", 2), ("N_ASKED", 3), ("NEW_TOKENS", 2)):
         monkeypatch.setattr(real_steering, name, value)
+        monkeypatch.setattr(real_league, name, value, raising=False)
     for name, value in (("PLACES", (1, 3, 5)), ("N_TEXTS", 64), ("N_ASKED", 4)):
         monkeypatch.setattr(real_erasure, name, value)
     model = reader()
@@ -122,6 +125,28 @@ def test_fewer_texts_than_dimensions_are_erased_too_and_other_states_hardly_move
     unit = unit / unit.norm()
     projected = (states - states.mean(0)) @ unit
     assert (left - states).norm(dim=1).mean() < 0.7 * projected.abs().mean()
+
+
+@pytest.mark.parametrize("way", ["fine-tuning", "LoRA", "LoReFT"])
+def test_tuning_makes_its_texts_likelier_and_leaves_the_model_itself_alone(way, monkeypatch):
+    monkeypatch.setattr(real_league, "LAYER", 3)
+    model = reader()
+    texts = real_league.texts_with("gender", 0)[1][:16]
+    before = llama.text_losses(model, texts)
+    own, edits, n_weights = real_league.tune(way, model, texts * 4, 0)
+    assert llama.text_losses(own, texts, edits=edits).mean() < before.mean()
+    torch.testing.assert_close(llama.text_losses(model, texts), before)
+    whole = model.model.num_parameters()
+    assert n_weights == whole if way == "fine-tuning" else 0 < n_weights < whole / 10
+
+
+def test_texts_of_two_values_are_as_many_and_say_the_values():
+    low, high = real_league.texts_with("gender", 0)
+    k = natural.CONCEPTS.index("gender")
+    male, female = (natural.word_counts(side)[:, k].sum(0) for side in (low, high))
+    assert male[0] > female[0]
+    assert female[1] > male[1]
+    assert len(low) == len(high) == real_league.N_TEXTS
 
 
 def test_states_are_read_at_the_full_stop_after_the_text_and_as_a_mean(smollm2):

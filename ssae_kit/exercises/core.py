@@ -42,6 +42,7 @@ NOTEBOOKS = {
     "06": "steering",
     "07": "real_llama",
     "08": "probes",
+    "09": "alternatives",
     "10": "algorithms",
 }
 """Number of a notebook, and the module of this room that holds its exercises."""

@@ -6,6 +6,7 @@ subtracting it the other way.
 """
 
 from ssae_kit.methods import difference_of_means, random_directions, rescaled, value_means
+from ssae_kit.steering.choose import PushChoice, choose_push, word_odds
 from ssae_kit.steering.clamp import LatentClamp, clamp_of
 from ssae_kit.steering.directions import Vectors, learn, principal_directions, shift_vectors
 from ssae_kit.steering.divergence import off_target_kl, spans_about
@@ -24,8 +25,10 @@ __all__ = [
     "Expressed",
     "LatentClamp",
     "Prompted",
+    "PushChoice",
     "SteeringScore",
     "Vectors",
+    "choose_push",
     "clamp_of",
     "concepts_in_turn",
     "difference_of_means",
@@ -45,4 +48,5 @@ __all__ = [
     "stacked",
     "steering_vectors",
     "value_means",
+    "word_odds",
 ]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ssae_kit.studies.choices import KINDS, score_choices
+from ssae_kit.studies.league import compose, instruct, league
 from ssae_kit.studies.persons import persons
 from ssae_kit.studies.phases import (
     LAWS,
@@ -22,6 +23,7 @@ from ssae_kit.studies.protocol import SHIPPED, protocol
 from ssae_kit.studies.ravel import ravel
 from ssae_kit.studies.real import SITES, STREAMS, WIDTHS, score_site, train_shifts
 from ssae_kit.studies.real_erasure import ERASED, erase_concept
+from ssae_kit.studies.real_league import LEAGUE, score_way
 from ssae_kit.studies.real_sets import SETS, score_set
 from ssae_kit.studies.real_steering import WAYS, directions, next_words, write_texts
 from ssae_kit.studies.scale import SIZES, scale
@@ -80,6 +82,12 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "persons": (persons, _grid(stream=range(4))),
     "protocol": (protocol, _grid(model=SHIPPED, stream=range(20))),
     "ravel": (ravel, _grid(stream=[0])),
+    "league": (
+        league,
+        _grid(concept=("sentiment", "gender"), n_texts=(10, 100), stream=(0, 1, 2)),
+    ),
+    "compose": (compose, _grid(n_texts=[10], stream=(0, 1, 2))),
+    "instruct": (instruct, _grid(stream=(0, 1, 2))),
     "scale": (
         scale,
         [size | {"seeds": SEEDS[:3]} for size in LARGE[:3]]
@@ -112,6 +120,7 @@ REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "real_words": (next_words, _grid(strength=[0.5], stream=STREAMS)),
     "real_texts": (write_texts, WAYS),
     "real_erasure": (erase_concept, ERASED),
+    "real_league": (score_way, LEAGUE),
 }
 """Parts of the study `real`, each a file of its own."""
 STUDIES |= REAL

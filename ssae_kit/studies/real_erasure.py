@@ -4,10 +4,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ssae_kit import llama, methods
+from ssae_kit import llama, methods, steering
 from ssae_kit.streams import Streams
 from ssae_kit.studies.real import LAYER, MODEL, changes_of
-from ssae_kit.studies.real_steering import word_odds
 from ssae_kit.world.natural import CONCEPTS, NEXT_WORD, natural_pairs
 
 PLACES = (LAYER, 20, 24)
@@ -54,6 +53,7 @@ def erase_concept(concept: str, stream: int) -> dict[str, Tensor]:
     model, draw = llama.load(MODEL), Streams(stream)
     texts, values = stated(concept, draw(390))
     done = llama.run(model, texts, keep=PLACES)
+    words = NEXT_WORD[concept][1]
     n, asked = len(texts), slice(3 * len(texts) // 4, 3 * len(texts) // 4 + N_ASKED)
     noise = torch.randn(model.d_model, generator=draw(391))
     read, moved, erased = [], [], []
@@ -65,12 +65,13 @@ def erase_concept(concept: str, stream: int) -> dict[str, Tensor]:
         read.append(torch.tensor([_read(way, values) for way in ways]))
         moved.append(torch.stack([(way - x).norm(dim=1).mean() for way in ways[1:]]))
         moved[-1] /= x.norm(dim=1).mean()
-        odds = [word_odds(model, concept, texts[asked], {layer: edits[i]}) for i in (0, 2)]
+        made = ({layer: edits[i]} for i in (0, 2))
+        odds = [steering.word_odds(model, texts[asked], words, edits=edit)[0] for edit in made]
         erased.append(torch.stack(odds))
     return {
         "read": torch.stack(read),
         "moved": torch.stack(moved),
-        "plain": word_odds(model, concept, texts[asked], None),
+        "plain": steering.word_odds(model, texts[asked], words)[0],
         "erased": torch.stack(erased),
         "values": values[asked],
     }

@@ -1,6 +1,6 @@
 """The real Llama, steered at length: odds of the next word, and texts scored by word lists."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ssae_kit import llama, methods
+from ssae_kit import llama, methods, steering
 from ssae_kit.llama.rows import token_rows
 from ssae_kit.streams import Streams
 from ssae_kit.studies.real import (
@@ -64,32 +64,18 @@ def token_size(model: llama.Llama, layer: int = LAYER) -> float:
 def log_odds(
     model: llama.Llama, concept: str, pushes: Float[Tensor, "pushes d_model"], layer: int = LAYER
 ) -> Float[Tensor, "pushes prompts"]:
-    """Return `word_odds` after the concept's prompts, under each push at their last token."""
-    prompts, rows = NEXT_WORD[concept][0], []
+    """Return how much likelier the next word says value 1 than value 0, in nats, under each push.
+
+    The push is added at the last token of the concept's prompts. The odds are those of all words
+    of value 1 together against all of value 0, by their first token after a space.
+    """
+    prompts, words = NEXT_WORD[concept]
+    rows = []
     for some in pushes.split(16):
         edits = {layer: llama.Add(some.repeat_interleave(len(prompts), 0))}
-        odds = word_odds(model, concept, list(prompts) * len(some), edits)
+        odds, _ = steering.word_odds(model, [*prompts] * len(some), words, edits=edits)
         rows.append(odds.view(len(some), -1))
     return torch.cat(rows)
-
-
-def word_odds(
-    model: llama.Llama, concept: str, texts: Sequence[str], edits: Mapping[int, llama.Edit] | None
-) -> Float[Tensor, " texts"]:
-    """Return how much likelier the next word says value 1 than value 0, in nats.
-
-    The odds are those of all words of value 1 together against all of value 0, by their first
-    token after a space.
-    """
-    first = [
-        {model.tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0] for word in side}
-        for side in NEXT_WORD[concept][1]
-    ]
-    ids = [list(first[v] - first[1 - v]) for v in (0, 1)]  # a token that begins both says nothing
-    following = torch.zeros(len(texts), 1).long()
-    expected = llama.next_token_log_probs(model, texts, following, edits=edits)[:, 0]
-    low, high = (expected[:, side].logsumexp(1) for side in ids)
-    return (high - low).cpu()
 
 
 def next_words(stream: int, strength: float) -> dict[str, Tensor]:

@@ -1,0 +1,240 @@
+"""Ways to change what a Llama writes: demonstrations, prompts, edits, trainings, and their score."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ssae_kit import llama, steering, training, world
+from ssae_kit.autoencoders import TopKSAE
+from ssae_kit.llama.rows import token_rows
+from ssae_kit.streams import Streams
+from ssae_kit.world.families import CONTROLS, SAMPLERS
+from ssae_kit.world.lexicon import CHARACTERS
+from ssae_kit.world.sentences import draw_plan
+from ssae_kit.world.state import Draws, draw_state
+from ssae_kit.world.stories import Story
+
+LAYER = 3
+STEPS, BATCH = 30, 8
+"""Of every training; whatever the budget, it sees 240 texts, some of them again and again."""
+RATES = {"LoReFT": 2e-2, "LoRA": 3e-3, "fine-tuning": 3e-4}
+"""Learning rates, chosen by a prototype on other texts."""
+STRENGTHS = {"SSAE": 1.5, "SAE clamp": 3.0}
+"""Of notebook 06; a random direction is as long as the difference of means, which is added once."""
+DEMANDS = CONTROLS | {
+    "sentiment": (("glad", "sad"), ("contents", "tristes")),
+    "gender": (("boys", "girls"), ("garçons", "filles")),
+}
+"""Concept → per language, what asks for each value; of the last two the grammar has no demands, so
+these are words of its stories."""
+OTHERS = ("facts", "two_hop", "verdict", "agreement", "indirect_object")
+"""Families that no way is tuned on."""
+Change = Callable[[Tensor], Tensor]
+"""An edit: states to states."""
+
+
+class Task(NamedTuple):
+    """Texts to go on with, how they should go on, and the values of the seven concepts before."""
+
+    before: list[str]
+    after: list[str]
+    values: Int[Tensor, "texts concepts"]
+
+
+def demonstrate(
+    n: int, generator: torch.Generator, old: Mapping[str, int], new: Mapping[str, int]
+) -> Task:
+    """Return story beginnings with the old values of some concepts, continued with the new ones."""
+    draws, rows = Draws(generator), []
+    for _ in range(n):
+        state, character = draw_state(draws).changed(**old), draws.index(len(CHARACTERS))
+        told = [
+            Story(tuple(draw_plan(draws, one, character) for _ in range(2))).text
+            for one in (state, state.changed(**new))
+        ]
+        rows.append((*told, state.binary()))
+    before, after, values = zip(*rows, strict=True)
+    return Task(list(before), list(after), torch.tensor(values))
+
+
+def other_families(n: int, generator: torch.Generator) -> Task:
+    """Return questions of the families beside the stories, and their answers."""
+    draws = Draws(generator)
+    found = [SAMPLERS[OTHERS[i % len(OTHERS)]](draws, False) for i in range(n)]
+    return Task(
+        [d.prompt for d in found], [f"{d.answer}." for d in found], torch.zeros(n, 7).long()
+    )
+
+
+def demanded(concept: str, value: int, task: Task) -> list[str]:
+    """Put the demand for a value before texts, each in its own language."""
+    rows = zip(task.before, task.values[:, 0].tolist(), strict=True)
+    return [f"{DEMANDS[concept][language][value]}: {text}" for text, language in rows]
+
+
+def losses(
+    model: llama.Llama, before: Sequence[str], after: Sequence[str], change: Change | None = None
+) -> Float[Tensor, " texts"]:
+    """Return how badly each continuation was foreseen, in nats per token; gradients flow.
+
+    The edit acts on the state of the last token of what is read before.
+    """
+    rows = token_rows(model, [f"{b} {a}" for b, a in zip(before, after, strict=True)])
+    n = torch.tensor([len(row) for row in token_rows(model, list(before))])
+    edits = {LAYER: llama.Apply(change, at=n - 1)} if change else None
+    done = llama.run(model, rows, edits=edits, logits=True)
+    assert done.logits is not None
+    counts = done.is_token[:, 1:] & (torch.arange(1, done.ids.shape[1]) >= n[:, None])
+    nats = F.cross_entropy(done.logits[:, :-1].mT, done.ids[:, 1:], reduction="none") * counts
+    return nats.sum(1) / counts.sum(1)
+
+
+class LoReFT(torch.nn.Module):
+    """Low-rank edit h + Rᵀ(Wh + b - Rh) with orthonormal rows R. Source: Wu et al. 2024."""
+
+    def __init__(self, width: int, rank: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.basis = torch.nn.Parameter(torch.randn(width, rank, generator=generator))
+        rows = torch.linalg.qr(self.basis.detach()).Q.T
+        self.weight = torch.nn.Parameter(rows.clone())  # at first it changes nothing
+        self.bias = torch.nn.Parameter(torch.zeros(rank))
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return the edited states."""
+        rows = torch.linalg.qr(self.basis).Q.T
+        new: Tensor = states + (states @ self.weight.T + self.bias - states @ rows.T) @ rows
+        return new
+
+
+def tune(
+    model: llama.Llama,
+    parameters: Sequence[Tensor],
+    rate: float,
+    draw: Callable[[], tuple[Sequence[str], Sequence[str]]],
+    change: Change | None = None,
+    steps: int = STEPS,
+) -> None:
+    """Train parameters in place, so that what is drawn at each step is foreseen; then freeze them."""
+    optimizer = torch.optim.AdamW(parameters, rate, weight_decay=0)
+    with torch.enable_grad():
+        for _ in range(steps):
+            optimizer.zero_grad()
+            losses(model, *draw(), change).mean().backward()
+            optimizer.step()
+    for weight in parameters:
+        weight.requires_grad_(False)
+
+
+def trainable(model: llama.Llama, name: str) -> llama.Llama:
+    """Return a copy whose weights learn."""
+    return llama.Llama(name, copy.deepcopy(model.model).requires_grad_(True), model.tokenizer)
+
+
+def tuned(
+    how: str, model: llama.Llama, task: Task, generator: torch.Generator
+) -> tuple[llama.Llama, Change | None, int]:
+    """Train in one of the ways of `RATES`: the model, the edit, and how many weights are new."""
+    own, module = model, LoReFT(model.d_model, 4, generator)
+    if how != "LoReFT":
+        own = trainable(model, how)
+    if how == "LoRA":
+        from peft import LoraConfig, inject_adapter_in_model  # of the extra `baselines`
+
+        parts = ["q_proj", "k_proj", "v_proj", "o_proj"]
+        inject_adapter_in_model(LoraConfig(r=4, lora_alpha=8, target_modules=parts), own.model)
+    learner: Any = module if how == "LoReFT" else own.model
+    weights = [p for p in learner.parameters() if p.requires_grad]
+
+    def draw() -> tuple[list[str], list[str]]:
+        chosen = torch.randint(len(task.before), (BATCH,), generator=generator).tolist()
+        return [task.before[i] for i in chosen], [task.after[i] for i in chosen]
+
+    change = module if how == "LoReFT" else None
+    tune(own, weights, RATES[how], draw, change)
+    return own, change, sum(p.numel() for p in weights)
+
+
+def search_prompt(model: llama.Llama, task: Task, pool: Sequence[str]) -> tuple[str, str]:
+    """Return what to put before and behind every prompt: greedily, what foresees best."""
+    around, best = ("", ""), float("inf")
+    for _ in range(2):
+        first, last = around
+        tried = [around, *((f"{one} {first}", last) for one in pool)]
+        tried += [(first, f"{last} {one}") for one in pool if not one.endswith(":")]
+        for a, b in tried:
+            texts = [f"{a} {text} {b}".strip() for text in task.before[:16]]
+            loss = float(losses(model, texts, task.after[:16]).mean())
+            if loss < best:
+                best, around = loss, (a, b)
+    return around
+
+
+def turned(texts: Sequence[str], concept: str) -> list[str]:
+    """Return the texts told with value 1 of a concept, word beside word."""
+    return [world.counterfactual(text, concept, 1) for text in texts]
+
+
+@torch.enable_grad()  # of the autoencoders
+def shifted(
+    name: str, model: llama.Llama, concept: str, task: Task, stream: Streams
+) -> Change | None:
+    """Return an edit that no gradient of its effect made; a pair counts as two texts."""
+    texts = task.before[: len(task.before) // 2]
+    both = [*texts, *turned(texts, concept)]
+    states = llama.hidden_states(model, both, LAYER)
+    shifts = states[len(texts) :] - states[: len(texts)]
+    row = mean = shifts.mean(0)
+    config = training.TrainingConfig(steps=200, batch_size=min(64, len(texts)))
+    if name == "SSAE":
+        if len(texts) < 2 * len(world.CONCEPTS):  # as many pairs as latents are required
+            return None
+        pairs = world.concept_pairs(len(texts), stream(22))
+        found = steering.learn(model, pairs, LAYER, seed=stream.seed(23), config=config)[concept][0]
+        return lambda states: states + STRENGTHS[name] * found
+    if name == "SAE clamp":
+        own = TopKSAE(1, model.d_model, 128, k=8, generator=stream(24))
+        training.fit(own, states, training.Penalty(), config, generator=stream(25))
+        values = (torch.arange(len(both)) >= len(texts)).long()[:, None]
+        clamp = steering.clamp_of(own, states, values)
+
+        def clamped(states: Tensor) -> Tensor:
+            flat = states.reshape(-1, states.shape[-1])
+            old, on = torch.zeros(len(flat), 1).long(), torch.ones(len(flat), 1).bool()
+            return states + clamp.vectors(flat, old, on, STRENGTHS[name]).view_as(states)
+
+        return clamped
+    if name == "random direction":
+        row = torch.randn(mean.shape, generator=stream(21))
+    if name == "shuffled labels":
+        signs = 1 - 2 * torch.randint(2, (len(texts), 1), generator=stream(20))
+        mean = row = (signs * shifts).mean(0)
+    return lambda states: states + row / row.norm() * mean.norm()
+
+
+def write(
+    model: llama.Llama, ways: Sequence[tuple[Sequence[str], Change | None]], stream: Streams
+) -> list[str]:
+    """Continue the prompts of each way by two sentences, with its edit at their last token."""
+    pushes = []
+    for prompts, change in ways:
+        states = llama.hidden_states(model, list(prompts), LAYER)
+        pushes.append(change(states) - states if change else 0 * states)
+    edits, asked = {LAYER: llama.Add(torch.cat(pushes))}, [text for way in ways for text in way[0]]
+    return llama.generate(
+        model, asked, max_new_tokens=42, temperature=0.5, generator=stream(4), edits=edits,
+        n_ways=len(ways), batch_size=1024,
+    )  # fmt: skip
+
+
+def read(written: Sequence[str], values: Tensor, *concepts: str) -> Float[Tensor, "texts 4"]:
+    """Return effect, strict, side effect and ill-formed share of every text, ways one by one."""
+    values = values.repeat(len(written) // len(values), 1)
+    said = steering.read_concepts(written, world.read, world.CONCEPTS, n_sentences=2)
+    steered = torch.tensor([one in concepts for one in world.CONCEPTS]).expand_as(values)
+    score = steering.score_steering(said, values, steered)
+    return torch.stack([score.target, score.strict.float(), score.elsewhere, score.ill_formed], 1)

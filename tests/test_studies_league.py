@@ -1,0 +1,72 @@
+"""The league: what it demonstrates, scores, trains and adds up."""
+
+import pytest
+import torch
+
+from ssae_kit import llama
+from ssae_kit.streams import Streams
+from ssae_kit.studies import league, rivals
+
+
+@pytest.fixture(scope="module")
+def base():
+    return llama.load()
+
+
+@pytest.fixture(scope="module")
+def task():
+    return rivals.demonstrate(8, Streams(0)(1), {"tense": 0}, {"tense": 1})
+
+
+def test_a_demonstration_turns_its_concept_in_every_word_and_no_other(task):
+    turned = rivals.read(task.after, task.values, "tense")
+    assert turned.T.tolist() == [[1.0] * 8, [1.0] * 8, [0.0] * 8, [0.0] * 8]
+
+
+def test_going_on_as_before_counts_as_no_effect(task):
+    kept = rivals.read(task.before, task.values, "tense")
+    assert kept[:, :2].sum() == 0
+
+
+def test_a_text_that_ends_at_once_is_not_strict(task):
+    silent = rivals.read([""] * 8, task.values, "tense")
+    assert silent[:, 0].isnan().all()
+    assert silent[:, 1].sum() == 0
+
+
+def test_the_loss_counts_the_continuation_alone(base, task):
+    both = rivals.losses(base, task.before[:1], task.after[:1])
+    ids = base.tokenizer(f"{task.before[0]} {task.after[0]}", return_tensors="pt")["input_ids"]
+    start = len(base.tokenizer(task.before[0])["input_ids"])
+    with torch.no_grad():
+        said = base.model(ids).logits[0, start - 1 : -1].log_softmax(-1)
+    nats = -said.gather(1, ids[0, start:, None]).mean()
+    torch.testing.assert_close(both[0], nats, rtol=1e-4, atol=1e-5)  # two orders of summing
+
+
+def test_loreft_changes_nothing_before_it_is_trained(base):
+    states = torch.randn(3, base.d_model, generator=Streams(0)(2))
+    edit = rivals.LoReFT(base.d_model, 4, Streams(0)(3))
+    torch.testing.assert_close(edit(states), states)
+
+
+def test_training_an_edit_leaves_the_model_as_it_was(base, task):
+    before = [p.clone() for p in base.model.parameters()]
+    _, change, n_weights = rivals.tuned("LoReFT", base, task, Streams(0)(4))
+    assert n_weights == 4 * (2 * base.d_model + 1)
+    assert change is not None
+    assert all(torch.equal(a, b) for a, b in zip(before, base.model.parameters(), strict=True))
+
+
+def test_the_share_decides_how_much_of_a_training_is_added(base):
+    own = rivals.trainable(base, "moved")
+    with torch.no_grad():
+        for weight in own.model.parameters():
+            weight += 1.0
+        total = league.summed(base, [own, own], 0.5)
+    name, weight = next(iter(total.model.named_parameters()))
+    torch.testing.assert_close(weight, base.model.get_parameter(name) + 1.0)
+
+
+def test_an_ssae_is_not_fitted_to_fewer_pairs_than_it_has_latents(base, task):
+    assert rivals.shifted("SSAE", base, "tense", task, Streams(0)) is None
