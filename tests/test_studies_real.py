@@ -104,9 +104,10 @@ def test_one_command_makes_all_files_of_the_study(tmp_path, monkeypatch):
     assert not list((tmp_path / ".cache/studies").iterdir())  # nothing is left behind
 
 
-def test_texts_that_state_a_concept_come_with_its_value_and_an_open_next_sentence():
+def test_texts_that_state_a_concept_come_with_its_value_and_an_open_next_sentence(monkeypatch):
+    monkeypatch.setattr(real_erasure, "N_TEXTS", 40)
     texts, values = real_erasure.stated("size", torch.Generator().manual_seed(0))
-    assert 0.4 < values.float().mean() < 0.6
+    assert 0.2 < values.float().mean() < 0.8
     for text, value in zip(texts, values.tolist(), strict=True):
         assert ("small" in text, "big" in text) == (value == 0, value == 1)
         assert text.endswith(natural.NEXT_WORD["size"][0])

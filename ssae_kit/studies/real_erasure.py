@@ -1,5 +1,7 @@
 """The real Llama with one concept erased: what a probe reads then, and what the next word says."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -87,7 +89,7 @@ def _read(states: Tensor, values: Tensor) -> tuple[float, float]:
     return methods.read_bits(states[half:cut], values[half:cut], states[cut:], values[cut:])
 
 
-ERASED = [
+ERASED: list[dict[str, Any]] = [
     *({"concept": c, "stream": s} for c in ("tense", "sentiment") for s in (0, 1, 2)),
     {"concept": "time", "stream": 0},
 ]
