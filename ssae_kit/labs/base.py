@@ -127,7 +127,8 @@ class Lab:
         Raises:
             ValueError: if it names no control of this lab, or a value that one cannot take.
         """
-        lab, said = cls(), parse_qsl(os.environ.get("QUERY_STRING", ""))
+        make: Callable[[], Lab] = cls  # every subclass starts by itself
+        lab, said = make(), parse_qsl(os.environ.get("QUERY_STRING", ""))
         lab._quietly(**{name: _value(text) for name, text in said})
         return lab
 

@@ -140,7 +140,7 @@ def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
 
 
 WAYS = ("example", *RATES, "difference of means", "SSAE")
-LEAGUE = [
+LEAGUE: list[dict[str, Any]] = [
     {"way": way, "concept": concept, "stream": 0}
     for concept in ("sentiment", "gender")
     for way in WAYS
