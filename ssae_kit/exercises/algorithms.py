@@ -77,7 +77,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "y + z was exchanged; asked is x + y.": lambda b, s: b[:, 0] + s[:, 1] + s[:, 2],
         "only x was exchanged; x + y is one number, and all of it comes from the source.":
             lambda b, s: s[:, 0] + b[:, 1] + b[:, 2],
-    }, "x + y of the source, plus z of the base.", "one sum per pair"),
+    }, "x + y of the source, plus z of the base.", "one sum per pair", level="easy"),
     "interchange": Exercise(2, interchange, [
         (torch.tensor([[1.0, 2.0]]), torch.tensor([[5.0, 7.0]]), torch.tensor([[1.0, 0.0]])),
         (normal(2, 4, 5), normal(3, 4, 5), ROWS),
@@ -112,7 +112,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "their mean is the score; asked are both numbers.":
             lambda b, s, k: whole(b, s, k).mean().expand(2),
     }, "every answer is the source's: cause, then the share of the others that stay.",
-        "two numbers: cause and isolate"),
+        "two numbers: cause and isolate", level="hard"),
     "mediation": Exercise(2, indirect, [
         (lambda x, m: x + 2 * m, lambda x: 3 * x, torch.tensor([0.0]), torch.tensor([1.0])),
         (_path, lambda x: x**2 + 1, normal(5, 8), normal(6, 8)),
@@ -138,7 +138,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda b, s, k: attributes(s, b, k),
         "only column k is there; the other questions have an answer too, the base's.":
             lambda b, s, k: s[:, k : k + 1],
-    }, "the base's table with column k from the source.", "a table like base"),
+    }, "the base's table with column k from the source.", "a table like base", level="easy"),
     "hops": Exercise(2, hops, [
         (torch.tensor([0]), torch.tensor([1]), CITY, COUNTRY), (*PEOPLE, CITY, COUNTRY),
     ], {

@@ -48,7 +48,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda w, a, b, s: s / len(a) * b @ a,
         "the rank is the number of rows of `down`, not of its columns.":
             lambda w, a, b, s: w + s / a.shape[1] * b @ a,
-    }, "weight + alpha / rank * up @ down.", "weights [out, in]"),
+    }, "weight + alpha / rank * up @ down.", "weights [out, in]", level="easy"),
     "loreft": Exercise(2, loreft, [
         (tensor([[1.0, 2.0]]), tensor([[0.0, 1.0]]), tensor([[3.0, 0.0]]), tensor([0.5])),
         (STATES, ROWS, READ, BIAS),
@@ -85,5 +85,5 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
                 - c[~f].sum(0) / (c[~f] > 0).sum(0).clamp(min=1)),
         "this counts how often it fires. The score is about how strongly: take the codes.":
             lambda c, f: (c[f] > 0).float().mean(0) - (c[~f] > 0).float().mean(0),
-    }, "codes[is_french].mean(0) - codes[~is_french].mean(0).", "one score per latent"),
+    }, "codes[is_french].mean(0) - codes[~is_french].mean(0).", "one score per latent", level="easy"),
 }

@@ -92,7 +92,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda v, c: (v * 2 ** torch.arange(v.shape[1])).sum(1),
         "the first column is the digit of 1, the second of 2, the third of 4: yours run backwards.":
             lambda v, c: control_labels(v.flip(1), c),
-    }, "coins[number], where number is the sum of values[:, k] * 2**k.", "one label per text"),
+    }, "coins[number], where number is the sum of values[:, k] * 2**k.", "one label per text", level="easy"),
     "leace": Exercise(3, leace, [
         (torch.tensor([[0.0, 0.0], [2.0, 0.0], [4.0, 1.0], [6.0, 1.0], [2.0, 1.0]]),
          torch.tensor([0, 0, 1, 1, 1])), (STATES, SIDES),
@@ -107,7 +107,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "turned round: move along the covariance, read by the whitened direction.":
             lambda x, y: erased(x, y, "swapped"),
     }, "states - ((states - mean) @ reader) * shared, with reader = whitened / (whitened @ shared).",
-        "states [texts, d_model]"),
+        "states [texts, d_model]", level="hard"),
     "spurious": Exercise(2, spurious, [
         (torch.tensor([[9.0, 0.0], [8.0, 1.0], [0.0, 8.0], [1.0, 9.0]]),
          torch.tensor([1, 0, 1, 1]), torch.tensor([1, 1, 0, 1]), 2), (CODES, WANTED, OTHER, 6),
