@@ -21,7 +21,7 @@ def blocks(language):
 def test_both_commands_are_one_line_each():
     start, test = blocks("")
     assert start.count("\n") == test.count("\n") == 1
-    assert "jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in start
+    assert "jupyter lab --LabApp.default_url=/lab/tree/build/student/00_start_here.ipynb" in start
     assert all("pip install -c .ci/constraints.txt -e" in one for one in (start, test))
     assert test.rstrip().endswith(".venv/bin/pytest -n 2")
 

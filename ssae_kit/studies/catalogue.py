@@ -84,7 +84,7 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "ravel": (ravel, _grid(stream=[0])),
     "league": (
         league,
-        _grid(concept=("sentiment", "gender"), n_texts=(10, 100), stream=(0, 1, 2)),
+        _grid(concept=("sentiment", "gender"), n_texts=(10, 100, 1000), stream=(0, 1, 2)),
     ),
     "compose": (compose, _grid(n_texts=[10], stream=(0, 1, 2))),
     "instruct": (instruct, _grid(stream=(0, 1, 2))),
