@@ -70,3 +70,17 @@ def test_the_share_decides_how_much_of_a_training_is_added(base):
 
 def test_an_ssae_is_not_fitted_to_fewer_pairs_than_it_has_latents(base, task):
     assert rivals.shifted("SSAE", base, "tense", task, Streams(0)) is None
+
+
+def test_a_lora_depends_on_its_seed_alone_and_moves_no_stream(base):
+    found = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        own = rivals.trainable(base, "LoRA")
+        rivals.add_lora(own, 2, 7)
+        assert torch.equal(torch.get_rng_state(), before)
+        found.append([p for p in own.model.parameters() if p.requires_grad])
+    assert len(found[0]) == 2 * 4 * base.n_layers
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert sum(float(p.abs().sum()) for p in found[0]) > 0

@@ -24,7 +24,7 @@ from ssae_kit.studies.real_steering import (
     steering_rows,
     token_size,
 )
-from ssae_kit.studies.rivals import LoReFT, trainable
+from ssae_kit.studies.rivals import LoReFT, add_lora, trainable
 from ssae_kit.world.natural import CONCEPTS, PROMPTS, natural_pairs, word_counts
 
 N_TEXTS = 64
@@ -69,13 +69,7 @@ def tune(
         own = trainable(model, way)
         learner = own.model
     if way in ("LoRA", "shuffled labels"):
-        from peft import LoraConfig, inject_adapter_in_model  # of the extra `baselines`
-
-        parts = ["q_proj", "k_proj", "v_proj", "o_proj"]
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
-            config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=parts)
-            inject_adapter_in_model(config, own.model)
+        add_lora(own, RANK, seed)
     weights = [weight for weight in learner.parameters() if weight.requires_grad]
     ids, last = padded(token_rows(model, texts))
     optimizer = torch.optim.AdamW(weights, lr=RATES[way], weight_decay=0.0)

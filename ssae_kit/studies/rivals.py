@@ -135,6 +135,17 @@ def trainable(model: llama.Llama, name: str) -> llama.Llama:
     return llama.Llama(name, copy.deepcopy(model.model).requires_grad_(True), model.tokenizer)
 
 
+def add_lora(model: llama.Llama, rank: int, seed: int) -> None:
+    """Put matrices of low rank beside the attention's weights, in place; they alone learn then."""
+    from peft import LoraConfig, inject_adapter_in_model  # of the extra `baselines`
+
+    parts = ["q_proj", "k_proj", "v_proj", "o_proj"]
+    with torch.random.fork_rng(devices=[]):  # peft draws from torch's global stream
+        torch.manual_seed(seed)
+        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=parts)
+        inject_adapter_in_model(config, model.model)
+
+
 def tuned(
     how: str, model: llama.Llama, task: Task, generator: torch.Generator
 ) -> tuple[llama.Llama, Change | None, int]:
@@ -143,10 +154,7 @@ def tuned(
     if how != "LoReFT":
         own = trainable(model, how)
     if how == "LoRA":
-        from peft import LoraConfig, inject_adapter_in_model  # of the extra `baselines`
-
-        parts = ["q_proj", "k_proj", "v_proj", "o_proj"]
-        inject_adapter_in_model(LoraConfig(r=4, lora_alpha=8, target_modules=parts), own.model)
+        add_lora(own, 4, generator.initial_seed())
     learner: Any = module if how == "LoReFT" else own.model
     weights = [p for p in learner.parameters() if p.requires_grad]
 
