@@ -74,7 +74,7 @@ class Lab:
     """What is computed: a function of whatever `given` holds, settings, and who is told progress."""
     given: Mapping[str, Any] = {}
     """What `run` takes before the settings, by name; its `source` is the code that makes it."""
-    tasks: Sequence[str] = ()
+    tasks: Sequence[str]
     """Things to try, from easy to hard; each can be answered by looking."""
     below: Sequence[Any] = ()
     """What stands between the words and the figure."""
@@ -112,8 +112,7 @@ class Lab:
         tasks = "".join(f"<li>{html.escape(task)}</li>" for task in self.tasks)
         todo = widgets.HTML(f"<details><summary>Things to try</summary><ol>{tasks}</ol></details>")
         shown = [*self.above(), self._foot(), self.words_shown, *self.below, self.fig]
-        over = [heading(self.title, 2), *([todo] if tasks else [])]
-        self.view = widgets.VBox([*over, *shown, self._pinned, self._code])
+        self.view = widgets.VBox([heading(self.title, 2), todo, *shown, self._pinned, self._code])
         self.view.add_class("ssae-lab")
         for name, control in self.controls.items():
             control.observe(functools.partial(self._changed, name), "value")

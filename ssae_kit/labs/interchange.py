@@ -194,6 +194,11 @@ class InterchangeLab(Lab):
         "JupyterLab to move its controls. The picture shows cause and isolate over several pairs, and "
         "through which layers and tokens the concept came to the exchanged state."
     )
+    tasks = (
+        "Exchange tense. Which words follow, and does another concept move?",
+        "Take the whole state. What is lost, and why is its cause no evidence?",
+        "Lower the layer step by step. At which token was the concept before?",
+    )
     places = {
         "everything": ({"featurizer": WHOLE}, "The whole state: all follows, nothing stays"),
         "nothing": ({"featurizer": "random"}, "A random direction: nothing follows, all stays"),

@@ -97,7 +97,7 @@ def relinked(text: str) -> str:
     for name, path in pages.CARDS.items():
         text = re.sub(rf"\]\((\.\./)*{re.escape(path)}", f"]({name}.md", text)
     text = re.sub(r"\]\((?:\.\./)*(?:notebooks/)?(\d\d_\w+)\.ipynb", r"](\1.md", text)
-    return re.sub(r"\[([^]]+)\]\((?:\.\./)*(data/\S+\.toml|LICENSE)\)", r"\1 (`\2`)", text)
+    return re.sub(r"\[([^]]+)\]\((?:\.\./)*(data/\S+\.(?:toml|csv)|LICENSE)\)", r"\1 (`\2`)", text)
 
 
 def setup(app: Any) -> dict[str, bool]:
