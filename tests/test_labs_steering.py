@@ -89,7 +89,7 @@ def test_a_prompt_of_ones_own_comes_first_and_a_bad_one_is_explained(lab, subjec
 EFFECTS = {  # lowest and highest share of the words that turn; None: nothing can be read
     "one concept": (0.95, 1.0),
     "a random direction": (0.0, 0.02),
-    "too early": (0.0, 0.3),
+    "too early": (0.0, 0.75),
     "too late": (0.0, 0.02),
     "too weak": (0.05, 0.8),
     "at every token": None,

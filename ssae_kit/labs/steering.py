@@ -182,7 +182,7 @@ class SteeringLab(Lab):
     places = {
         "one concept": ({}, "Every word about it says the other value, and nothing else changes"),
         "a random direction": ({"method": "random"}, "As long a push: not one word turns"),
-        "too early": ({"layer": 1}, "The first block's output: hardly a word turns"),
+        "too early": ({"layer": 1}, "The first block's output: many words stay as they are"),
         "too late": ({"layer": 6}, "The last block's output, at one token: not one word turns"),
         "too weak": ({"strength": 0.5}, "Fewer than all words turn"),
         "at every token": ({"everywhere": True}, "The push is too much: no sentence comes to its end"),
