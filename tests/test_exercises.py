@@ -140,9 +140,9 @@ RIGHT = {  # right answers in another style
         for i in range(w.shape[1])
     ],
     "01.shrink": lambda c, t: np.sign(c.numpy()) * np.maximum(abs(c.numpy()) - t, 0),
-    "02.encode": lambda x, w, b, c: np.maximum(((x - c) @ w.T + b).numpy(), 0),
+    "02.encode": lambda x, w, b, c: torch.einsum("nd,ld->nl", x - c, w).add(b).clamp(min=0),
     "02.dead": lambda c: [not (column > 0).any() for column in c.T],
-    "02.unit": lambda w: np.stack([(column / column.norm()).numpy() for column in w.T], 1),
+    "02.unit": lambda w: torch.stack([column / column.norm() for column in w.T], 1),
     "03.rotate": lambda c, w, r: [(c @ r).tolist(), (r.T @ w).numpy()],
     "04.terms": lambda x, e, b, d, c: torch.stack(
         [((x @ e.T + b) @ d.T + c - x).square().sum(1).mean(), (x @ e.T + b).abs().mean()]

@@ -51,7 +51,12 @@ HINTS = {
         "Samples are rows: rows x pass a layer with rows W by x @ W.T."
     ),
     r"'list' and '(list|float|int)'": "Vectors are lists here: compute entry by entry.",
-    r"not implemented for '(Long|Bool|Int)'": "Whole numbers and flags: convert by .float().",
+    r"not implemented for '(Long|Bool|Int)'|with a bool tensor|same dtype": "Whole numbers and flags: convert by .float().",
+    r"return_types": "`.max(dim)` returns values and places: take `.amax(dim)` or `.values`.",
+    r"Boolean value of Tensor": "`not`, `and`, `or` take one yes or no: for tensors write ~, &, |.",
+    r"must match the size": "Was an axis reduced? `keepdim=True` keeps it, and so does `[:, None]`.",
+    r"must be real number, not list": "`math.hypot(*vector)`: the star hands over single numbers.",
+    r"call numpy\(\)": "Stay in torch: what leaves it cannot be trained.",
     r"in-place operation": "Compute a new tensor instead of changing the one you were given.",
 }
 """Pattern in the message of an error, and what may have caused it."""

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
-from ssae_kit.exercises.tensors import matched, normal, unit
+from ssae_kit.exercises.tensors import CUT_OFF, cut_off, matched, normal, unit
 from ssae_kit.exercises.values import Mistake, kind
 
 
@@ -40,10 +41,41 @@ def with_gradient(
     decoder_bias: Tensor,
     weight: float,
 ) -> Any:
-    """Try an answer to 02.loss; `Mistake` if the codes get no gradient."""
-    value = answer(x, codes.clone().requires_grad_(), decoder, decoder_bias, weight)
+    """Try an answer to 02.loss; `Mistake` if the codes get no gradient, or not all of it."""
+    codes = codes.clone().requires_grad_()
+    value = answer(x, codes, decoder, decoder_bias, weight)
     if value is not None and not getattr(value, "requires_grad", False):
         raise Mistake(f"{NO_GRADIENT} Got {kind(value)}.")
+    if cut_off(value, sae_loss(x, codes, decoder, decoder_bias, weight), codes):
+        raise Mistake(CUT_OFF)
+    return value
+
+
+UNTRAINED = "the encoder gets no gradient: it is trained below, so stay in torch, without `detach`."
+
+
+def encoding(
+    answer: Callable[..., Any],
+    x: Tensor,
+    encoder: Tensor,
+    encoder_bias: Tensor,
+    decoder_bias: Tensor,
+) -> Any:
+    """Try an answer to 02.encode; `Mistake` if the encoder gets no gradient."""
+    value = answer(x, encoder.clone().requires_grad_(), encoder_bias, decoder_bias)
+    if isinstance(value, Tensor | np.ndarray) and not getattr(value, "requires_grad", False):
+        raise Mistake(UNTRAINED)
+    return value
+
+
+NO_TENSOR = "the training below needs a tensor: stay in torch."
+
+
+def as_tensor(answer: Callable[..., Any], decoder: Tensor) -> Any:
+    """Try an answer to 02.unit; `Mistake` if it is an array of another kind."""
+    value = answer(decoder)
+    if isinstance(value, np.ndarray | list):
+        raise Mistake(NO_TENSOR)
     return value
 
 
@@ -100,7 +132,11 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "the encoder bias b_e is missing.": lambda x, w, b, c: encode(x, w, 0 * b, c),
         "b_e must be added before the ReLU: it sets the threshold.":
             lambda x, w, b, c: encode(x, w, 0 * b, c) + b,
-    }, "compare with relu((x - b_d) W_eᵀ + b_e).", "codes [samples, latents]"),
+        "b_e is added, not taken off.": lambda x, w, b, c: encode(x, w, -b, c),
+        "these are absolute values: a ReLU sets what is negative to 0.":
+            lambda x, w, b, c: ((x - c) @ w.T + b).abs(),
+        UNTRAINED: lambda *case: encode(*case).detach(),
+    }, "compare with relu((x - b_d) W_eᵀ + b_e).", "codes [samples, latents]", use=encoding),
     "loss": Exercise(2, sae_loss, [
         (tensor([[1.0, 2.0]]), tensor([[0.5, 2.0, 0.0]]), tensor([[1.0, 0.0, 0.6], [0.0, 1.0, 0.8]]),
          tensor([0.25, -0.5]), 0.1),
@@ -126,6 +162,24 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, f, w, b, t: error(x, f, w, b) + t * f.square().sum(1).mean(),
         "the error is a length. Take its square.":
             lambda x, f, w, b, t: (x - f @ w.T - b).norm(dim=1).mean() + t * f.sum(1).mean(),
+        "error and codes are both averaged over everything. Sum along each sample, `.sum(1)`, then "
+        "average over samples.": lambda x, f, w, b, t: (x - f @ w.T - b).square().mean() + t * f.mean(),
+        "you summed over samples and averaged along them. Sum along each sample, `.sum(1)`, then "
+        "average over samples.":
+            lambda x, f, w, b, t: len(x) * ((x - f @ w.T - b).square().mean() + t * f.mean()),
+        "the penalty is summed over samples: average it over them, as the error.":
+            lambda x, f, w, b, t: error(x, f, w, b) + t * f.sum(),
+        "the weight of the penalty is missing.":
+            lambda x, f, w, b, t: sae_loss(x, f, w, b, 1.0),
+        "the penalty is subtracted: then large codes are rewarded.":
+            lambda x, f, w, b, t: sae_loss(x, f, w, b, -t),
+        "b_d is added to the reconstruction, not taken off.":
+            lambda x, f, w, b, t: sae_loss(x, f, w, -b, t),
+        "the error is halved: some books do so, this objective does not.":
+            lambda x, f, w, b, t: error(x, f, w, b) / 2 + t * f.sum(1).mean(),
+        "these are absolute errors. Square them.":
+            lambda x, f, w, b, t: (x - f @ w.T - b).abs().sum(1).mean() + t * f.sum(1).mean(),
+        CUT_OFF: lambda x, f, w, b, t: error(x, f, w, b) + t * f.detach().sum(1).mean(),
         COUNTED: lambda x, f, w, b, t: error(x, f, w, b) + t * (f > 0).float().sum(1).mean(),
         NO_GRADIENT: lambda *case: sae_loss(*case).item(),
     }, "it is not the mean over x of |x - x'|² + weight × sum of f, with x' = W_d f + b_d.",
@@ -144,6 +198,12 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda f, t: cosines(f, t).abs().mean(),
         "take the mean over true directions, not the best of them.":
             lambda f, t: cosines(f, t).abs().max(),
+        "only one of the two has rows of length 1: a cosine needs both, here the truth.":
+            lambda f, t: (unit(f, 1) @ t.T).abs().amax(0).mean(),
+        "only one of the two has rows of length 1: a cosine needs both, here what was found.":
+            lambda f, t: (f @ unit(t, 1).T).abs().amax(0).mean(),
+        "lengths went down the columns; directions are rows, `.norm(dim=1, keepdim=True)`.":
+            lambda f, t: (unit(f) @ unit(t).T).abs().amax(0).mean(),
         "you matched one-to-one. That is the MCC; here one latent may be the best for several true "
         "directions.": lambda f, t: matched(cosines(f, t).abs()),
     }, "for each true direction, the best |cosine|."),
@@ -155,6 +215,9 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c: (c == 0).any(0),
         "a latent that fires once, on one sample, gets a gradient: it is not dead.":
             lambda c: (c > 0).sum(0) <= 1,
+        "these are the numbers of the dead latents. Return a yes or no for every latent.":
+            lambda c: dead(c).nonzero().flatten(),
+        "this is how many are dead. Return a yes or no for every latent.": lambda c: dead(c).sum(),
         "a weak latent is not dead: what counts is that it fires, not how strongly.":
             lambda c: c.amax(0) < 1e-6,
     }, "a latent is dead if no sample makes it fire.",
@@ -170,8 +233,11 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda w: w / w.abs().sum(0),
         "columns shorter than 1 stayed as they were: they must be stretched to 1 as well.":
             lambda w: w / w.norm(dim=0).clamp(min=1),
+        "you divided by the largest entry: that is not the length.":
+            lambda w: w / w.abs().amax(0),
         "nothing changed.": lambda w: w,
-    }, "every column must end at length 1.", "[d_model, latents]", level="easy"),
+        NO_TENSOR: lambda w: unit(w).numpy(),
+    }, "every column must end at length 1.", "[d_model, latents]", level="easy", use=as_tensor),
     "tangent": Exercise(2, remove_parallel, [
         (tensor([[1.0, 2.0], [3.0, 4.0]]), tensor([[0.6, 1.0], [0.8, 0.0]])),
         (normal(11, 5, 3), unit(normal(10, 5, 3))),
@@ -187,5 +253,15 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda g, w: g - (g * w).sum(1, keepdim=True) * w,
         "one number for the whole matrix is not enough: each column has its own.":
             lambda g, w: g - (g * w).sum() * w,
+        "the products were not summed: how much lies along a direction is one number per column.":
+            lambda g, w: g - g * w,
+        "you took the number off every entry. Take off that much *of the direction*: times decoder.":
+            lambda g, w: g - (g * w).sum(0),
+        "you took off a share of the gradient. Take off a share of the *direction*.":
+            lambda g, w: g - (g * w).sum(0) * g,
+        "each gradient loses its part along *all* directions. Only that along its own must go.":
+            lambda g, w: g - w @ (w.T @ g),
+        "the dot product keeps its sign: a gradient may point against its direction.":
+            lambda g, w: g - (g * w).sum(0).abs() * w,
     }, "what is left must be orthogonal to its direction, per column.", "[d_model, latents]"),
 }

@@ -1,6 +1,7 @@
 """Exercises of notebook 03: what is identifiable, and scores with their floors."""
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
@@ -30,6 +31,13 @@ def halves(codes: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
 def mcc(codes: Tensor, concepts: Tensor) -> Tensor:
     """Mean absolute correlation of one-to-one matched latents and concepts."""
     return matched(correlations(codes, concepts).abs())
+
+
+def signed(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Two wrong MCCs: matched by signed scores; matched rightly, but averaged with their signs."""
+    by_sign, by_size = scores, scores.abs()
+    best = [linear_sum_assignment(some, maximize=True) for some in (by_sign, by_size)]
+    return scores[best[0]].abs().mean(), scores[best[1]].mean()
 
 
 def above_floor(score: float, floor: float) -> float:
@@ -67,6 +75,17 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, y: missed(x, y).sum() / (x - y.mean(0)).square().sum(),
         "you divided by the variance of the reconstruction. Divide by that of the data.":
             lambda x, y: missed(x, y).sum() / centred(y).square().sum(),
+        "squares are missing: a variance is a mean of squares, and so must the error be.":
+            lambda x, y: (x - y).norm() / centred(x).norm(),
+        "these are absolute deviations. Square them.":
+            lambda x, y: (x - y).abs().sum() / centred(x).abs().sum(),
+        "the mean goes over samples, `x.mean(0)`: you took that of each sample.":
+            lambda x, y: missed(x, y).sum() / (x - x.mean(1, keepdim=True)).square().sum(),
+        "this is the variance of what is missed: an error that is the same everywhere is an error, "
+        "too. Do not take its mean off.":
+            lambda x, y: centred(x - y).square().sum() / centred(x).square().sum(),
+        "`x.var()` takes one mean over all entries. Every dimension has a mean of its own.":
+            lambda x, y: missed(x, y).mean() / x.var(),
         "this is the mean squared error. Divide it by what there was to explain.":
             lambda x, y: missed(x, y).mean(),
         "this is the error per sample. Divide it by what there was to explain.":
@@ -102,6 +121,13 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "both halves write the same way: the latents of the second must write -directions, or the "
         "reconstruction changes.":
             lambda c, w: (halves(c, w)[0], torch.cat([w, w])),
+        "the second half of the codes is negative, (-codes).relu() is not. Its latents write "
+        "-directions already.":
+            lambda c, w: (torch.cat([c.relu(), -(-c).relu()], 1), torch.cat([w, -w])),
+        "-codes.relu() turns the sign after the ReLU. Turn it before: (-codes).relu().":
+            lambda c, w: (torch.cat([c.relu(), -c.relu()], 1), torch.cat([w, -w])),
+        "the ReLU is for codes only: directions may have negative entries.":
+            lambda c, w: (halves(c, w)[0], torch.cat([w.relu(), (-w).relu()])),
         "you took absolute values: then each code is written along both directions, and they cancel.":
             lambda c, w: (torch.cat([c.abs(), c.abs()], 1), halves(c, w)[1]),
         "the codes are still signed: a ReLU autoencoder has no negative code.":
@@ -121,6 +147,11 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda s, f: (s - f) / f,
         "a score below the floor must come out negative: it says that something is wrong.":
             lambda s, f: max(0.0, above_floor(s, f)),
+        "brackets are missing: divide the whole difference, (score - floor).":
+            lambda s, f: s - f / (1 - f),
+        "brackets are missing: divide by the whole of (1 - floor).": lambda s, f: (s - f) / 1 - f,
+        "the sign is turned round: a score above its floor must come out positive.":
+            lambda s, f: (f - s) / (1 - f),
         "turned round: the floor must give 0 and the score 1 must give 1.":
             lambda s, f: (1 - s) / (1 - f),
     }, "a straight line through (floor, 0) and (1, 1).", level="easy"),
@@ -135,6 +166,14 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, t: correlations(c, t).abs().amax(1).mean(),
         "the sign of a latent is arbitrary: match and average absolute correlations.":
             lambda c, t: matched(correlations(c, t)),
+        "you averaged absolute values, but matched signed ones: take them before the matching.":
+            lambda c, t: signed(correlations(c, t))[0],
+        "you matched absolute values, but averaged signed ones: average the absolute ones.":
+            lambda c, t: signed(correlations(c, t))[1],
+        "these are covariances. Divide by both standard deviations.":
+            lambda c, t: matched((centred(c).T @ centred(t) / len(c)).abs()),
+        "this is the mean of all correlations. Average only those of matched pairs.":
+            lambda c, t: correlations(c, t).abs().mean(),
         "means are still in it: a correlation is a cosine of *centred* columns.":
             lambda c, t: matched((unit(c).T @ unit(t)).abs()),
         "latent i is compared with concept i, but their order is arbitrary: match them first.":

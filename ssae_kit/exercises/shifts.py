@@ -17,6 +17,12 @@ def affine(
     return (code @ decoder.T + decoder_bias - x).square(), code
 
 
+def affine_after(x: Tensor, w: Tensor, b: Tensor, d: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """Wrong squared errors and codes: the decoder's bias is taken off the input first."""
+    code = (x - c) @ w.T + b
+    return (code @ d.T + c - x).square(), code
+
+
 def loss_terms(
     x: Tensor, encoder: Tensor, encoder_bias: Tensor, decoder: Tensor, decoder_bias: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -106,6 +112,9 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda *w: (affine(*w)[0].sum(), loss_terms(*w)[1]),
         "b_d is missing in the reconstruction.":
             lambda x, w, b, d, c: loss_terms(x, w, b, d, 0 * c),
+        "b_d was taken off the shifts. An SSAE does not do that: its code is W_e x + b_e.":
+            lambda x, w, b, d, c: (affine_after(x, w, b, d, c)[0].sum(1).mean(),
+                                   affine_after(x, w, b, d, c)[1].abs().mean()),
         "turned round: first the error, then the sparsity.": lambda *w: loss_terms(*w)[::-1],
     },
         "the error must be the mean of |x' - x|², the sparsity the mean of |r|.",
@@ -127,12 +136,20 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda m, s, level, rate: m + max(0.0, rate * (s - level)),
         "the rate is missing: add rate times (sparsity - level).":
             lambda m, s, level, rate: dual_step(m, s, level, 1.0),
+        "this is the kit's violation, a share of the level. Here it is the plain difference "
+        "sparsity - level.": lambda m, s, level, rate: max(0.0, m + rate * (s / level - 1)),
+        "the step is added to the multiplier, not multiplied: from 0 it could never rise.":
+            lambda m, s, level, rate: max(0.0, m * (1 + rate * (s - level))),
+        "`min` keeps the smaller of the two: it is zero that must be the least.":
+            lambda m, s, level, rate: min(0.0, m + rate * (s - level)),
+        "an absolute value turns a negative multiplier round. Stop it at zero.":
+            lambda m, s, level, rate: abs(m + rate * (s - level)),
         "the multiplier has no upper end: as long as the code is too large it grows.":
             lambda m, s, level, rate: min(1.0, dual_step(m, s, level, rate)),
     }, "add rate times (sparsity - level) to the multiplier, then stop at zero."),
     "diversity": Exercise(2, violators,
         supports("100 010 001", "1100 0010 1110 0001 0011", "110 010 001 011", "110 011 101",
-                 "111 111", "101 001 010 111"), {
+                 "111 111", "101 001 010 111", "111 010 001"), {
         "you ask that every concept shift alone. That is more than needed.":
             lambda s: {k for k in range(s.shape[1]) if not (s[s[:, k]].sum(1) == 1).any()},
         "every concept shifts with itself: leave out j = k.": lambda s: named(never_without(s)),
@@ -141,6 +158,16 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "look for a concept that never shifts *without* the other, even if the other shifts "
         "without it.": lambda s: both_ways(s, either=False),
         "hold every concept against all the others, not only against its neighbours.": neighbours,
+        "turned round: j breaks the condition if *it* never shifts without another; you name the "
+        "other.": lambda s: named(never_without(s).fill_diagonal_(False).T),
+        "one other concept is enough: you ask that it never shifts without *any* of the others.":
+            lambda s: set((never_without(s).all(1)).nonzero().flatten().tolist()),
+        "hold every concept against the earlier ones, too.":
+            lambda s: named(never_without(s).triu(1)),
+        "name the concepts by their numbers, such as [0, 2]: not a yes or no for each.":
+            lambda s: {int(k in violators(s)) for k in range(s.shape[1])},
+        "concepts are columns: you held pairs of texts against each other.":
+            lambda s: violators(s.T),
         "turned round: you name the concepts that do not break the condition.":
             lambda s: set(range(s.shape[1])) - violators(s),
         "you name the concepts that shift in every pair. A rarer one can break the condition: if "
@@ -159,6 +186,10 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda m, s: ((s.float() @ m.T).abs() > 1e-6).double().sum(1).mean(),
         "a latent that mixes two concepts is still *one* active latent: do not count it twice.":
             lambda m, s: (s.double() @ (m != 0).double().T).sum(1).mean(),
+        "entries of M may be negative: ask whether they are zero, not whether they are positive.":
+            lambda m, s: (s.double() @ m.double().T > 0).double().sum(1).mean(),
+        "you counted the pairs of each latent. Sum over latents, `.sum(1)`, then average over pairs.":
+            lambda m, s: active_latents(m, s) * len(s) / len(m),
         "turned round: row i of the matrix says which concepts *latent i* mixes.":
             lambda m, s: active_latents(m.T, s),
         "one of its concepts is enough: you ask that all concepts of a latent shift.":
@@ -181,6 +212,17 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda a, p: cos(a) + sin(a),
         "it does not change with the angle. Turn the pairs first, then take absolute values.":
             lambda a, p: 1 + p,
+        "a joint pair has two coordinates, cos a + sin a and cos a - sin a: count both.":
+            lambda a, p: (1 - p) * (cos(a) + sin(a)) + p * max(cos(a), sin(a)),
+        "take absolute values of every coordinate before you add.":
+            lambda a, p: (1 - p) * (cos(a) - sin(a)) + 2 * p * cos(a),
+        "these are lengths, the L2 norm: no turn changes them. Add absolute coordinates.":
+            lambda a, p: 1 - p + p * 2**0.5,
+        "`angle` is in radians already.": lambda a, p: turned_l1(a * pi / 180, p),
+        "the weights are missing: 1 - p for a lone concept, p for a joint pair.":
+            lambda a, p: cos(a) + sin(a) + 2 * max(cos(a), sin(a)),
+        "1 + p is the mean cost in the true basis. In the turned one lone and joint pairs change by "
+        "factors of their own.": lambda a, p: (1 + p) * (cos(a) + sin(a)),
         "joint pairs: |cos a + sin a| + |cos a - sin a| is twice the larger of the two.":
             lambda a, p: (1 - p) * (cos(a) + sin(a)) + 2 * p,
         "turned by 90° the two latents have swapped: nothing changed.":

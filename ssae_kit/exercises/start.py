@@ -38,7 +38,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "you added the two. What changed is their difference.":
             lambda s, t: [a + b for a, b in zip(s, t, strict=True)],
         "this is the target alone: take the source off.": lambda s, t: t,
-        "one entry for each entry of the vectors, not their sum: a list of numbers.":
+        "one entry for each entry of the vectors, not one number: return a list.":
             lambda s, t: sum(shift(s, t)),
     }, "entry i must be target[i] - source[i].", "a list of numbers", level="easy"),
     "cosine": Exercise(1, cosine, CASES, {
@@ -54,6 +54,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "you added the lengths. Divide by their product.":
             lambda a, b: dot(a, b) / (math.hypot(*a) + math.hypot(*b)),
         "divide by the lengths, not by the number of entries.": lambda a, b: dot(a, b) / len(a),
+        "you divided by the first length and then multiplied by the second: put the product of both "
+        "in brackets.": lambda a, b: dot(a, b) / math.hypot(*a) * math.hypot(*b),
         "these are sums of absolute values. The length is the root of the sum of squares.":
             lambda a, b: dot(a, b) / (sum(map(abs, a)) * sum(map(abs, b))),
         "this is a distance, 1 minus the cosine.": lambda a, b: 1 - cosine(a, b),

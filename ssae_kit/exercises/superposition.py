@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise, Verdict
-from ssae_kit.exercises.tensors import normal, norms
+from ssae_kit.exercises.tensors import CUT_OFF, cut_off, normal, norms
 from ssae_kit.exercises.values import Mistake, kind, misshapen, read
 
 
@@ -101,10 +101,13 @@ NO_GRADIENT = "no gradient reaches W: return a tensor, and stay in torch until t
 def with_gradient(
     answer: Callable[..., Any], x: Tensor, weight: Tensor, bias: Tensor, importance: Tensor
 ) -> Any:
-    """Try an answer to 01.loss; `Mistake` if W gets no gradient."""
-    value = answer(x, weight.clone().requires_grad_(), bias, importance)
+    """Try an answer to 01.loss; `Mistake` if W gets no gradient, or not all of it."""
+    weight = weight.clone().requires_grad_()
+    value = answer(x, weight, bias, importance)
     if value is not None and not getattr(value, "requires_grad", False):
         raise Mistake(f"{NO_GRADIENT} Got {kind(value)}.")
+    if cut_off(value, loss(x, weight, bias, importance), weight):
+        raise Mistake(CUT_OFF)
     return value
 
 
@@ -146,11 +149,12 @@ SAMPLE: dict[str, tuple[Callable[[Drawn], Any], Wrong]] = {  # what must hold, a
         (lambda d: not any(torch.equal(d.x, other) for other in d.draws[2:]),
          lambda p, n, k, g: sample(p, n, k, torch.Generator().manual_seed(0))),
     "all features of a sample come and go together. Draw presence for each feature.":
-        (lambda d: not (d.present == d.present[:, :1]).all(),
+        (lambda d: d.present.all() or not (d.present == d.present[:, :1]).all(),
          lambda p, n, k, g: rand(g, n, k) * (rand(g, n, 1) < p)),
     "every sample has as many features present. Each is present by its own chance: sometimes none "
     "is, sometimes all are.":  # the variance of counts is k p (1 - p); half of it is far away
-        (lambda d: d.present.double().sum(1).var() > 0.5 * d.x.shape[1] * d.p * (1 - d.p),
+        (lambda d: d.present.all()
+         or d.present.double().sum(1).var() > 0.5 * d.x.shape[1] * d.p * (1 - d.p),
          lambda p, n, k, g: rand(g, n, k) * (rand(g, n, k).argsort(1) < round(p * k))),
     "the share of features that are present is not p.":
         (lambda d: d.has_share(d.p), lambda p, n, k, g: sample(p / 2, n, k, g)),
@@ -193,7 +197,17 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, w, b, i: (i * (reading(x, w, b) - x).square()).sum(),
         "the hidden numbers passed a ReLU as well. It is applied to what is read back only.":
             lambda x, w, b, i: (i * (((x @ w.T).relu() @ w + b).relu() - x).square()).sum(1).mean(),
+        "the ReLU stands in the wrong place: it is applied to what is read back, not to the layer.":
+            lambda x, w, b, i: (i * ((x @ w.T).relu() @ w + b - x).square()).sum(1).mean(),
+        "the bias is added, not taken off.": lambda x, w, b, i: loss(x, w, -b, i),
+        "these are absolute errors. Square them.":
+            lambda x, w, b, i: (i * (reading(x, w, b) - x).abs()).sum(1).mean(),
+        "you summed over samples and averaged over features. Sum along a sample, `.sum(1)`; then "
+        "average over samples.": lambda x, w, b, i: len(x) * loss(x, w, b, i) / len(b),
+        "the importance must multiply each feature's error before the sum over features.":
+            lambda x, w, b, i: i.sum() * loss(x, w, b, i**0),
         NO_GRADIENT: lambda *case: loss(*case).item(),
+        CUT_OFF: lambda x, w, b, i: loss(x, w.detach(), b, i) + 0 * w.sum(),
     }, "it is not the mean over x of sum_i I_i (x_i - x'_i)².", use=with_gradient),
     "even": Exercise(1, even, [(2, 1), (5, 2), (8, 3), (60, 12), (3, 7)], {
         "this is features per dimension; D is the other way round.": lambda n, m: n / m,
@@ -201,6 +215,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "2/n is right in a plane; here there are m dimensions.": lambda n, m: 2 / n,
         "with more dimensions than features each has one to itself: D cannot exceed 1.":
             lambda n, m: m / n,
+        "this rounds down: a share need not be a whole number, use / instead of //.":
+            lambda n, m: m // n,
     }, "the shares must add up to the number of dimensions.", level="easy"),
     "dimensionality": Exercise(2, dimensionality, [
         (tensor([[1.0, -1.0]]),),  # a digon
@@ -216,6 +232,15 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "it is direction i that must have length 1, not direction j.":
             lambda w: over(w, w.norm(dim=0)),
         "the numerator is the squared length of W_i.": lambda w: dimensionality(w) / w.norm(dim=0),
+        "`weight.norm()` is the length of the whole matrix: each column has its own, `.norm(dim=0)`.":
+            lambda w: dimensionality(w) * w.square().sum() / norms(w).square(),
+        "that length goes along rows: features are columns, `.norm(dim=0)`.":
+            lambda w: norms(w).square()
+            / ((w / norms(w, 1)[:, None]).T @ w).square().sum(1),
+        "square every dot product, then sum: before it is squared one can cancel another.":
+            lambda w: norms(w).square() / (w.T @ w / norms(w)[:, None]).sum(1).square(),
+        "these are absolute dot products. Square them.":
+            lambda w: norms(w).square() / (w.T @ w / norms(w)[:, None]).abs().sum(1),
         "you gave one number per dimension: features are the columns of W, not its rows.":
             lambda w: dimensionality(w.T),
     }, "compare with the formula: |W_i|² over a sum for each feature i.",
@@ -232,6 +257,9 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, t: c.sign() * (c.abs() - t),
         "entries move away from zero.": lambda c, t: c.sign() * (c.abs() + t),
         "every entry moved down. Negative ones must move up.": lambda c, t: c - t,
+        "this is what the step must take off: every entry, cut off at the threshold.":
+            lambda c, t: c.clamp(-t, t),
+        "each entry moves by the threshold, not by a share of itself.": lambda c, t: c * (1 - t),
     }, "every entry must move towards zero by the threshold, and stop.", "[samples, latents]",
         level="easy"),
 }

@@ -1,5 +1,7 @@
 """Small tensors, and right answers, that the exercises of several notebooks share."""
 
+from typing import Any
+
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -9,6 +11,21 @@ from torch.nn.functional import normalize
 def normal(seed: int, *size: int) -> Tensor:
     """Return standard normal numbers, the same for the same seed."""
     return torch.randn(*size, generator=torch.Generator().manual_seed(seed))
+
+
+CUT_OFF = (
+    "the number is right, but part of it cannot be trained: a `detach`, a NumPy array or a new tensor "
+    "cuts it off from what it was computed from."
+)
+
+
+def cut_off(value: Any, right: Tensor, source: Tensor) -> bool:
+    """Whether a loss is right, and yet tells its source another gradient than the right one."""
+    if not isinstance(value, Tensor) or value.numel() != 1 or not torch.allclose(value, right):
+        return False
+    (found,) = torch.autograd.grad(value.sum(), source, allow_unused=True, materialize_grads=True)
+    (wanted,) = torch.autograd.grad(right, source)
+    return not torch.allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def unit(x: Tensor, dim: int = 0) -> Tensor:
