@@ -74,6 +74,17 @@ def test_the_kits_version_passes_and_each_usual_mistake_gets_its_sentence_and_an
 
 WRONG = {  # once these passed
     "06.hook": ("its `output`", lambda v: lambda m, i, o: _plus_last(i[0], v)),
+    "01.loss": (
+        "cannot be trained",
+        lambda x, w, b, i: (i * ((x @ w.T.detach() @ w + b).relu() - x).square()).sum(1).mean(),
+    ),
+    "02.loss": (
+        "cannot be trained",
+        lambda x, f, w, b, t: (
+            (x - f @ w.T - b).square().sum(1).mean() + t * f.detach().sum(1).mean()
+        ),
+    ),
+    "02.encode": ("no gradient", lambda x, w, b, c: ((x - c) @ w.detach().T + b).relu()),
     "02.unit": ("shorter than 1", lambda w: w / w.norm(dim=0).clamp(min=1)),
     "03.unexplained": (
         "reconstruction's",
@@ -99,6 +110,7 @@ SAMPLES = {
         p, n, k, torch.Generator().manual_seed(7)
     ),
     "given, not": lambda p, n, k, g: _sample(p, n, k, torch.manual_seed(0)),
+    "gave the same sample": lambda p, n, k, g: torch.zeros(n, k),  # no value to look at
     "share one value": lambda p, n, k, g: (
         torch.rand(n, 1, generator=g) * (torch.rand(n, k, generator=g) < p)
     ),

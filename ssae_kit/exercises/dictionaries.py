@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
-from ssae_kit.exercises.tensors import CUT_OFF, cut_off, matched, normal, unit
+from ssae_kit.exercises.tensors import CUT_OFF, cut_off, matched, normal, norms, unit
 from ssae_kit.exercises.values import Mistake, kind
 
 
@@ -77,6 +77,11 @@ def as_tensor(answer: Callable[..., Any], decoder: Tensor) -> Any:
     if isinstance(value, np.ndarray | list):
         raise Mistake(NO_TENSOR)
     return value
+
+
+def code_sizes(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean sum of the code: with a latent for each value, and with one for each combination."""
+    return values.abs().sum(1).mean(), norms(values, 1).mean()
 
 
 def dead(codes: Tensor) -> Tensor:
@@ -184,6 +189,31 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         NO_GRADIENT: lambda *case: sae_loss(*case).item(),
     }, "it is not the mean over x of |x - x'|² + weight × sum of f, with x' = W_d f + b_d.",
         use=with_gradient),
+    "combinations": Exercise(2, code_sizes, [
+        (tensor([[1.0, -1.0, 0.0], [2.0, 0.0, -1.0]]),), (normal(31, 9, 4),),
+    ], {
+        "signs cancel: the value -1 has a latent of its own, and its code is 1, not -1.":
+            lambda v: (v.sum(1).mean(), code_sizes(v)[1]),
+        "these are numbers of latents that are on. The sum of their codes is asked for.":
+            lambda v: ((v != 0).double().sum(1).mean(), (v != 0).any(1).double().mean()),
+        "for values you counted latents that are on. The sum of their codes is asked for.":
+            lambda v: ((v != 0).double().sum(1).mean(), code_sizes(v)[1]),
+        "a combination's latent is on once, but its code is as long as the sample, not 1.":
+            lambda v: (code_sizes(v)[0], (v != 0).any(1).double().mean()),
+        "the square root is missing: the code of a combination is a length.":
+            lambda v: (code_sizes(v)[0], v.square().sum(1).mean()),
+        "take the root for each sample, then average: you averaged first.":
+            lambda v: (code_sizes(v)[0], v.square().sum(1).mean().sqrt()),
+        "you averaged over concepts. Sum over concepts, average over samples only.":
+            lambda v: (v.abs().mean(), code_sizes(v)[1]),
+        "you went down the samples. Each row is a sample: sum along it, `.sum(1)`.":
+            lambda v: code_sizes(v.T),
+        "you summed over samples; take their mean.":
+            lambda v: (v.abs().sum(), norms(v, 1).sum()),
+        "turned round: first with a latent for each value, then for each combination.":
+            lambda v: code_sizes(v)[::-1],
+    }, "the sum of |value|, and the root of the sum of squares, each averaged over samples.",
+        "two numbers"),
     "mmcs": Exercise(2, mean_best_cosine, [
         (tensor([[2.0, 0.0], [-3.0, 3.0]]), tensor([[1.0, 0.0], [0.0, -1.0]])),
         (FOUND, TRUTH), (FOUND[[3, 1, 0, 6, 2, 5, 4]], TRUTH),

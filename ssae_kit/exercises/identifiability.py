@@ -128,6 +128,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, w: (torch.cat([c.relu(), -c.relu()], 1), torch.cat([w, -w])),
         "the ReLU is for codes only: directions may have negative entries.":
             lambda c, w: (halves(c, w)[0], torch.cat([w.relu(), (-w).relu()])),
+        "the signs of the directions are turned round: positive codes write W, negative ones -W.":
+            lambda c, w: (halves(c, w)[0], torch.cat([-w, w])),
         "you took absolute values: then each code is written along both directions, and they cancel.":
             lambda c, w: (torch.cat([c.abs(), c.abs()], 1), halves(c, w)[1]),
         "the codes are still signed: a ReLU autoencoder has no negative code.":
@@ -143,6 +145,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda s, f: s - f,
         "this is a ratio of scores: the floor itself must come out as 0, not as 1.":
             lambda s, f: s / f,
+        "you divided by the score. Divide by the room that there is above the floor.":
+            lambda s, f: (s - f) / s,
         "you divided by the floor. Divide by the room that there is above it.":
             lambda s, f: (s - f) / f,
         "a score below the floor must come out negative: it says that something is wrong.":
@@ -170,6 +174,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, t: signed(correlations(c, t))[0],
         "you matched absolute values, but averaged signed ones: average the absolute ones.":
             lambda c, t: signed(correlations(c, t))[1],
+        "this is the sum over concepts. Average.":
+            lambda c, t: matched(correlations(c, t).abs()) * t.shape[1],
         "these are covariances. Divide by both standard deviations.":
             lambda c, t: matched((centred(c).T @ centred(t) / len(c)).abs()),
         "this is the mean of all correlations. Average only those of matched pairs.":

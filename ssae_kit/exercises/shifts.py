@@ -106,6 +106,12 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda *w: (loss_terms(*w)[0], affine(*w)[1].square().mean()),
         "b_e is missing in the code.":
             lambda x, w, b, *d: (loss_terms(x, w, b, *d)[0], (x @ w.T).abs().mean()),
+        "you counted the entries that are not zero. A count has no gradient: take the mean of |r|.":
+            lambda *w: (loss_terms(*w)[0], (affine(*w)[1] != 0).double().sum(1).mean()),
+        "these are lengths of codes. The constraint is on the mean of |r|, entry by entry.":
+            lambda *w: (loss_terms(*w)[0], affine(*w)[1].norm(dim=1).mean()),
+        "the error is a length. Take its square.":
+            lambda *w: (affine(*w)[0].sum(1).sqrt().mean(), loss_terms(*w)[1]),
         "you averaged over dimensions; sum over them, and average over pairs.":
             lambda *w: (affine(*w)[0].mean(), loss_terms(*w)[1]),
         "you summed over the pairs; take their mean.":
@@ -130,6 +136,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda m, s, level, rate: m + rate * (s - level),
         "turned round: while the code is *above* its level, the multiplier must grow.":
             lambda m, s, level, rate: dual_step(m, level, s, rate),
+        "the level is missing: the multiplier must fall once the code is small enough.":
+            lambda m, s, level, rate: m + rate * s,
         "the multiplier starts afresh. It must remember: add the step to its last value.":
             lambda m, s, level, rate: dual_step(0, s, level, rate),
         "below its level the multiplier must fall: only then does it settle at the right size.":
@@ -188,6 +196,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda m, s: (s.double() @ (m != 0).double().T).sum(1).mean(),
         "entries of M may be negative: ask whether they are zero, not whether they are positive.":
             lambda m, s: (s.double() @ m.double().T > 0).double().sum(1).mean(),
+        "this is the share of pairs in which some latent is active. Count the latents of each pair.":
+            lambda m, s: (s.double() @ (m != 0).double().T > 0).any(1).double().mean(),
         "you counted the pairs of each latent. Sum over latents, `.sum(1)`, then average over pairs.":
             lambda m, s: active_latents(m, s) * len(s) / len(m),
         "turned round: row i of the matrix says which concepts *latent i* mixes.":
@@ -219,6 +229,10 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "these are lengths, the L2 norm: no turn changes them. Add absolute coordinates.":
             lambda a, p: 1 - p + p * 2**0.5,
         "`angle` is in radians already.": lambda a, p: turned_l1(a * pi / 180, p),
+        "a lone concept costs 1 in the true basis only. Turned, it has two coordinates.":
+            lambda a, p: 1 - p + 2 * p * max(cos(a), sin(a)),
+        "√2 is what a joint pair costs at 45° only. Its coordinates are cos a + sin a and cos a - sin a.":
+            lambda a, p: (1 - p) * (cos(a) + sin(a)) + p * 2**0.5,
         "the weights are missing: 1 - p for a lone concept, p for a joint pair.":
             lambda a, p: cos(a) + sin(a) + 2 * max(cos(a), sin(a)),
         "1 + p is the mean cost in the true basis. In the turned one lone and joint pairs change by "

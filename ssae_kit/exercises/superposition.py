@@ -74,10 +74,12 @@ class Sampling(Exercise):
         if not isinstance(results[0], np.ndarray) or results[0].shape != (4, *size):
             return super().judge(results)
         draws = torch.from_numpy(results[0])
-        first = draws[0]
-        sample = Drawn(density, draws, first, first != 0, first[first != 0])
-        missing = [sentence for sentence, (holds, _) in SAMPLE.items() if not holds(sample)]
-        return Verdict(False, f"{missing[0]} {sample}") if missing else Verdict(True)
+        x = draws[0]
+        sample = Drawn(density, draws, x, x != 0, x[x != 0])
+        for sentence, (holds, _) in SAMPLE.items():  # a later one may need what an earlier one asks
+            if not holds(sample):
+                return Verdict(False, f"{sentence} {sample}")
+        return Verdict(True)
 
 
 def rand(g: Generator | None, *size: int) -> Tensor:
@@ -114,6 +116,21 @@ def with_gradient(
 def even(n_features: int, n_dimensions: int) -> float:
     """Dimensionality of each of n features that share m dimensions evenly."""
     return min(1.0, n_dimensions / n_features)
+
+
+def sharing_ends(importance: float) -> float:
+    """Density above which an antipodal pair is no longer the cheapest way."""
+    return equal_costs(importance, min(importance, 1.0))
+
+
+def equal_costs(
+    r: float, left: float, squares: float = 1 / 3, mean: float = 1 / 2, pair: float = 1 / 6
+) -> float:
+    """Density at which a pair costs as much as a feature of importance `left` that is left out.
+
+    The feature costs left (squares p - mean² p²), the pair (1 + r) pair p².
+    """
+    return left * squares / ((1 + r) * pair + left * mean**2)
 
 
 def dimensionality(weight: Tensor) -> Tensor:
@@ -215,8 +232,6 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "2/n is right in a plane; here there are m dimensions.": lambda n, m: 2 / n,
         "with more dimensions than features each has one to itself: D cannot exceed 1.":
             lambda n, m: m / n,
-        "this rounds down: a share need not be a whole number, use / instead of //.":
-            lambda n, m: m // n,
     }, "the shares must add up to the number of dimensions.", level="easy"),
     "dimensionality": Exercise(2, dimensionality, [
         (tensor([[1.0, -1.0]]),),  # a digon
@@ -245,6 +260,30 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda w: dimensionality(w.T),
     }, "compare with the formula: |W_i|² over a sum for each feature i.",
         "one number for each feature", level="hard"),
+    "boundary": Exercise(2, sharing_ends, [(1.0,), (0.5,), (2.0,), (0.1,), (5.0,)], {
+        "the cheaper way to leave one out counts. If the extra feature matters more than the first "
+        "(r > 1), it is the first that is left out, and its importance is 1.":
+            lambda r: equal_costs(r, r),
+        "the cheaper way to leave one out counts. If the extra feature matters less than the first "
+        "(r < 1), it is the extra one that is left out, and its importance is r.":
+            lambda r: equal_costs(r, 1.0),
+        "you compared with the dearer of the two ways to leave a feature out.":
+            lambda r: equal_costs(r, max(r, 1.0)),
+        "a feature that is left out is read back as its mean: what it costs is its variance, "
+        "p/3 - p²/4, not its mean square p/3.": lambda r: equal_costs(r, min(r, 1.0), mean=0.0),
+        "the square of the mean is taken off, -p²/4: it came to the wrong side.":
+            lambda r: min(r, 1.0) / 3 / ((1 + r) / 6 - min(r, 1.0) / 4),
+        "where both are present, the pair misses both: the weight is 1 + r, not r.":
+            lambda r: min(r, 1.0) / 3 / (r / 6 + min(r, 1.0) / 4),
+        "where both are present, the pair misses both: the weight is 1 + r, not 1.":
+            lambda r: min(r, 1.0) / 3 / (1 / 6 + min(r, 1.0) / 4),
+        "the pair misses the *smaller* of the two values. Its mean square is 1/6, not 1/3.":
+            lambda r: equal_costs(r, min(r, 1.0), pair=1 / 3),
+        "the variance of a uniform number is 1/12, but this feature is absent most of the time: its "
+        "variance is p/3 - p²/4.": lambda r: min(r, 1.0) / 12 / ((1 + r) / 6),
+        "this is the sparsity 1 - p. The density p is asked for.": lambda r: 1 - sharing_ends(r),
+    }, "set the cost of the pair equal to that of the cheaper way to leave a feature out.",
+        level="hard"),
     "shrink": Exercise(1, soft_threshold, [
         (tensor([[2.0, -2.0, 0.3, -0.3, 0.0], [0.5, -0.7, 4.0, -1.1, 0.45]]), 0.4),
     ], {
@@ -259,7 +298,6 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "every entry moved down. Negative ones must move up.": lambda c, t: c - t,
         "this is what the step must take off: every entry, cut off at the threshold.":
             lambda c, t: c.clamp(-t, t),
-        "each entry moves by the threshold, not by a share of itself.": lambda c, t: c * (1 - t),
     }, "every entry must move towards zero by the threshold, and stop.", "[samples, latents]",
         level="easy"),
 }
