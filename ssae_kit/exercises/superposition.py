@@ -249,9 +249,6 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "the numerator is the squared length of W_i.": lambda w: dimensionality(w) / w.norm(dim=0),
         "`weight.norm()` is the length of the whole matrix: each column has its own, `.norm(dim=0)`.":
             lambda w: dimensionality(w) * w.square().sum() / norms(w).square(),
-        "that length goes along rows: features are columns, `.norm(dim=0)`.":
-            lambda w: norms(w).square()
-            / ((w / norms(w, 1)[:, None]).T @ w).square().sum(1),
         "square every dot product, then sum: before it is squared one can cancel another.":
             lambda w: norms(w).square() / (w.T @ w / norms(w)[:, None]).sum(1).square(),
         "these are absolute dot products. Square them.":
