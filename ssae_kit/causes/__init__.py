@@ -5,5 +5,3 @@ A featurizer is any `methods.Found`: it reads codes from a state and has a direc
 
 from ssae_kit.causes.align import Subspaces, align
 from ssae_kit.causes.interchange import Interchanged, exchange, followed, whole
-
-__all__ = ["Interchanged", "Subspaces", "align", "exchange", "followed", "whole"]

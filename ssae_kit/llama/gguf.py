@@ -1,144 +1,54 @@
 """Read a Llama from a GGUF file, the format of llama.cpp: facts, weights and tokenizer.
 
-Only what the course's real Llama needs: Q4_1, Q8_0 and float32 weights, and byte-level BPE.
-Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md; block layouts in ggml-common.h.
+The file is read, and its weights are dequantised, by llama.cpp's own library; here they get the
+names and the order of transformers, whose own reading keeps them packed.
 """
 
-import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+import gguf
 import torch
 from jaxtyping import Float
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 
-NUMBERS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}
-"""Kinds of number, in the letters of Python's `struct`."""
-
-TEXT, LIST = 8, 9
-"""The two other kinds of fact."""
-
-SPECIAL = 3
-"""Type of a token such as <|im_end|>, which text never becomes by itself."""
-
-F32, Q4_1, Q8_0 = 0, 3, 8
-"""Kinds of weights that are read."""
-
-BLOCK_BYTES = {Q4_1: 20, Q8_0: 34}
-"""Bytes of 32 quantised weights: a scale, for Q4_1 a minimum, and 4 or 8 bits each."""
-
-NAMES = {
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-"""Hugging Face's name of each weight."""
+HEADS = {"q_proj": "head_count", "k_proj": "head_count_kv"}
+"""Weights whose rows llama.cpp has in another order, and the fact that counts their heads."""
 
 
 @dataclass(frozen=True)
 class Gguf:
-    """A GGUF file: its facts, and where its weights are."""
+    """A GGUF file."""
 
     facts: dict[str, Any]
     """Key to value, such as `llama.block_count` to 30."""
-    places: dict[str, tuple[list[int], int, int]]
-    """Hugging Face's name of a weight to its shape, its kind and its first byte."""
-    data: bytes
-    """The whole file."""
+    weights: dict[str, Any]
+    """Name of a weight to what the file holds of it, quantised."""
 
     def weight(self, name: str) -> Float[Tensor, "..."]:
-        """Return one weight in float32, as transformers arranges it."""
-        shape, kind, start = self.places[name]
-        n = int(np.prod(shape))
-        if kind == F32:
-            values = np.frombuffer(self.data, "<f4", n, start)
-        else:
-            n_bytes = n // 32 * BLOCK_BYTES[kind]
-            raw = np.frombuffer(self.data, np.uint8, n_bytes, start)
-            values = _dequantised(raw.reshape(-1, BLOCK_BYTES[kind]), kind)
-        return torch.from_numpy(self._turned(values.reshape(shape), name).astype(np.float32))
-
-    def _turned(self, values: Any, name: str) -> Any:
-        """Undo the order of llama.cpp's rotary embedding: it has both halves of a head interleaved."""
-        heads = {"q_proj": "head_count", "k_proj": "head_count_kv"}.get(name.split(".")[-2])
+        """Return one weight in float32, by Hugging Face's name and as transformers arranges it."""
+        names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, self.facts["llama.block_count"])
+        held = self.weights[str(names.get_name(name, try_suffixes=[".weight"]))]
+        values = torch.tensor(gguf.dequantize(held.data, held.tensor_type))
+        heads = HEADS.get(name.split(".")[-2])
         if heads is None:
             return values
-        pairs = values.reshape(self.facts[f"llama.attention.{heads}"], -1, 2, values.shape[1])
-        return pairs.swapaxes(1, 2).reshape(values.shape)
+        # llama.cpp's rotary embedding has both halves of a head interleaved.
+        pairs: Tensor = values.unflatten(0, (self.facts[f"llama.attention.{heads}"], -1, 2))
+        return pairs.transpose(1, 2).flatten(0, 2)
 
 
-def read_gguf(data: bytes) -> Gguf:
-    """Read a file's facts and the places of its weights.
+def read_gguf(path: Path) -> Gguf:
+    """Read a file's facts, and where its weights are.
 
     Raises:
-        ValueError: if it is no GGUF of version 3, or holds weights of another kind.
+        ValueError: if it is no GGUF file.
     """
-    if data[:8] != b"GGUF\x03\0\0\0":
-        raise ValueError(f"a GGUF file of version 3 is required; it begins with {data[:8]!r}.")
-    reader = _Reader(data, 8)
-    n_weights, n_facts = reader.number("Q"), reader.number("Q")
-    facts = {reader.text(): reader.value(reader.number("I")) for _ in range(n_facts)}
-    places = {}
-    for _ in range(n_weights):
-        name = _renamed(reader.text())
-        shape = [reader.number("Q") for _ in range(reader.number("I"))][::-1]
-        kind, start = reader.number("I"), reader.number("Q")
-        if kind not in (F32, *BLOCK_BYTES):
-            raise ValueError(f"weights must be Q4_1, Q8_0 or float32; {name} is of kind {kind}.")
-        places[name] = (shape, kind, start)
-    begin = -(-reader.at // 32) * 32
-    places = {name: (shape, kind, begin + at) for name, (shape, kind, at) in places.items()}
-    return Gguf(facts, places, data)
-
-
-def _renamed(name: str) -> str:
-    *block, part, _ = name.split(".")
-    inside = f"model.layers.{block[1]}." if block else ""
-    return f"{inside}{NAMES[part]}.weight"
-
-
-def _dequantised(blocks: Any, kind: int) -> Any:
-    """Values [blocks, 32] of quantised blocks [blocks, bytes]."""
-    scale, minimum = (blocks[:, i : i + 2].copy().view("<f2").astype(np.float32) for i in (0, 2))
-    if kind == Q8_0:
-        return scale * blocks[:, 2:].view(np.int8)
-    codes = np.concatenate([blocks[:, 4:] & 15, blocks[:, 4:] >> 4], axis=1)
-    return scale * codes + minimum
-
-
-@dataclass
-class _Reader:
-    data: bytes
-    at: int
-
-    def number(self, form: str) -> Any:
-        (value,) = struct.unpack_from(f"<{form}", self.data, self.at)
-        self.at += struct.calcsize(f"<{form}")
-        return value
-
-    def text(self) -> str:
-        n = self.number("Q")
-        self.at += n
-        return self.data[self.at - n : self.at].decode()
-
-    def value(self, kind: int) -> Any:
-        if kind == TEXT:
-            return self.text()
-        if kind != LIST:
-            return self.number(NUMBERS[kind])
-        inner, n = self.number("I"), self.number("Q")
-        return [self.value(inner) for _ in range(n)]
+    reader = gguf.GGUFReader(path)
+    facts = {key: field.contents() for key, field in reader.fields.items()}
+    return Gguf(facts, {held.name: held for held in reader.tensors})
 
 
 def tokenizer_of(facts: dict[str, Any], begin: str) -> Tokenizer:
@@ -156,7 +66,12 @@ def tokenizer_of(facts: dict[str, Any], begin: str) -> Tokenizer:
         single=f"{begin} $A", special_tokens=[(begin, ids[begin])]
     )
     special = zip(words, facts["tokenizer.ggml.token_type"], strict=True)
+    # Of type CONTROL, such as <|im_end|>: text never becomes one by itself.
     tokenizer.add_special_tokens(
-        [AddedToken(word, normalized=False) for word, kind in special if kind == SPECIAL]
+        [
+            AddedToken(word, normalized=False)
+            for word, kind in special
+            if kind == gguf.TokenType.CONTROL
+        ]
     )
     return tokenizer

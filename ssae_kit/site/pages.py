@@ -194,15 +194,15 @@ def messages(name: str, one: Exercise, notebooks: list[Page]) -> str:
 def api(room: str) -> str:
     """Return the page of one room: its docstring, and that of all it offers."""
     module = import_module(f"ssae_kit.{room}")
-    offered = getattr(module, "__all__", None) or [
-        name
-        for name, value in vars(module).items()
-        if not name.startswith("_")
-        and str(getattr(value, "__module__", "")).startswith(f"ssae_kit.{room}")
-    ]
+    names = getattr(module, "__all__", [name for name in vars(module) if name[0] != "_"])
+    here = f"ssae_kit.{room}"
+    # A constant does not tell where it was made; what was made elsewhere is of another page.
+    offered = [n for n in names if getattr(getattr(module, n), "__module__", here).startswith(here)]
     parts = [f".. automodule:: ssae_kit.{room}\n   :no-members:\n"]
     for name in sorted(offered):
-        value, path = getattr(module, name), f"ssae_kit.{room}.{name}"
+        value, path = getattr(module, name), f"{here}.{name}"
+        if inspect.ismodule(value):
+            continue
         if inspect.isclass(value):
             parts.append(f".. autoclass:: {path}\n   :members:\n")
         elif callable(value):

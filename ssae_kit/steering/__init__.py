@@ -5,7 +5,7 @@ typical shift of the concept: adding it once should turn the concept from value 
 subtracting it the other way.
 """
 
-from ssae_kit.methods import difference_of_means, random_directions, rescaled, value_means
+from ssae_kit.methods import difference_of_means
 from ssae_kit.steering.choose import PushChoice, choose_push, word_odds
 from ssae_kit.steering.clamp import LatentClamp, clamp_of
 from ssae_kit.steering.directions import Vectors, learn, principal_directions, shift_vectors
@@ -20,33 +20,3 @@ from ssae_kit.steering.score import (
     read_concepts,
     score_steering,
 )
-
-__all__ = [
-    "Expressed",
-    "LatentClamp",
-    "Prompted",
-    "PushChoice",
-    "SteeringScore",
-    "Vectors",
-    "choose_push",
-    "clamp_of",
-    "concepts_in_turn",
-    "difference_of_means",
-    "learn",
-    "load_vectors",
-    "mean_interval",
-    "off_target_kl",
-    "principal_directions",
-    "random_directions",
-    "rate_interval",
-    "read_concepts",
-    "rescaled",
-    "save_vectors",
-    "score_steering",
-    "shift_vectors",
-    "spans_about",
-    "stacked",
-    "steering_vectors",
-    "value_means",
-    "word_odds",
-]
