@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ssae_kit.llama import Add, Apply, load, next_token_log_probs, run
-from ssae_kit.steering import Prompted, off_target_kl, stacked
+from ssae_kit.steering import Prompted, divergence, off_target_kl, stacked
 
 PROMPTS = (
     "– the queen in red was sad and the girls wept in a small hut.",
@@ -62,7 +62,9 @@ def test_a_continuation_is_required_for_every_prompt(llama):
         next_token_log_probs(llama, PROMPTS, torch.ones(1, 2, dtype=torch.int64))
 
 
-def test_unsteered_diverges_by_nothing_and_a_push_or_another_prompt_by_something(llama):
+def test_unsteered_diverges_by_nothing_and_a_push_or_another_prompt_by_something(
+    llama, monkeypatch
+):
     push = 30 * torch.randn(2, llama.d_model, generator=torch.Generator().manual_seed(0))
     ways = [
         Prompted(PROMPTS),
@@ -73,7 +75,8 @@ def test_unsteered_diverges_by_nothing_and_a_push_or_another_prompt_by_something
     torch.testing.assert_close(kl[0], torch.zeros(2))
     assert kl[1:].min() > 1e-4
     # Batches of one give the same: padding does not leak in.
-    alone = off_target_kl(llama, PROMPTS, WRITTEN, [[], []], ways, batch_size=1)
+    monkeypatch.setattr(divergence, "BATCH", 1)
+    alone = off_target_kl(llama, PROMPTS, WRITTEN, [[], []], ways)
     torch.testing.assert_close(alone, kl, atol=1e-4, rtol=1e-3)
 
 

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ssae_kit import llama
 from ssae_kit.llama import fetch as room
 from ssae_kit.llama.__main__ import main
-from ssae_kit.llama.gguf import read_gguf
+from ssae_kit.llama.fetch import read_gguf
 from ssae_kit.llama.rows import token_rows
 
 TEXT = "a la mer, l'été\n  and\tmore"

@@ -13,8 +13,8 @@ from torch import Tensor
 from ssae_kit import checks
 from ssae_kit.llama.edits import Add, Apply
 from ssae_kit.llama.load import Llama
-from ssae_kit.llama.passes import no_effect
-from ssae_kit.llama.sites import Part, Site, inner
+from ssae_kit.llama.passes import Place, no_effect
+from ssae_kit.llama.sites import Site, inner
 
 
 @dataclass(frozen=True)
@@ -40,33 +40,30 @@ class Intervention:
 @contextmanager
 def edit(
     llama: Llama,
-    layer: SupportsIndex,
+    place: Place,
     change: Callable[[Float[Tensor, "texts tokens d_model"]], Tensor],
     *,
-    part: Part = "block",
     from_token: int = 0,
 ) -> Iterator[None]:
-    """Replace a layer's output by `change(output)` in this thread's passes inside the `with` block.
+    """Replace a site's output by `change(output)` in this thread's passes inside the `with` block.
 
     For passes that the kit does not make; its own readers take `edits`.
 
     Args:
         llama: The model.
-        layer: 0 is the embedding, l the output of block l.
+        place: A site, or the number of a layer, whose output is meant.
         change: Returns what replaces the output, of the same shape. While text is generated, it
             sees the whole prompt once and then one token at a time.
-        part: "block" for the residual stream after block l; "mlp" or "attention" for what that adds
-            to it.
         from_token: Positions before this one stay as they are, padding counted. Tokens written
             after a prompt have the positions that follow it.
 
     Raises:
-        ValueError: if the layer or part does not exist, or `change` returns another shape.
+        ValueError: if the site does not exist, or `change` returns another shape.
         RuntimeError: if no pass ran inside the block.
     """
     checks.require_kind("llama", llama, Llama, "load()")
     from_token = checks.whole("from_token", from_token, 0)
-    site, apply, thread = Site(layer, part), Apply(change), threading.get_ident()
+    site, apply, thread = Site.of(place), Apply(change), threading.get_ident()
     read, n_passes = 0, 0
 
     def look(_model: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:

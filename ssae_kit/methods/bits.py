@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ssae_kit import checks
-from ssae_kit.methods.found import as_pairs, root_mean_square
+from ssae_kit.methods.found import root_mean_square
 
 
 class Read(NamedTuple):
@@ -45,13 +45,16 @@ def read_bits(
     """
     from sklearn.linear_model import LogisticRegression  # slow to import; only a probe needs it
 
-    axes = {"states": "texts d_model", "labels": "texts"}
-    axes |= {"new_states": "new d_model", "new_labels": "new"}
-    given = (states, labels, new_states, new_labels)
-    checks.tensors(**{n: (x, a) for x, (n, a) in zip(given, axes.items(), strict=True)})
-    old, column = as_pairs(states, labels[:, None], ("states", "labels"))
-    new, asked = as_pairs(new_states, new_labels[:, None], ("new_states", "new_labels"))
-    known, told = column[:, 0].unique(), asked[:, 0].unique()
+    old, given, new, asked = (
+        values.detach().float()
+        for values in checks.tensors(
+            states=(states, "texts d_model"),
+            labels=(labels, "texts"),
+            new_states=(new_states, "new d_model"),
+            new_labels=(new_labels, "new"),
+        )
+    )
+    known, told = given.unique(), asked.unique()
     if len(known) < 2 or not torch.isin(told, known).all():
         raise ValueError(
             "`labels` must hold two values or more, and every value of `new_labels`; got "
@@ -61,13 +64,12 @@ def read_bits(
     scaled = [(x / size).double().cpu().numpy() for x in (old, new)]  # Newton needs the digits
     solver = "newton-cholesky" if len(known) == 2 else "lbfgs"  # ten times as fast for two values
     probe = LogisticRegression(solver=solver, max_iter=1000)
-    scores = torch.from_numpy(
-        probe.fit(scaled[0], column[:, 0].cpu().numpy()).decision_function(scaled[1])
-    )
+    probe.fit(scaled[0], given.cpu().numpy())
+    scores = torch.from_numpy(probe.decision_function(scaled[1]))
     if len(known) == 2:
         scores = torch.stack([torch.zeros_like(scores), scores], 1)
     logs = scores.log_softmax(1)
-    place = torch.searchsorted(known, asked[:, 0]).cpu()
+    place = torch.searchsorted(known, asked).cpu()
     share = place.bincount(minlength=len(known)) / len(place)
     entropy = torch.special.entr(share).sum()
     right = logs.argmax(1) == place

@@ -41,7 +41,8 @@ def texts(root: Path, notebooks: list[Page]) -> dict[str, str]:
     made = {"teacher": f"# Teaching with it\n{section(readme, 'Teaching with it')}\n{commands()}"}
     made |= {"words": words(notebooks[0].text), "claims": claims(notebooks, root / HISTORY)}
     made |= {"pitfalls": pitfalls(notebooks), "messages": general()}
-    made |= {f"messages_{name}": messages(name, one, notebooks) for name, one in _all().items()}
+    every = {name: one for number in NOTEBOOKS for name, one in exercises(number).items()}
+    made |= {f"messages_{name}": messages(name, one, notebooks) for name, one in every.items()}
     rooms = sorted({p.stem for p in ROOMS.iterdir() if not p.name.startswith("_")})
     made |= {f"api_{room}": api(room) for room in rooms}
     contents = [
@@ -54,10 +55,6 @@ def texts(root: Path, notebooks: list[Page]) -> dict[str, str]:
     trees = "\n".join(tree(caption, names) for caption, names in contents)
     start = section(readme, "Start") + "\n## The course\n" + section(readme, "The course")
     return made | {"index": f"{readme.split('## Start')[0]}## Start\n{start}\n{trees}"}
-
-
-def _all() -> dict[str, Exercise]:
-    return {name: one for number in NOTEBOOKS for name, one in exercises(number).items()}
 
 
 def _names(number: str) -> list[str]:

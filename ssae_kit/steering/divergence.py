@@ -16,6 +16,9 @@ from ssae_kit.steering.push import Prompted
 Span = tuple[int, int]
 """First character of a word, and the one after its last."""
 
+BATCH = 32
+"""Texts per pass; their logits take at most 2 GB at once, whatever it is."""
+
 
 def spans_about(text: str, read: Callable[[str], Any], concepts: Collection[str]) -> list[Span]:
     """Return where the words stand that express one of the concepts.
@@ -44,8 +47,6 @@ def off_target_kl(
     continuations: Sequence[str],
     spans: Sequence[Sequence[Span]],
     ways: Sequence[Prompted],
-    *,
-    batch_size: int = 32,
 ) -> Float[Tensor, "ways texts"]:
     """Return how far each way of steering moves predictions that are not about the target.
 
@@ -58,7 +59,6 @@ def off_target_kl(
         continuations: What the unsteered model wrote after each.
         spans: Words about the target in each continuation, as by `spans_about`.
         ways: Ways to steer the same texts.
-        batch_size: Texts per pass. Whatever it is, logits take at most 2 GB at once.
 
     Returns:
         Mean over those tokens, in nats per token; 0 is no side effect. NaN if a text has none,
@@ -75,7 +75,6 @@ def off_target_kl(
     checks.require_kind("llama", llama, Llama, "load()")
     for i, text in enumerate(continuations):
         checks.require_kind(f"continuations[{i}]", text, str, "the king sleeps.")
-    checks.whole("batch_size", batch_size)
     if not len(ways):
         raise ValueError("at least one way to steer is required; got none.")
     for way in ways:
@@ -86,8 +85,8 @@ def off_target_kl(
                 f"{len(way.prompts)} prompts."
             )
     parts = []
-    for start in range(0, len(prompts), batch_size):
-        stop = min(start + batch_size, len(prompts))
+    for start in range(0, len(prompts), BATCH):
+        stop = min(start + BATCH, len(prompts))
         ids, counts = _tokens_off_target(llama, continuations[start:stop], spans[start:stop])
         plain = next_token_states(llama, prompts[start:stop], ids, None)
         rows = [_mean_kl(llama, way.rows(start, stop), ids, plain, counts) for way in ways]
