@@ -43,35 +43,25 @@ def read_bits(
 
     Source: Pimentel et al. 2020 (arXiv 2004.03061).
     """
-    from sklearn.linear_model import LogisticRegression  # slow to import; only a probe needs it
+    # Slow to import; only a probe needs them.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
 
-    old, given, new, asked = (
-        values.detach().float()
-        for values in checks.tensors(
-            states=(states, "texts d_model"),
-            labels=(labels, "texts"),
-            new_states=(new_states, "new d_model"),
-            new_labels=(new_labels, "new"),
-        )
-    )
-    known, told = given.unique(), asked.unique()
+    given = {"states": (states, "texts d_model"), "labels": (labels, "texts")}
+    given |= {"new_states": (new_states, "new d_model"), "new_labels": (new_labels, "new")}
+    old, held, new, asked = (values.detach().cpu().double() for values in checks.tensors(**given))
+    known = held.unique()
+    told, counts = asked.unique(return_counts=True)
     if len(known) < 2 or not torch.isin(told, known).all():
         raise ValueError(
             "`labels` must hold two values or more, and every value of `new_labels`; got "
             f"{known.tolist()} and {told.tolist()}. Add texts, or leave rare values out."
         )
     size = root_mean_square("states", old)
-    scaled = [(x / size).double().cpu().numpy() for x in (old, new)]  # Newton needs the digits
+    old, new = old / size, new / size  # in double precision: Newton needs the digits
     solver = "newton-cholesky" if len(known) == 2 else "lbfgs"  # ten times as fast for two values
-    probe = LogisticRegression(solver=solver, max_iter=1000)
-    probe.fit(scaled[0], given.cpu().numpy())
-    scores = torch.from_numpy(probe.decision_function(scaled[1]))
-    if len(known) == 2:
-        scores = torch.stack([torch.zeros_like(scores), scores], 1)
-    logs = scores.log_softmax(1)
-    place = torch.searchsorted(known, asked).cpu()
-    share = place.bincount(minlength=len(known)) / len(place)
-    entropy = torch.special.entr(share).sum()
-    right = logs.argmax(1) == place
-    nats = entropy + logs.gather(1, place[:, None]).mean()
-    return Read(float(nats) / log(2), float(right.float().mean()))
+    probe = LogisticRegression(solver=solver, max_iter=1000).fit(old.numpy(), held.numpy())
+    entropy = float(torch.special.entr(counts.double() / len(asked)).sum())
+    answers, inputs = asked.numpy(), new.numpy()
+    nats = entropy - log_loss(answers, probe.predict_proba(inputs), labels=known.numpy())
+    return Read(nats / log(2), probe.score(inputs, answers))
