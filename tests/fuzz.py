@@ -460,7 +460,7 @@ def spoken(room, folder):
         "steering.mean_interval": {"amounts": torch.tensor([0.5, 2.0, 1.0])},
         "steering.off_target_kl": {
             "llama": model, "prompts": texts, "continuations": ["the king.", "a cat."],
-            "spans": [[], [(0, 1)]], "ways": [st.Prompted(texts, push())], "batch_size": 2,
+            "spans": [[], [(0, 1)]], "ways": [st.Prompted(texts, push())],
         },
         "steering.principal_directions": {
             "shifts": normal(12, 6), "changes": normal(12, 2, seed=3).sign()

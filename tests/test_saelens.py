@@ -16,8 +16,9 @@ from ssae_kit.autoencoders import (
     ShiftAutoencoder,
     TiedSAE,
     TopKSAE,
+    load_saelens,
+    save_saelens,
 )
-from ssae_kit.autoencoders.saelens import load_saelens, save_saelens
 from ssae_kit.training import Penalty, TrainingConfig, fit
 
 EXTRAS = {TopKSAE: {"k": 3}, BatchTopKSAE: {"k": 3}, MatryoshkaSAE: {"k": 3, "prefixes": [5]}}

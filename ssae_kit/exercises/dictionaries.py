@@ -1,14 +1,17 @@
 """Exercises of notebook 02: sparse autoencoders."""
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import numpy as np
 from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
+<<<<<<< HEAD
 from ssae_kit.exercises.tensors import CUT_OFF, cut_off, matched, normal, norms, unit
 from ssae_kit.exercises.values import Mistake, kind
+=======
+from ssae_kit.exercises.tensors import matched, normal, unit, with_gradient
+>>>>>>> w/small
 
 
 def encode(x: Tensor, encoder: Tensor, encoder_bias: Tensor, decoder_bias: Tensor) -> Tensor:
@@ -16,9 +19,11 @@ def encode(x: Tensor, encoder: Tensor, encoder_bias: Tensor, decoder_bias: Tenso
     return ((x - decoder_bias) @ encoder.T + encoder_bias).relu()
 
 
-def sae_loss(x: Tensor, codes: Tensor, decoder: Tensor, bias: Tensor, weight: float) -> Tensor:
+def sae_loss(
+    x: Tensor, codes: Tensor, decoder: Tensor, decoder_bias: Tensor, weight: float
+) -> Tensor:
     """Objective of a sparse autoencoder; directions are the decoder's columns."""
-    return error(x, codes, decoder, bias) + weight * codes.sum(1).mean()
+    return error(x, codes, decoder, decoder_bias) + weight * codes.sum(1).mean()
 
 
 def error(x: Tensor, codes: Tensor, decoder: Tensor, bias: Tensor | float) -> Tensor:
@@ -33,6 +38,7 @@ COUNTED = (
 )
 
 
+<<<<<<< HEAD
 def with_gradient(
     answer: Callable[..., Any],
     x: Tensor,
@@ -84,6 +90,8 @@ def code_sizes(values: Tensor) -> tuple[Tensor, Tensor]:
     return values.abs().sum(1).mean(), norms(values, 1).mean()
 
 
+=======
+>>>>>>> w/small
 def dead(codes: Tensor) -> Tensor:
     """Latents that fire on no sample."""
     return ~(codes > 0).any(0)
@@ -188,6 +196,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         COUNTED: lambda x, f, w, b, t: error(x, f, w, b) + t * (f > 0).float().sum(1).mean(),
         NO_GRADIENT: lambda *case: sae_loss(*case).item(),
     }, "it is not the mean over x of |x - x'|² + weight × sum of f, with x' = W_d f + b_d.",
+<<<<<<< HEAD
         use=with_gradient),
     "combinations": Exercise(2, code_sizes, [
         (tensor([[1.0, -1.0, 0.0], [2.0, 0.0, -1.0]]),), (normal(31, 9, 4),),
@@ -214,6 +223,9 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda v: code_sizes(v)[::-1],
     }, "the sum of |value|, and the root of the sum of squares, each averaged over samples.",
         "two numbers"),
+=======
+        use=partial(with_gradient, NO_GRADIENT)),
+>>>>>>> w/small
     "mmcs": Exercise(2, mean_best_cosine, [
         (tensor([[2.0, 0.0], [-3.0, 3.0]]), tensor([[1.0, 0.0], [0.0, -1.0]])),
         (FOUND, TRUTH), (FOUND[[3, 1, 0, 6, 2, 5, 4]], TRUTH),

@@ -1,11 +1,17 @@
 """Small tensors, and right answers, that the exercises of several notebooks share."""
 
+<<<<<<< HEAD
+=======
+from collections.abc import Callable
+>>>>>>> w/small
 from typing import Any
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import normalize
+
+from ssae_kit.exercises.values import Mistake, kind
 
 
 def normal(seed: int, *size: int) -> Tensor:
@@ -42,6 +48,15 @@ def norms(x: Tensor, dim: int = 0) -> Tensor:
 def centred(x: Tensor) -> Tensor:
     """Data without its mean."""
     return x - x.mean(0)
+
+
+def with_gradient(missing: str, answer: Callable[..., Any], *case: Any) -> Any:
+    """Try an answer whose second argument needs a gradient; `Mistake` if it gets none."""
+    first, second, *rest = case
+    value = answer(first, second.clone().requires_grad_(), *rest)
+    if value is not None and not getattr(value, "requires_grad", False):
+        raise Mistake(f"{missing} Got {kind(value)}.")
+    return value
 
 
 def correlations(codes: Tensor, concepts: Tensor) -> Tensor:

@@ -231,8 +231,7 @@ def edits_for(llama: Llama, edits: Edits, rows: Rows) -> dict[Site, Edit]:
     """Return the edits by site, checked, with "last" told which token it is."""
     last = torch.tensor([len(row) - 1 for row in rows])
     own: dict[Site, Edit] = {}
-    if edits is None:
-        return own
+    edits = {} if edits is None else edits
     checks.require_kind("edits", edits, Mapping, "{3: Add(vectors)}")
     for place, edit in edits.items():
         checks.require_kind(f"edits[{place}]", edit, Edit, "Add(vectors)")
