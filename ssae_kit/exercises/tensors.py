@@ -1,9 +1,6 @@
 """Small tensors, and right answers, that the exercises of several notebooks share."""
 
-<<<<<<< HEAD
-=======
 from collections.abc import Callable
->>>>>>> w/small
 from typing import Any
 
 import torch
@@ -25,15 +22,6 @@ CUT_OFF = (
 )
 
 
-def cut_off(value: Any, right: Tensor, source: Tensor) -> bool:
-    """Whether a loss is right, and yet tells its source another gradient than the right one."""
-    if not isinstance(value, Tensor) or value.numel() != 1 or not torch.allclose(value, right):
-        return False
-    (found,) = torch.autograd.grad(value.sum(), source, allow_unused=True, materialize_grads=True)
-    (wanted,) = torch.autograd.grad(right, source)
-    return not torch.allclose(found, wanted, rtol=1e-4, atol=1e-5)
-
-
 def unit(x: Tensor, dim: int = 0) -> Tensor:
     """Return columns (`dim` 0) or rows (`dim` 1) at length 1."""
     return normalize(x, dim=dim)
@@ -50,12 +38,23 @@ def centred(x: Tensor) -> Tensor:
     return x - x.mean(0)
 
 
-def with_gradient(missing: str, answer: Callable[..., Any], *case: Any) -> Any:
-    """Try an answer whose second argument needs a gradient; `Mistake` if it gets none."""
+def with_gradient(
+    missing: str, right: Callable[..., Tensor], answer: Callable[..., Any], *case: Any
+) -> Any:
+    """Try an answer whose second argument needs a gradient; `Mistake` if it gets none, or not all."""
     first, second, *rest = case
-    value = answer(first, second.clone().requires_grad_(), *rest)
+    second = second.clone().requires_grad_()
+    value = answer(first, second, *rest)
     if value is not None and not getattr(value, "requires_grad", False):
         raise Mistake(f"{missing} Got {kind(value)}.")
+    wanted = right(first, second, *rest)
+    if isinstance(value, Tensor) and value.numel() == 1 and torch.allclose(value, wanted):
+        told, due = (
+            torch.autograd.grad(one.sum(), second, allow_unused=True, materialize_grads=True)[0]
+            for one in (value, wanted)
+        )
+        if not torch.allclose(told, due, rtol=1e-4, atol=1e-5):
+            raise Mistake(CUT_OFF)
     return value
 
 
