@@ -247,8 +247,8 @@ def test_a_figure_that_did_not_start_is_replaced_by_another(lab):
     old, drawn = lab.fig, drawing(lab.fig)
     lab.words_shown.retries += 1
     assert lab.fig is not old
-    assert old not in lab.view.children
-    assert lab.fig in lab.view.children
+    assert old not in lab._seen.children
+    assert lab.fig in lab._seen.children
     assert drawing(lab.fig) == drawn
     sent = lab.fig._last_trace_edit_id
     slid(lab)

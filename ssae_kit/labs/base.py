@@ -19,9 +19,9 @@ from urllib.parse import parse_qsl, urlencode
 import ipywidgets as widgets
 import plotly.graph_objects as go
 
-from ssae_kit.labs.figure import LiveFigure
+from ssae_kit.labs.figure import LiveFigure, fitted
 from ssae_kit.labs.listing import listing
-from ssae_kit.labs.parts import Words, assign, button, close_all, controls, heading, row
+from ssae_kit.labs.parts import Words, assign, box, button, close_all, controls, heading, row
 from ssae_kit.plots.show import STATIC, show, show_widget
 
 REDRAW_EVERY = 0.1
@@ -68,8 +68,10 @@ class Lab:
 
     title: str
     """A question."""
-    sentence: str
-    """What stands in the lab's place where nothing can run."""
+    does: str
+    """What it does, in a sentence."""
+    look: str
+    """What the picture of the start shows."""
     run: Callable[..., Any]
     """What is computed: a function of whatever `given` holds, settings, and who is told progress."""
     given: Mapping[str, Any] = {}
@@ -77,7 +79,7 @@ class Lab:
     tasks: Sequence[str]
     """Things to try, from easy to hard; each can be answered by looking."""
     below: Sequence[Any] = ()
-    """What stands between the words and the figure."""
+    """What stands below the figure."""
     places: Mapping[str, tuple[Mapping[str, Any], str]] = {}
     """Settings worth a visit: name, what is changed at the start's settings, and what is seen."""
     visit = "Places to visit"
@@ -98,7 +100,9 @@ class Lab:
         with self._hush():
             self.adapt("", None)
             self._quietly(**vars(start_at))  # where one narrowed another's bounds, it is refused
-        self.fig = LiveFigure(self.beginning().figure())
+        self._outcome = self.beginning()
+        """What was drawn last."""
+        self.fig = LiveFigure(fitted(self._outcome.figure(), self.words_shown.width))
         self._progress = widgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
         self._status = widgets.Label("Not started.")
         hidden = {"width": "100%", "display": "none"}
@@ -109,15 +113,15 @@ class Lab:
             for name, (_, hint) in self.places.items()
         ]
         self._pinned = widgets.VBox()
-        tasks = "".join(f"<li>{html.escape(task)}</li>" for task in self.tasks)
-        todo = widgets.HTML(f"<details><summary>Things to try</summary><ol>{tasks}</ol></details>")
-        shown = [*self.above(), self._foot(), self.words_shown, *self.below, self.fig]
-        self.view = widgets.VBox([heading(self.title, 2), todo, *shown, self._pinned, self._code])
-        self.view.add_class("ssae-lab")
+        self._seen = box("ssae-seen", self._foot(), self.words_shown, self.fig, *self.below)
+        body = box("ssae-body", box("ssae-controls", *self.above()), self._seen)
+        first = (heading(self.title, 2), widgets.HTML(self.first_screen()))
+        self.view = box("ssae-lab", *first, *self.visits(), body, self._pinned, self._code)
         for name, control in self.controls.items():
             control.observe(functools.partial(self._changed, name), "value")
         self.words_shown.observe(self._shown, "views")
         self.words_shown.observe(self._retry, "retries")
+        self.words_shown.observe(self._fit, "width")
 
     @classmethod
     def from_link(cls) -> "Lab":
@@ -128,7 +132,8 @@ class Lab:
         """
         make: Callable[[], Lab] = cls  # every subclass starts by itself
         lab, said = make(), parse_qsl(os.environ.get("QUERY_STRING", ""))
-        lab._quietly(**{name: _value(text) for name, text in said})
+        theirs = "voila-"  # `?voila-theme=dark` is for the page
+        lab._quietly(**{n: _value(text) for n, text in said if not n.startswith(theirs)})
         return lab
 
     def beginning(self) -> Any:
@@ -144,9 +149,16 @@ class Lab:
             self.run(*self.given.values(), self.start_at, stop)
         return told[0]
 
+    @classmethod
+    def first_screen(cls) -> str:
+        """Return as HTML what a visitor reads first: what the lab does, what to see, what to try."""
+        tasks = "".join(f"<li>{html.escape(task)}</li>" for task in cls.tasks)
+        todo = f"<details open><summary>Things to try</summary><ol>{tasks}</ol></details>"
+        return f"<p>{html.escape(cls.does)} {html.escape(cls.look)}</p>{todo}"
+
     def above(self) -> list[Any]:
-        """Return what stands above the figure, in order: the controls, and a button per place."""
-        return [row(*self.controls.values()), *self.visits()]
+        """Return what stands beside the figure, in order: the controls."""
+        return [*self.controls.values()]
 
     def visits(self) -> list[Any]:
         """Return a button for each of the `places`, under their heading."""
@@ -249,6 +261,11 @@ class Lab:
         return f"# The lab itself: {self.call()}\n{listing(self.run, self.settings(), made)}"
 
     @property
+    def sentence(self) -> str:
+        """What stands in the lab's place where nothing can run."""
+        return f"{self.does} Run this cell in JupyterLab to move its controls. {self.look}"
+
+    @property
     def busy(self) -> bool:
         """Whether a computation runs that has not been cancelled."""
         return self._job.is_alive() and not self._job.cancelled
@@ -295,7 +312,7 @@ class Lab:
             self.wait()
             if self.error:
                 raise RuntimeError(self.error)
-            show(go.Figure(self.fig), self.sentence)
+            show(self.figure(self.result), self.sentence)
             return
         show_widget(self.view, self.sentence)
 
@@ -315,11 +332,22 @@ class Lab:
         elif self.result is None and not self.busy:
             self.start()
 
+    def _fit(self, _: Any) -> None:
+        """The place of the figure got another width."""
+        with self._lock:
+            self._put(self._outcome.figure())
+            self.fig.settle()
+
+    def _put(self, fig: go.Figure) -> None:
+        """Show a figure in the width that the page has."""
+        self.fig.replace(fitted(fig, self.words_shown.width))
+
     def _retry(self, _: Any) -> None:
         """Put another figure in the place of one that a browser did not start."""
         with self._lock:
             old, self.fig = self.fig, LiveFigure(go.Figure(self.fig))
-            self.view.children = [self.fig if one is old else one for one in self.view.children]
+            seen = self._seen.children
+            self._seen.children = [self.fig if one is old else one for one in seen]
             self._tell("The figure did not start. Trying again…", 0.0)
         close_all(old)
 
@@ -357,7 +385,8 @@ class Lab:
         job.next_drawing = now + max(REDRAW_EVERY, 4 * (now - begun))
 
     def _draw(self, settings: Any, result: Any) -> None:
-        self.fig.replace(self.figure(result))
+        self._outcome = result
+        self._put(self.figure(result))
         self.words_shown.text = self.words(settings, result)
 
     def _tell(self, text: str, share: float) -> None:

@@ -248,10 +248,10 @@ class DictionaryLab(Lab):
     """
 
     title = "Can a sparse dictionary undo superposition, and at what price?"
-    sentence = (
-        "The Dictionary lab trains sparse autoencoders while you watch; run this cell in "
-        "JupyterLab to move its controls. The picture shows the start: 40 features in 32 "
-        "dimensions, a TopK autoencoder with 64 latents of which 3 may fire."
+    does = "The Dictionary lab trains sparse autoencoders while you watch."
+    look = (
+        "The picture shows the start: 40 features in 32 dimensions, a TopK autoencoder with "
+        "64 latents of which 3 may fire."
     )
     tasks = (
         "Let more latents fire. From where on does missing less not mean finding more?",

@@ -15,6 +15,9 @@ START = ("_widget_data", "_widget_layout")  # from plotly 6 on: what a new view 
 if not version("plotly").startswith("5."):
     require("plotly", go.FigureWidget, *START)
 MARGIN: dict[str, Any] = {"l": 50, "r": 20, "t": 70, "b": 50}
+HEIGHT, NARROW, PANEL, BETWEEN = 500, 560, 300, 80
+"""Pixels: height of a live figure; width below which panels stand one below the other; height of
+each, and what of it lies between two."""
 PAGE: dict[str, Any] = {"width": 820, "height": 600, "margin": MARGIN, "legend": plots.LEGEND_ABOVE}
 """Layout of a lab's figure."""
 
@@ -24,6 +27,29 @@ def beside(fig: go.Figure, panel: int) -> go.Figure:
     (_, x), (low, high) = fig.layout[f"xaxis{panel}"].domain, fig.layout[f"yaxis{panel}"].domain
     place = {"x": x, "y": high, "yanchor": "top", "len": high - low + 0.06}
     return fig.update_coloraxes(colorbar={**place, "thickness": 8, "tickvals": [-1, 0, 1]})
+
+
+def fitted(fig: go.Figure, width: int) -> go.Figure:
+    """Make a figure as wide as its place; in a narrow one, its panels stand one below the other."""
+    n, wide = sum(1 for _ in fig.select_xaxes()), width >= NARROW
+    legend = {"yref": "container", "y": 1, "yanchor": "top", "font_size": 12}
+    margin = {"l": 50, "r": 20, "t": 60, "b": 45}
+    fig.update_xaxes(title={"standoff": 4, "font_size": 13 if wide else 11})
+    fig.update_yaxes(title_font_size=13)
+    fig.update_layout(width=width, height=HEIGHT, font_size=12, legend=legend, margin=margin)
+    return fig if wide or n == 1 else _stacked(fig, n)
+
+
+def _stacked(fig: go.Figure, n: int) -> go.Figure:
+    for i, title in zip(range(n), fig.layout.annotations, strict=False):
+        axis, high = i + 1 if i else "", 1 - i / n
+        fig.layout[f"xaxis{axis}"].domain = (0.02, 0.9)
+        fig.layout[f"yaxis{axis}"].domain = (high - (1 - BETWEEN / PANEL) / n, high)
+        title.update(x=0.5, y=high)
+        if any(trace.xaxis == f"x{axis}" for trace in fig.select_traces({"type": "heatmap"})):
+            beside(fig, i + 1)
+    fig.update_layout(height=PANEL * n, legend={"x": 0, "xanchor": "left"})
+    return fig.update_layout(margin_t=30 if fig.layout.showlegend is False else 110)
 
 
 class LiveFigure(go.FigureWidget):  # type: ignore[misc]

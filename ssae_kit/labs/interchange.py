@@ -189,10 +189,10 @@ class InterchangeLab(Lab):
     """
 
     title = "Is this part of the state the concept, and only that?"
-    sentence = (
-        "The Interchange lab puts one concept of a text's state into another text; run this cell in "
-        "JupyterLab to move its controls. The picture shows cause and isolate over several pairs, and "
-        "through which layers and tokens the concept came to the exchanged state."
+    does = "The Interchange lab puts one concept of a text's state into another text."
+    look = (
+        "The picture shows cause and isolate over several pairs, and through which layers and "
+        "tokens the concept came to the exchanged state."
     )
     tasks = (
         "Exchange tense. Which words follow, and does another concept move?",
@@ -219,8 +219,8 @@ class InterchangeLab(Lab):
         self.below = [self.texts]
         super().__init__(
             at,
-            base=choice("base", at.base, prompts, "Text that the model goes on from", "790px"),
-            source=choice("source", at.source, prompts, "Text that the part comes from", "790px"),
+            base=choice("base", at.base, prompts, "Text that the model goes on from"),
+            source=choice("source", at.source, prompts, "Text that the part comes from"),
             concept=choice("concept", at.concept, names, "What is exchanged"),
             layer=slider("layer", at.layer, 1, last, 1, "Output of this block"),
         )

@@ -28,6 +28,8 @@ class Words(anywidget.AnyWidget):  # type: ignore[misc]
     views = traitlets.Int(0).tag(sync=True)
     retries = traitlets.Int(0).tag(sync=True)
     """How often the browser has waited in vain for the lab's figure."""
+    width = traitlets.Int(800).tag(sync=True)
+    """Pixels there are for the figure, kept by the browser."""
 
 
 def setting(default: Any, make: Callable[..., Any], label: str, *arguments: Any) -> Any:
@@ -111,6 +113,13 @@ def heading(text: str, level: int = 3) -> Any:
     """Return a heading over a group of controls; level 2 is the lab's title."""
     made = widgets.HTML(f"<h{level}>{text}</h{level}>")
     made.add_class(f"ssae-h{level}")
+    return made
+
+
+def box(name: str, *children: Any) -> Any:
+    """Place widgets in a box whose look the style sheet says under this name."""
+    made = widgets.VBox(list(children))
+    made.add_class(name)
     return made
 
 

@@ -16,7 +16,7 @@ from ssae_kit import checks, metrics, plots, studies
 from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
 from ssae_kit.labs.base import Lab, Progress, quiet
 from ssae_kit.labs.figure import PAGE, beside
-from ssae_kit.labs.parts import button, choice, heading, row, setting, slider, switch
+from ssae_kit.labs.parts import button, choice, heading, setting, slider, switch
 from ssae_kit.metrics.vectors import centred_unit
 from ssae_kit.studies import Recovery
 from ssae_kit.synthetic import (
@@ -222,11 +222,8 @@ class ShiftLab(Lab):
     """
 
     title = "When do shifts identify concepts? Keep the conditions, or break one."
-    sentence = (
-        "The Shift lab trains eight autoencoders on concept shifts while you watch; run this cell "
-        "in JupyterLab to move its controls. The picture shows the start: all conditions hold, and "
-        "every concept comes back."
-    )
+    does = "The Shift lab trains eight autoencoders on concept shifts while you watch."
+    look = "The picture shows the start: all conditions hold, and every concept comes back."
     tasks = (
         "Break every condition. Which raise the error, and which lose concepts at no error?",
         "Raise the level from 1 on. From where on are concepts mixed?",
@@ -270,7 +267,7 @@ class ShiftLab(Lab):
         """Right guesses, and all guesses."""
         self._told: tuple[ShiftSettings, str] | None = None
         """Settings of the last game, and what they should have shown."""
-        self._guess = choice("I think:", None, self.game, "What do you think was broken?", "340px")
+        self._guess = choice("I think:", None, self.game, "What do you think was broken?")
         self._answer = button(
             "That is it", "Check the guess", lambda: self.guess(self._guess.value)
         )
@@ -279,9 +276,9 @@ class ShiftLab(Lab):
 
     def above(self) -> list[Any]:
         """Return the controls and conditions, and the game."""
-        over = heading("Game: the lab breaks something, or nothing. Read the figure and guess.")
+        over = heading("Game: it breaks something, or nothing")
         hide = button("Hide a condition", "Break a condition without saying which", self.hide)
-        return [*super().above(), over, row(hide, self._guess, self._answer, self._verdict)]
+        return [*super().above(), over, hide, self._guess, self._answer, self._verdict]
 
     def settings(self) -> Any:
         """Return the settings: those of the controls or, in a game, the hidden ones."""

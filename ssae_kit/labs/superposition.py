@@ -14,7 +14,7 @@ from torch import Tensor
 from ssae_kit import checks, plots, superposition
 from ssae_kit.labs.base import Lab, Progress, quiet
 from ssae_kit.labs.figure import PAGE, beside
-from ssae_kit.labs.parts import choice, heading, row, setting, slider, switch
+from ssae_kit.labs.parts import choice, heading, setting, slider, switch
 from ssae_kit.synthetic.features import Relation, sample_features
 
 N_RUNS, BATCH = 6, 256
@@ -71,7 +71,7 @@ class SuperpositionOutcome:
         titles = {
             f"feature directions in {d} dimensions": (
                 {"title": "length 1 is the dotted circle (unitless)", **box},
-                {"scaleanchor": "x", "constrain": "domain", **box},
+                {"scaleanchor": "x", **box},
             ),
             "overlap of features (inner products)": ("feature", "feature"),
             "dimensionality of each feature": (
@@ -146,10 +146,10 @@ class SuperpositionLab(Lab):
     """
 
     title = "How can a layer store more features than it has dimensions?"
-    sentence = (
-        "The Superposition lab trains toy models while you watch; run this cell in JupyterLab to "
-        "move its controls. The picture shows five sparse features in two dimensions at the end of "
-        "training: a pentagon."
+    does = "The Superposition lab trains toy models while you watch."
+    look = (
+        "The picture shows five sparse features in two dimensions at the end of training: a "
+        "pentagon."
     )
     tasks = (
         "Lower the sparsity step by step. Where does the first feature leave the picture?",
@@ -186,9 +186,9 @@ class SuperpositionLab(Lab):
             one.observe(self._redraw, "value")
 
     def above(self) -> list[Any]:
-        """Return the controls and places, and what only changes the drawing."""
-        over = heading("Replay the training, once it is done; turn three dimensions:")
-        return [*super().above(), over, row(self._play, self.moment, self.turn)]
+        """Return the controls, and what only changes the drawing."""
+        over = heading("Replay it, or turn it:")
+        return [*super().above(), over, self._play, self.moment, self.turn]
 
     def figure(self, result: SuperpositionOutcome) -> go.Figure:
         """Draw the last frame; the scrubber follows."""
@@ -208,7 +208,7 @@ class SuperpositionLab(Lab):
             if self._quiet or self.result is None:
                 return
             frame = min(self.moment.value // EVERY, len(self.result.frames) - 1)
-            self.fig.replace(self.result.figure(frame, float(self.turn.value)))
+            self._put(self.result.figure(frame, float(self.turn.value)))
             self.words_shown.text = self.result.words(frame)
 
 
