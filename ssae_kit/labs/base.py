@@ -20,37 +20,10 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from ssae_kit.labs.figure import LiveFigure, fitted
+from ssae_kit.labs.job import Cancelled, Job, Progress
 from ssae_kit.labs.listing import listing
 from ssae_kit.labs.parts import Words, assign, box, button, close_all, controls, heading, row
 from ssae_kit.plots.show import STATIC, show, show_widget
-
-REDRAW_EVERY = 0.1
-"""Seconds between two drawings while a computation runs; more where drawing is slow."""
-Progress = Callable[[float, Callable[[], Any] | None], None]
-"""Called by a computation with its share done (0 to 1) and a function that measures what there is
-so far, which is called only when it is time to draw."""
-
-
-def quiet(share: float, measure: Callable[[], Any] | None) -> None:
-    """Report progress to nobody."""
-
-
-class Cancelled(BaseException):  # no `except Exception` on its way is meant to catch it
-    """Raised inside a computation whose settings are out of date."""
-
-
-class _Job(threading.Thread):
-    """One computation: its settings, and whether it should stop."""
-
-    def __init__(self, settings: Any, work: Callable[["_Job"], None]) -> None:
-        super().__init__(target=work, args=(self,), daemon=True)
-        self.settings, self.cancelled = settings, False
-        self.next_drawing = time.monotonic() + REDRAW_EVERY
-
-    def go_on(self) -> None:
-        """Raise `Cancelled` if it should stop."""
-        if self.cancelled:
-            raise Cancelled
 
 
 class Lab:
@@ -92,7 +65,7 @@ class Lab:
         """Outcome of the last computation; None until it is done."""
         self.error = ""
         """What went wrong in the last one, as a sentence; empty if nothing did."""
-        self._job = _Job(start_at, self._work)  # not begun
+        self._job = Job(start_at, self._work)  # not begun
         self._past: list[dict[str, Any]] = []
         """What the controls said at each computation, for `undo`."""
         self._lock, self._turn = threading.RLock(), threading.Lock()
@@ -191,6 +164,8 @@ class Lab:
     def start(self) -> None:
         """Cancel what is running and compute anew with the settings as they are; returns at once."""
         with self._lock:
+            if self.busy and len(self._past) > 1:
+                self._past.pop()  # overtaken, as by a slider that is still dragged: one change in all
             self._job.cancelled, self.result = True, None
             self._code.layout.display = "none"  # it was of other settings
             try:
@@ -201,7 +176,7 @@ class Lab:
             self.error, said = "", {name: one.value for name, one in self.controls.items()}
             self._past += [said] if said not in self._past[-1:] else []
             self._tell("Computing…", 0.0)
-            self._job = _Job(settings, self._work)
+            self._job = Job(settings, self._work)
             self._job.start()
 
     def undo(self) -> None:
@@ -233,7 +208,7 @@ class Lab:
         with self._lock:
             if self.busy:
                 self._tell("Stopped.", self._progress.value)
-            self._job.cancelled = True
+            self._job.cancelled, self._job.may_draw = True, False
 
     def wait(self, timeout: float = 60.0) -> None:
         """Wait until nothing runs any more.
@@ -351,7 +326,7 @@ class Lab:
             self._tell("The figure did not start. Trying again…", 0.0)
         close_all(old)
 
-    def _work(self, job: _Job) -> None:
+    def _work(self, job: Job) -> None:
         """Run on the thread: wait for the cancelled job to end, compute, draw."""
         with suppress(Cancelled), self._turn:
             try:
@@ -368,8 +343,8 @@ class Lab:
                     job.go_on()
                     self._fail(error)
 
-    def _report(self, job: _Job, share: float, measure: Callable[[], Any] | None = None) -> None:
-        job.go_on()
+    def _report(self, job: Job, share: float, measure: Callable[[], Any] | None = None) -> None:
+        job.go_on(drawing=measure is not None)
         begun = time.monotonic()
         behind = self.words_shown.views > 0 and self.fig.behind
         if begun < job.next_drawing or behind:
@@ -377,12 +352,11 @@ class Lab:
             return
         partial = measure() if measure is not None else None
         with self._lock:
-            job.go_on()
+            job.go_on(drawing=partial is not None)
             self._tell(f"Computing… {share:.0%}", share)
             if partial is not None:
                 self._draw(job.settings, partial)
-        now = time.monotonic()
-        job.next_drawing = now + max(REDRAW_EVERY, 4 * (now - begun))
+        job.drew(time.monotonic() - begun)
 
     def _draw(self, settings: Any, result: Any) -> None:
         self._outcome = result

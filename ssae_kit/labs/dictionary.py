@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ssae_kit import autoencoders, checks, metrics, plots
 from ssae_kit.autoencoders import SparseAutoencoder
-from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.figure import PAGE, beside
+from ssae_kit.labs.base import Lab
+from ssae_kit.labs.figure import PAGE, beside, blank
+from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import choice, setting, slider, switch
 from ssae_kit.metrics import Matching
 from ssae_kit.synthetic.dictionaries import FeatureWorld
@@ -161,7 +162,7 @@ class DictionaryOutcome:
             "how often each latent fires": ("latent, most active first (dead: at zero)", share),
         }
         grid = {"vertical_spacing": 0.19, "horizontal_spacing": 0.15, "row_heights": [0.55, 0.45]}
-        fig = plots.figure(panels=titles, columns=2, grid=grid, **PAGE)
+        fig = blank(titles, columns=2, grid=grid, **PAGE)
         plots.heat(fig, self.cosines.numpy(), limits=(-1.0, 1.0), at=(1, 1))
         self._prices(fig)
         found, codes = self.found.per_concept.numpy(), self.codes.per_concept.numpy()

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ssae_kit import causes, checks, methods, plots, steering
 from ssae_kit import llama as kit_llama
-from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.figure import MARGIN, beside
+from ssae_kit.labs.base import Lab
+from ssae_kit.labs.figure import MARGIN, beside, blank
+from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import choice, setting, slider
 from ssae_kit.labs.subjects import METHODS, Subject, bundled
 from ssae_kit.labs.texts import side_by_side
@@ -68,8 +69,7 @@ class InterchangeOutcome:
                 "token of the base whose state is exchanged", {"title": "layer", "title_standoff": 2},
             ),
         }  # fmt: skip
-        fig = plots.figure(
-            panels=titles, grid={"column_widths": [0.24, 0.76], "horizontal_spacing": 0.1},
+        fig = blank(titles, grid={"column_widths": [0.24, 0.76], "horizontal_spacing": 0.1},
             width=820, height=400, legend=plots.LEGEND_ABOVE | {"y": 1.14}, margin=MARGIN | {"b": 110},
         )  # fmt: skip
         rates: Any = self.rates

@@ -14,8 +14,9 @@ from torch import Tensor
 from ssae_kit import checks, plots
 from ssae_kit import llama as kit_llama
 from ssae_kit.autoencoders import clamp
-from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.figure import MARGIN
+from ssae_kit.labs.base import Lab
+from ssae_kit.labs.figure import MARGIN, blank
+from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import choice, heading, line, setting, slider
 from ssae_kit.labs.subjects import N_LATENTS, TokenDictionary, stories, token_dictionary
 from ssae_kit.labs.texts import shaded, side_by_side, table
@@ -95,8 +96,7 @@ class LatentOutcome:
             "tokens it promotes": ("rise of the logit (any unit)", ""),
             "neighbours": ("cosine", ""),
         }
-        fig = plots.figure(
-            panels=titles, grid={"horizontal_spacing": 0.13}, showlegend=False, width=820, height=320,
+        fig = blank(titles, grid={"horizontal_spacing": 0.13}, showlegend=False, width=820, height=320,
             margin=MARGIN | {"t": 40},
         )  # fmt: skip
         firing = self.codes[self.codes > 0].numpy()

@@ -58,14 +58,14 @@ def controls(at: Any, **others: Any) -> dict[str, Any]:
 
 
 def slider(label: str, value: float, low: float, high: float, step: float, hint: str) -> Any:
-    """Return a slider that reports once the hand lets go; a whole `step` gives whole numbers.
+    """Return a slider that reports while it moves; a whole `step` gives whole numbers.
 
     Raises:
         ValueError: if the value lies outside `low` to `high`; ipywidgets would move it there.
     """
     if not low <= value <= high:
         raise ValueError(f"`{label}` must lie in {low}..{high}; got {value}.")
-    ends: dict[str, Any] = {"min": low, "max": high, "step": step, "continuous_update": False}
+    ends: dict[str, Any] = {"min": low, "max": high, "step": step}
     if isinstance(step, int):
         return labelled(widgets.IntSlider, label, value, hint, **ends)
     return labelled(widgets.FloatSlider, label, value, hint, **ends, readout_format=".2f")

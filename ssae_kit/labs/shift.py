@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ssae_kit import checks, metrics, plots, studies
 from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
-from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.figure import PAGE, beside
+from ssae_kit.labs.base import Lab
+from ssae_kit.labs.figure import PAGE, beside, blank
+from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import button, choice, heading, setting, slider, switch
 from ssae_kit.metrics.vectors import centred_unit
 from ssae_kit.studies import Recovery
@@ -142,7 +143,7 @@ class ShiftOutcome:
             "mean |code| (1: the truth's)": ("updates", from_zero),
             "multiplier": ("updates", from_zero),
         }  # fmt: skip
-        fig = plots.figure(panels=titles, columns=6, grid=GRID, **PAGE)
+        fig = blank(titles, columns=6, grid=GRID, **PAGE)
         digits = 1 if n_concepts <= 6 and n_latents <= 8 else None
         rows = [f"r{i}" for i in self.latents]
         plots.heat(

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ssae_kit import checks, plots, steering, world
 from ssae_kit import llama as kit_llama
-from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.figure import MARGIN
+from ssae_kit.labs.base import Lab
+from ssae_kit.labs.figure import MARGIN, blank
+from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import choice, labelled, line, setting, slider, switch
 from ssae_kit.labs.subjects import METHODS, Subject, bundled
 from ssae_kit.labs.texts import side_by_side
@@ -100,8 +101,7 @@ class SteeringOutcome:
                 {"title": "share", "range": [-0.03, 1.06]},
             ),
         }  # fmt: skip
-        fig = plots.figure(
-            panels=titles, grid={"horizontal_spacing": 0.12}, width=820, height=420,
+        fig = blank(titles, grid={"horizontal_spacing": 0.12}, width=820, height=420,
             legend=plots.LEGEND_ABOVE | {"y": 1.1}, margin=MARGIN | {"l": 20, "t": 80},
         )  # fmt: skip
         s = self.settings

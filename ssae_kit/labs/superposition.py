@@ -12,8 +12,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from ssae_kit import checks, plots, superposition
-from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.figure import PAGE, beside
+from ssae_kit.labs.base import Lab
+from ssae_kit.labs.figure import PAGE, beside, blank
+from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import choice, heading, setting, slider, switch
 from ssae_kit.synthetic.features import Relation, sample_features
 
@@ -71,7 +72,7 @@ class SuperpositionOutcome:
         titles = {
             f"feature directions in {d} dimensions": (
                 {"title": "length 1 is the dotted circle (unitless)", **box},
-                {"scaleanchor": "x", **box},
+                {"scaleanchor": "x", "constrain": "domain", **box},
             ),
             "overlap of features (inner products)": ("feature", "feature"),
             "dimensionality of each feature": (
@@ -83,7 +84,7 @@ class SuperpositionOutcome:
             ),
         }  # fmt: skip
         grid = {"vertical_spacing": 0.19, "row_heights": [0.6, 0.4]}
-        fig = plots.figure(panels=titles, columns=2, grid=grid, showlegend=False, **PAGE)
+        fig = blank(titles, columns=2, grid=grid, showlegend=False, **PAGE)
         _directions(fig, flat(directions.numpy(), turn))
         overlap, digits = (directions @ directions.T).numpy(), 1 if k <= 8 else None
         plots.heat(fig, overlap, names, names, limits=(-1.2, 1.2), digits=digits, at=(1, 2))
@@ -176,7 +177,6 @@ class SuperpositionLab(Lab):
     def __init__(self, **settings: Any) -> None:
         self.moment = slider("replay: updates", 0, 0, EVERY, EVERY, "Moment of the training")
         self.turn = slider("turn (degrees)", 30, 0, 360, 10, "Turns three dimensions")
-        self.moment.continuous_update = self.turn.continuous_update = True
         self._play = widgets.Play(
             min=0, max=EVERY, step=EVERY, interval=150, description="Replay the training"
         )
