@@ -135,6 +135,15 @@ def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(jupyterlab, lab):
         use(page, LABS[lab])
         page.shot(f"jupyterlab_{lab}")
         assert complaints(page) == []
+        browser.command(page.page, "docmanager:save")
+        page.page.wait_for_timeout(1000)
+        page.page.reload()
+        page.status("Done")  # the kernel lives, and so does the lab
+        page.page.wait_for_function(DRAWN)
+        page.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
+        page.page.reload()
+        page.page.get_by_text("As it was left.").first.wait_for()
+        assert page.page.locator(".ssae-lab").count() == 0
 
 
 @pytest.mark.parametrize("lab", LABS)

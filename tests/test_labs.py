@@ -333,9 +333,26 @@ def test_a_closed_lab_leaves_no_widget_even_if_its_computation_does_not_stop(lab
 def test_live_there_is_the_widget_and_the_sentence(lab, displayed, monkeypatch):
     monkeypatch.delenv(STATIC, raising=False)
     lab._ipython_display_()
-    (bundle,) = displayed
+    bundle, still = displayed
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/plain"] == lab.sentence
+    assert still == {"text/plain": ""}
+
+
+@pytest.mark.parametrize("lab", ["SuperpositionLab"], indirect=True)
+def test_a_picture_of_the_last_outcome_stands_behind_the_lab_where_a_page_can_keep_it(
+    lab, displayed, monkeypatch
+):
+    monkeypatch.delenv(STATIC, raising=False)
+    lab._ipython_display_()
+    lab.start()
+    finished(lab)
+    assert len(displayed) == 2
+    lab.words_shown.keeps = True  # what a browser reports
+    lab.start()
+    finished(lab)
+    assert displayed[2]["text/plain"] == lab.words_shown.text
+    assert len(displayed[2][PLOTLY_MIME]["data"]) == len(lab.fig.data)
 
 
 def operate(lab, choose, n_times):

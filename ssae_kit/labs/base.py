@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode
 import ipywidgets as widgets
 import plotly.graph_objects as go
 
-from ssae_kit.labs.figure import LiveFigure, fitted
+from ssae_kit.labs.figure import LiveFigure, Still, fitted
 from ssae_kit.labs.job import Cancelled, Job, Progress
 from ssae_kit.labs.listing import listing
 from ssae_kit.labs.parts import Words, assign, box, button, close_all, controls, heading, row
@@ -73,6 +73,7 @@ class Lab:
         with self._hush():
             self.adapt("", None)
             self._quietly(**vars(start_at))  # where one narrowed another's bounds, it is refused
+        self._still: Still | None = None
         self._outcome = self.beginning()
         """What was drawn last."""
         self.fig = LiveFigure(fitted(self._outcome.figure(), self.words_shown.width))
@@ -95,6 +96,7 @@ class Lab:
         self.words_shown.observe(self._shown, "views")
         self.words_shown.observe(self._retry, "retries")
         self.words_shown.observe(self._fit, "width")
+        self.words_shown.observe(self._keep, "keeps")
 
     @classmethod
     def from_link(cls) -> "Lab":
@@ -290,6 +292,7 @@ class Lab:
             show(self.figure(self.result), self.sentence)
             return
         show_widget(self.view, self.sentence)
+        self._still = Still()
 
     def adapt(self, name: str, old: Any) -> None:
         """Adapt other controls after `name` left its `old` value; by default nothing."""
@@ -312,6 +315,11 @@ class Lab:
         with self._lock:
             self._put(self._outcome.figure())
             self.fig.settle()
+
+    def _keep(self, _: Any = None) -> None:
+        """Leave a picture of the outcome behind the lab, where the page can."""
+        if self._still and self.words_shown.keeps and self.result is not None:
+            self._still.take(self.result.figure(), self.words_shown.text)
 
     def _put(self, fig: go.Figure) -> None:
         """Show a figure in the width that the page has."""
@@ -337,6 +345,7 @@ class Lab:
                     self.result = result
                     self._draw(job.settings, result)
                     self.fig.settle()
+                    self._keep()
                     self._tell("Done.", 1.0)
             except Exception as error:
                 with self._lock:

@@ -1,5 +1,6 @@
 """A live figure that no browser can draw too early, its update in one message, and its layout."""
 
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from importlib.metadata import version
@@ -8,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from ssae_kit import plots
+from ssae_kit.plots.show import PLOTLY_MIME
 from ssae_kit.upstream import require
 
 require("plotly", go.FigureWidget, "open", "_js2py_traceDeltas", "_last_trace_edit_id")
@@ -136,3 +138,21 @@ class LiveFigure(go.FigureWidget):  # type: ignore[misc]
             drawn = deepcopy(self._data), deepcopy(self._layout_obj._props)
             for name, value in zip(START, drawn, strict=True):
                 setattr(self, name, value)
+
+
+class Still:
+    """A picture behind a lab in the notebook, which is seen once the lab's kernel is gone."""
+
+    def __init__(self) -> None:
+        from IPython.display import DisplayHandle  # only a notebook should pay for it
+
+        self._shown = DisplayHandle()
+        self._shown.display({"text/plain": ""}, raw=True)
+
+    def take(self, fig: go.Figure, words: str) -> None:
+        """Show another outcome."""
+        fig.update_layout(
+            title={"text": "As it was left. Run the cell to use it.", "font_size": 14}
+        )
+        picture = {PLOTLY_MIME: json.loads(fig.to_json()), "text/plain": words}
+        self._shown.update(picture, raw=True)

@@ -30,6 +30,8 @@ class Words(anywidget.AnyWidget):  # type: ignore[misc]
     """How often the browser has waited in vain for the lab's figure."""
     width = traitlets.Int(800).tag(sync=True)
     """Pixels there are for the figure, kept by the browser."""
+    keeps = traitlets.Bool(False).tag(sync=True)
+    """Whether the page can keep a still picture behind the lab."""
 
 
 def setting(default: Any, make: Callable[..., Any], label: str, *arguments: Any) -> Any:

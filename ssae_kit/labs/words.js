@@ -38,7 +38,11 @@ function render({ model, el }) {
   let resized;
   const sized = new ResizeObserver(([{ contentRect: { width } }]) => {
     clearTimeout(resized);
-    resized = setTimeout(() => { if (width) { model.set("width", Math.floor(width)); model.save_changes(); } }, 150);
+    resized = setTimeout(() => {
+      if (width) model.set("width", Math.floor(width));
+      model.set("keeps", Boolean(region.closest(".jp-OutputArea-child")));
+      model.save_changes();
+    }, 150);
   });
   sized.observe(region);
   return () => {
