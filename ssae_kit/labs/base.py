@@ -8,10 +8,8 @@ import ast
 import functools
 import html
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -20,13 +18,13 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from ssae_kit.labs.figure import LiveFigure, Still, fitted
-from ssae_kit.labs.job import Cancelled, Job, Progress
+from ssae_kit.labs.job import Cancelled, Computing, Progress
 from ssae_kit.labs.listing import listing
-from ssae_kit.labs.parts import Words, assign, box, button, close_all, controls, heading, row
+from ssae_kit.labs.parts import box, button, close_all, controls, heading, row
 from ssae_kit.plots.show import STATIC, show, show_widget
 
 
-class Lab:
+class Lab(Computing):
     """Base of every lab. A subclass brings settings and `run`.
 
     A change of a control cancels the running computation and starts another on a thread, so the
@@ -59,26 +57,11 @@ class Lab:
     """Stands over them."""
 
     def __init__(self, start_at: Any, **own: Any) -> None:
-        self.start_at, self.controls = start_at, controls(start_at, **own)
-        self.words_shown = Words()
-        self.result: Any = None
-        """Outcome of the last computation; None until it is done."""
-        self.error = ""
-        """What went wrong in the last one, as a sentence; empty if nothing did."""
-        self._job = Job(start_at, self._work)  # not begun
-        self._past: list[dict[str, Any]] = []
-        """What the controls said at each computation, for `undo`."""
-        self._lock, self._turn = threading.RLock(), threading.Lock()
-        self._quiet = False
-        with self._hush():
-            self.adapt("", None)
-            self._quietly(**vars(start_at))  # where one narrowed another's bounds, it is refused
+        super().__init__(start_at, controls(start_at, **own))
         self._still: Still | None = None
         self._outcome = self.beginning()
         """What was drawn last."""
         self.fig = LiveFigure(fitted(self._outcome.figure(), self.words_shown.width))
-        self._progress = widgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
-        self._status = widgets.Label("Not started.")
         hidden = {"width": "100%", "display": "none"}
         self._code = widgets.Textarea(rows=12, layout=hidden, description="code")
         self._code.style.description_width = "40px"
@@ -91,8 +74,6 @@ class Lab:
         body = box("ssae-body", box("ssae-controls", *self.above()), self._seen)
         first = (heading(self.title, 2), widgets.HTML(self.first_screen()))
         self.view = box("ssae-lab", *first, *self.visits(), body, self._pinned, self._code)
-        for name, control in self.controls.items():
-            control.observe(functools.partial(self._changed, name), "value")
         self.words_shown.observe(self._shown, "views")
         self.words_shown.observe(self._retry, "retries")
         self.words_shown.observe(self._fit, "width")
@@ -140,11 +121,6 @@ class Lab:
         over = f"{self.visit} (all else as at the start):"
         return [heading(over), row(*self._buttons)] if self.places else []
 
-    def settings(self) -> Any:
-        """Return what the controls say, frozen; a ValueError explains what does not fit."""
-        said = {name: control.value for name, control in self.controls.items()}
-        return type(self.start_at)(**said)
-
     def compute(self, settings: Any, report: Progress) -> Any:
         """Compute the outcome, calling `report` several times a second."""
         return self.run(*self.given.values(), settings, report)
@@ -163,33 +139,6 @@ class Lab:
             raise ValueError(f"`place` must be one of {list(self.places)}; got {place!r}.")
         self.set(**vars(replace(self.start_at, **self.places[place][0])))
 
-    def start(self) -> None:
-        """Cancel what is running and compute anew with the settings as they are; returns at once."""
-        with self._lock:
-            if self.busy and len(self._past) > 1:
-                self._past.pop()  # overtaken, as by a slider that is still dragged: one change in all
-            self._job.cancelled, self.result = True, None
-            self._code.layout.display = "none"  # it was of other settings
-            try:
-                settings = self.settings()
-            except Exception as error:
-                self._fail(error)
-                return
-            self.error, said = "", {name: one.value for name, one in self.controls.items()}
-            self._past += [said] if said not in self._past[-1:] else []
-            self._tell("Computing…", 0.0)
-            self._job = Job(settings, self._work)
-            self._job.start()
-
-    def undo(self) -> None:
-        """Go back to what the controls said before the last change; stays at the first."""
-        del self._past[max(1, len(self._past) - 1) :]
-        self.set(**self._past[-1] if self._past else {})
-
-    def reset(self) -> None:
-        """Go back to the start's settings."""
-        self.set(**vars(self.start_at))
-
     def pin(self) -> None:
         """Keep what is shown below whatever comes next; what was pinned before goes."""
         for old in self._pinned.children:
@@ -204,25 +153,6 @@ class Lab:
         said = ", ".join(f"{name}={value!r}" for name, value in changed.items())
         link = f"  # or ?{urlencode(changed)} behind its page's address" if changed else ""
         return f"labs.{type(self).__name__}({said}){link}"
-
-    def stop(self) -> None:
-        """Stop the running computation; what is shown stays."""
-        with self._lock:
-            if self.busy:
-                self._tell("Stopped.", self._progress.value)
-            self._job.cancelled, self._job.may_draw = True, False
-
-    def wait(self, timeout: float = 60.0) -> None:
-        """Wait until nothing runs any more.
-
-        Raises:
-            TimeoutError: if that takes longer than `timeout` seconds.
-        """
-        job = self._job
-        if job.is_alive():
-            job.join(timeout)
-        if job.is_alive():
-            raise TimeoutError(f"the computation still runs after {timeout} seconds.")
 
     def close(self) -> None:
         """Stop the computation and take the lab off every page. It cannot be used afterwards."""
@@ -241,34 +171,6 @@ class Lab:
     def sentence(self) -> str:
         """What stands in the lab's place where nothing can run."""
         return f"{self.does} Run this cell in JupyterLab to move its controls. {self.look}"
-
-    @property
-    def busy(self) -> bool:
-        """Whether a computation runs that has not been cancelled."""
-        return self._job.is_alive() and not self._job.cancelled
-
-    def set(self, **changes: Any) -> None:
-        """Set several controls at once, by name, and compute once; `assign` says what it refuses."""
-        self._quietly(**changes)
-        self.start()
-
-    def _quietly(self, **changes: Any) -> None:
-        """Set several controls without computing."""
-        with self._hush():
-            assign(self.controls, changes)
-
-    @contextmanager
-    def _hush(self) -> Iterator[bool]:
-        """Let this thread move controls without computing; others' changes wait, and are not lost.
-
-        Gives whether this thread did so already.
-        """
-        with self._lock:
-            before, self._quiet = self._quiet, True
-            try:
-                yield before
-            finally:
-                self._quiet = before
 
     def _foot(self) -> Any:
         """Return the line with progress and the buttons that every lab has."""
@@ -293,15 +195,6 @@ class Lab:
             return
         show_widget(self.view, self.sentence)
         self._still = Still()
-
-    def adapt(self, name: str, old: Any) -> None:
-        """Adapt other controls after `name` left its `old` value; by default nothing."""
-
-    def _changed(self, name: str, change: Any) -> None:
-        with self._hush() as quiet:
-            self.adapt(name, change["old"])
-        if not quiet:
-            self.start()
 
     def _shown(self, change: Any) -> None:
         """A view appeared or vanished."""
@@ -334,51 +227,25 @@ class Lab:
             self._tell("The figure did not start. Trying again…", 0.0)
         close_all(old)
 
-    def _work(self, job: Job) -> None:
-        """Run on the thread: wait for the cancelled job to end, compute, draw."""
-        with suppress(Cancelled), self._turn:
-            try:
-                job.go_on()
-                result = self.compute(job.settings, functools.partial(self._report, job))
-                with self._lock:
-                    job.go_on()
-                    self.result = result
-                    self._draw(job.settings, result)
-                    self.fig.settle()
-                    self._keep()
-                    self._tell("Done.", 1.0)
-            except Exception as error:
-                with self._lock:
-                    job.go_on()
-                    self._fail(error)
+    def start(self) -> None:
+        """Cancel what is running and compute anew with the settings as they are; returns at once."""
+        self._code.layout.display = "none"  # it was of other settings
+        super().start()
 
-    def _report(self, job: Job, share: float, measure: Callable[[], Any] | None = None) -> None:
-        job.go_on(drawing=measure is not None)
-        begun = time.monotonic()
-        behind = self.words_shown.views > 0 and self.fig.behind
-        if begun < job.next_drawing or behind:
-            time.sleep(0)  # let the kernel's own thread in
-            return
-        partial = measure() if measure is not None else None
-        with self._lock:
-            job.go_on(drawing=partial is not None)
-            self._tell(f"Computing… {share:.0%}", share)
-            if partial is not None:
-                self._draw(job.settings, partial)
-        job.drew(time.monotonic() - begun)
+    @property
+    def behind(self) -> bool:
+        """Whether a browser has still to draw what it was sent."""
+        return self.words_shown.views > 0 and self.fig.behind
+
+    def _finish(self, settings: Any, result: Any) -> None:
+        self._draw(settings, result)
+        self.fig.settle()
+        self._keep()
 
     def _draw(self, settings: Any, result: Any) -> None:
         self._outcome = result
         self._put(self.figure(result))
         self.words_shown.text = self.words(settings, result)
-
-    def _tell(self, text: str, share: float) -> None:
-        self._status.value, self._progress.value = text, share
-
-    def _fail(self, error: Exception) -> None:
-        self.error = f"This did not work: {error}"
-        self.words_shown.text = self.error
-        self._tell("Stopped by an error.", self._progress.value)
 
     def _show_code(self) -> None:
         try:
