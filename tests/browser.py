@@ -133,16 +133,22 @@ class Page:
         """The handle of the slider with this label."""
         return self.page.get_by_role("slider", name=label).first
 
-    def drag(self, label, by):
-        """Move a slider's handle by so many pixels with the mouse."""
+    @contextmanager
+    def held(self, label):
+        """Hold a slider's handle with the mouse; gives what moves it, to so many pixels away."""
         handle = self.handle(label)
         handle.scroll_into_view_if_needed()
         box = handle.bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         self.page.mouse.move(x, y)
         self.page.mouse.down()
-        self.page.mouse.move(x + by, y, steps=4)
+        yield lambda by: self.page.mouse.move(x + by, y)
         self.page.mouse.up()
+
+    def drag(self, label, by):
+        """Move a slider's handle by so many pixels with the mouse."""
+        with self.held(label) as move:
+            move(by)
 
     def barriers(self):
         """Serious findings of axe-core within the lab, as texts; the page around it is Voilà's.

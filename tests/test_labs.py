@@ -1,6 +1,7 @@
 """What all labs share, without a browser: when they compute, what they show, what they export."""
 
 import html
+import itertools
 import random
 import resource
 import subprocess
@@ -73,6 +74,34 @@ def test_a_new_change_cancels_the_running_computation(lab, monkeypatch):
     finished(lab)
     assert old.cancelled
     assert not old.is_alive()
+
+
+@pytest.mark.parametrize("lab", ["SuperpositionLab"], indirect=True)
+def test_a_computation_overtaken_by_a_slider_draws_once_so_that_the_figure_follows_the_hand(
+    lab, monkeypatch
+):
+    begun, drawn = [], []
+
+    def endless(settings, report):
+        begun.append(settings.seed)
+        while True:
+            time.sleep(0.01)
+            report(0.5, lambda: drawn.append(settings.seed) or lab._outcome)
+
+    monkeypatch.setattr(
+        "ssae_kit.labs.job.REDRAW_EVERY", 0.3
+    )  # none has drawn when it is overtaken
+    monkeypatch.setattr(lab, "compute", endless)
+    lab.start()
+    past = len(lab._past)
+    for seed in (1, 2, 3):
+        lab.controls["seed"].value = seed
+        while seed not in begun:
+            time.sleep(0.01)
+    lab.stop()
+    lab.wait(10.0)
+    assert drawn[:3] == [0, 1, 2]
+    assert len(lab._past) == past + 1  # one change, to be undone at once
 
 
 def test_a_computation_cancelled_before_its_turn_is_not_begun(lab, monkeypatch):
@@ -241,14 +270,26 @@ def test_the_line_and_the_link_make_the_same_lab_again(lab, monkeypatch):
         type(lab).from_link()
 
 
+@pytest.mark.parametrize("lab", ["SuperpositionLab", "SteeringLab"], indirect=True)
+def test_panels_stand_one_below_the_other_on_a_phone(lab):
+    axes = [name for name in lab.fig.layout if name.startswith("yaxis")]
+    places = {lab.fig.layout[name].domain for name in axes}
+    lab.words_shown.width = 340  # what a browser reports
+    stacked = sorted(lab.fig.layout[name].domain for name in axes)
+    assert lab.fig.layout.width == 340
+    assert all(low[1] < high[0] for low, high in itertools.pairwise(stacked))
+    lab.words_shown.width = 800
+    assert {lab.fig.layout[name].domain for name in axes} == places
+
+
 def test_a_figure_that_did_not_start_is_replaced_by_another(lab):
     lab.start()
     finished(lab)
     old, drawn = lab.fig, drawing(lab.fig)
     lab.words_shown.retries += 1
     assert lab.fig is not old
-    assert old not in lab.view.children
-    assert lab.fig in lab.view.children
+    assert old not in lab._seen.children
+    assert lab.fig in lab._seen.children
     assert drawing(lab.fig) == drawn
     sent = lab.fig._last_trace_edit_id
     slid(lab)
@@ -292,9 +333,26 @@ def test_a_closed_lab_leaves_no_widget_even_if_its_computation_does_not_stop(lab
 def test_live_there_is_the_widget_and_the_sentence(lab, displayed, monkeypatch):
     monkeypatch.delenv(STATIC, raising=False)
     lab._ipython_display_()
-    (bundle,) = displayed
+    bundle, still = displayed
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/plain"] == lab.sentence
+    assert still == {"text/plain": ""}
+
+
+@pytest.mark.parametrize("lab", ["SuperpositionLab"], indirect=True)
+def test_a_picture_of_the_last_outcome_stands_behind_the_lab_where_a_page_can_keep_it(
+    lab, displayed, monkeypatch
+):
+    monkeypatch.delenv(STATIC, raising=False)
+    lab._ipython_display_()
+    lab.start()
+    finished(lab)
+    assert len(displayed) == 2
+    lab.words_shown.keeps = True  # what a browser reports
+    lab.start()
+    finished(lab)
+    assert displayed[2]["text/plain"] == lab.words_shown.text
+    assert len(displayed[2][PLOTLY_MIME]["data"]) == len(lab.fig.data)
 
 
 def operate(lab, choose, n_times):
