@@ -170,7 +170,7 @@ def test_every_choice_of_a_page_without_a_kernel_has_its_training():
 def visited(site):
     if browser.missing():
         pytest.skip(browser.missing())
-    with browser.opened() as opened:
+    with browser.started() as chromium, browser.opened(chromium) as opened:
         yield opened, site
 
 

@@ -70,7 +70,8 @@ def portable(value: Any, root: Path) -> Any:
         return [portable(item, root) for item in value]
     if not isinstance(value, str):
         return value
-    value = re.sub(r"[^\s'\"]*ipykernel_\d+[/\\]\d+\.py", "<cell>", value)
+    if "ipykernel_" in value:  # in a figure's long data the pattern alone takes seconds
+        value = re.sub(r"[^\s'\"]*ipykernel_\d+[/\\]\d+\.py", "<cell>", value)
     known = [(str(root), "."), (sys.prefix, "<python>"), (sys.base_prefix, "<python>")]
     known += [(str(Path.home()), "~"), (tempfile.gettempdir(), "<tmp>")]
     for folder, name in known:
