@@ -10,6 +10,7 @@ import time
 from importlib.metadata import version
 
 import ipywidgets
+import nbformat
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -336,15 +337,23 @@ def test_a_lab_loads_no_language_model_that_it_does_not_need_and_no_parser():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_of_a_lab_is_a_notebook_that_shows_it(name):
     (cell,) = page(name).cells
-    assert cell.source.endswith(f"labs.{name}.from_link()")
+    assert cell.source.endswith(f"torch.set_num_threads(1)\nlabs.{name}.from_link()")
     assert isinstance(getattr(labs, name), type)
     assert name in small.NAMES
 
 
 def test_a_served_lab_ends_the_kernels_of_visitors_who_left(monkeypatch):
-    asked = []
-    monkeypatch.setattr(sys, "argv", ["labs", "ShiftLab", "--no-browser"])
-    monkeypatch.setattr(subprocess, "call", lambda command: asked.extend(command) or 0)
+    asked, served = [], []
+
+    def call(command):
+        asked.extend(command)
+        served.extend(nbformat.read(path, 4) for path in command if path.endswith(".ipynb"))
+        return 0
+
+    monkeypatch.setattr(sys, "argv", ["labs", "LatentLab", "--no-browser"])
+    monkeypatch.setattr(subprocess, "call", call)
     assert main() == 0
     assert "--MappingKernelManager.cull_idle_timeout=60" in asked
+    assert "--MappingKernelManager.cull_interval=15" in asked
     assert asked[-1] == "--no-browser"
+    assert [one.cells[0].source for one in served] == [page("LatentLab").cells[0].source]
