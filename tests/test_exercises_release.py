@@ -152,8 +152,7 @@ def test_the_command_keeps_notebooks_and_adds_solutions_where_asked(tmp_path, mo
     monkeypatch.chdir(tmp_path)
 
     def command(*options):
-        monkeypatch.setattr(sys, "argv", ["exercises", "release", "notebooks", "mine", *options])
-        main()
+        main(["release", "notebooks", "mine", *options])
         return capsys.readouterr().out, (tmp_path / "mine" / "00_small.ipynb").read_text()
 
     told, stubs = command()

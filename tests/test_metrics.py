@@ -274,6 +274,8 @@ def test_a_token_on_which_nothing_fires_has_no_successor():
     found = metrics.handovers(codes, ids, torch.zeros(2).long(), torch.tensor([1, 0]))
     assert found.successor.tolist() == [-1, 0]
     assert found.by_chance.tolist() == [0.0, 0.5]
+    with pytest.raises(ValueError, match="`codes` must be at least 0"):
+        metrics.handovers(-codes, ids, torch.zeros(2).long(), torch.tensor([1, 0]))
 
 
 def test_no_baton_is_handed_from_one_text_to_the_next():
