@@ -108,7 +108,7 @@ def test_a_figure_that_is_only_a_picture_stays_one(tmp_path):
 
 def test_words_of_a_figure_are_no_html_and_a_cell_for_colab_is_left_out(tmp_path):
     output = shown(**{"image/png": "AAAA", "text/plain": 'A <b> "curve".'})
-    colab = code("pip install", tags=["colab"])
+    colab = code("pip install", tags=["colab"]) | {"id": "c"}
     made = page(notebook(tmp_path, colab, code("x", output)), tmp_path)
     assert 'alt="A &lt;b&gt; &quot;curve&quot;."' in made.figures["b"]
     assert "pip install" not in made.text
