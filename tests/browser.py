@@ -172,15 +172,23 @@ class Page:
 
 
 @contextmanager
-def opened():
-    """A page of a browser without a window, 1280 pixels wide."""
+def started():
+    """A browser without a window; it takes a second to start."""
     from playwright.sync_api import sync_playwright
 
     options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=options)
-        yield Page(browser.new_page(viewport={"width": 1280, "height": 1000}))
+        yield browser
         browser.close()
+
+
+@contextmanager
+def opened(browser):
+    """A page of a browser, 1280 pixels wide, that knows nothing of its other pages."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    yield Page(page)
+    page.close()
 
 
 def run_all(page):

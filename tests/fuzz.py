@@ -4,13 +4,14 @@
 or with an error in words: one that the kit raises, or Python's TypeError. A silent NaN, a hang and
 torch's or NumPy's own errors are faults. It runs without the tests' check of types, as a user has the kit.
 
-A room is one entry of `ROOMS`; a callable is one entry of `VALID`: a right call, made anew for each
+A room is one entry of `ROOMS`; a callable is one entry of `valid`: a right call, copied for each
 mistake.
 """
 
-# ruff: noqa: E731 - right calls are made anew by name: lambdas keep them a table
+# ruff: noqa: E731 - right calls are made by name: lambdas keep them a table
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import importlib
@@ -75,18 +76,9 @@ def modules():
     return {name: importlib.import_module(f"ssae_kit.{name}") for name in ROOMS}
 
 
-def valid(room, folder, name=""):
-    """Right calls by name: keyword arguments, or a tuple of positional and keyword arguments.
-
-    With a name, only the table in which it stands.
-    """
-    head = name.partition(".")[0]
-    if head in ("methods", "causes", "studies"):
-        return learned(room)
-    if head in ("world", "llama", "steering"):
-        return spoken(room, folder)
-    first = numeric(room, folder)
-    return first if name else first | learned(room) | spoken(room, folder)
+def valid(room, folder):
+    """Right calls by name: keyword arguments, or a tuple of positional and keyword arguments."""
+    return numeric(room, folder) | learned(room) | spoken(room, folder)
 
 
 def numeric(room, folder):
@@ -592,13 +584,14 @@ def try_all(folder, only=("",)):
             if not (full in known or same or is_holder(value)):
                 found[full] = MISSING
     for name in (name for name in table if name.startswith(tuple(only))):
-        _, arguments, positional = parts(rooms, name, table[name])
-        found[name] = outcome(lambda name=name: made(rooms, name, folder))
+        entry = table[name]
+        _, arguments, positional = parts(rooms, name, entry)
+        found[name] = outcome(functools.partial(made, rooms, name, entry))
         for key in [*range(len(positional)), *arguments]:
             right = positional[key] if isinstance(key, int) else arguments[key]
             for mistake, wrong in mistakes(right).items():
                 found[f"{name}({key}: {mistake})"] = outcome(
-                    lambda name=name, key=key, wrong=wrong: made(rooms, name, folder, {key: wrong})
+                    functools.partial(made, rooms, name, entry, {key: wrong})
                 )
     return found
 
@@ -614,9 +607,10 @@ def parts(rooms, name, entry):
     return function, dict(entry), ()
 
 
-def made(rooms, name, folder, changes=None):
-    """Make a call anew, with some of its arguments changed."""
-    function, arguments, positional = parts(rooms, name, valid(rooms, folder, name)[name])
+def made(rooms, name, entry, changes=None):
+    """Make a call anew, with some of its arguments changed; only the Llama is not copied."""
+    anew = copy.deepcopy(entry, {id(loaded()): loaded()})
+    function, arguments, positional = parts(rooms, name, anew)
     positional = list(positional)
     for key, wrong in (changes or {}).items():
         (positional if isinstance(key, int) else arguments)[key] = wrong

@@ -50,6 +50,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def chromium():
+    with browser.started() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
 def jupyterlab(folder):
     command = ("--no-browser", "--port={port}", "--IdentityProvider.token=t")
     with browser.served(
@@ -128,8 +134,8 @@ def complaints(page):
 
 
 @pytest.mark.parametrize("lab", ["ShiftLab", "SteeringLab"])  # one of each kind; Voilà has all
-def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(jupyterlab, lab):
-    with browser.opened() as page:
+def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(chromium, jupyterlab, lab):
+    with browser.opened(chromium) as page:
         page.page.goto(f"{jupyterlab}/lab/tree/{lab}.ipynb?token=t&reset")
         browser.run_all(page.page)
         use(page, LABS[lab])
@@ -147,8 +153,8 @@ def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(jupyterlab, lab):
 
 
 @pytest.mark.parametrize("lab", LABS)
-def test_voila_serves_the_lab_as_a_page_without_serious_barriers(voila, lab):
-    with browser.opened() as page:
+def test_voila_serves_the_lab_as_a_page_without_serious_barriers(chromium, voila, lab):
+    with browser.opened(chromium) as page:
         page.page.goto(f"{voila}/voila/render/{lab}.ipynb")
         drawn = use(page, LABS[lab])
         assert drawn >= (DRAWINGS if lab in LIVE else 1)
@@ -159,7 +165,7 @@ def test_voila_serves_the_lab_as_a_page_without_serious_barriers(voila, lab):
         fits(page)
 
 
-def test_clearing_the_output_stops_the_computation(jupyterlab, folder):
+def test_clearing_the_output_stops_the_computation(chromium, jupyterlab, folder):
     notebook = page_of("ShiftLab")
     notebook.cells[0].source = ENDLESS
     nbformat.write(notebook, folder / "endless.ipynb")
@@ -169,7 +175,7 @@ def test_clearing_the_output_stops_the_computation(jupyterlab, folder):
         page.page.wait_for_timeout(2000)
         return len((folder / "beats").read_text())
 
-    with browser.opened() as page:
+    with browser.opened(chromium) as page:
         page.page.goto(f"{jupyterlab}/lab/tree/endless.ipynb?token=t&reset")
         browser.run_all(page.page)
         page.status("Computing…")

@@ -11,6 +11,7 @@ import time
 from importlib.metadata import version
 
 import ipywidgets
+import nbformat
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -257,7 +258,8 @@ def test_the_line_and_the_link_make_the_same_lab_again(lab, monkeypatch):
     name = slid(lab)
     line, _, link = lab.call().partition("  # or ?")
     assert lab.code().startswith(f"# The lab itself: {line}")
-    own = {"SteeringLab": small.subject, "LatentLab": small.dictionary}.get(type(lab).__name__)
+    subjects = {"SteeringLab": small.subject, "InterchangeLab": small.subject}
+    own = (subjects | {"LatentLab": small.dictionary}).get(type(lab).__name__)
     made = type(lab)(*([own()] if own else []), **eval(f"dict({line.partition('(')[2]}"))
     assert said(made) == said(lab)
     made.close()
@@ -367,14 +369,14 @@ def operate(lab, choose, n_times):
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def test_two_hundred_random_operations_leave_no_exception_and_no_memory(lab):
+def test_a_hundred_random_operations_leave_no_exception_and_no_memory(lab):
     choose = random.Random(0)
     lab.start()
     finished(lab)
-    peak = operate(lab, choose, 100)  # has seen the largest sizes
-    grown = operate(lab, choose, 100) - peak
+    peak = operate(lab, choose, 50)  # has seen the largest sizes
+    grown = operate(lab, choose, 50) - peak
     assert not lab.busy
-    # One figure is 5 MiB; 100 would be 500 MiB.
+    # One figure is 5 MiB; 50 would be 250 MiB.
     assert grown < 60_000, f"memory grew by {grown} KiB"
     assert threading.active_count() < 10
 
@@ -394,15 +396,23 @@ def test_a_lab_loads_no_language_model_that_it_does_not_need_and_no_parser():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_of_a_lab_is_a_notebook_that_shows_it(name):
     (cell,) = page(name).cells
-    assert cell.source.endswith(f"labs.{name}.from_link()")
+    assert cell.source.endswith(f"torch.set_num_threads(1)\nlabs.{name}.from_link()")
     assert isinstance(getattr(labs, name), type)
     assert name in small.NAMES
 
 
 def test_a_served_lab_ends_the_kernels_of_visitors_who_left(monkeypatch):
-    asked = []
-    monkeypatch.setattr(sys, "argv", ["labs", "ShiftLab", "--no-browser"])
-    monkeypatch.setattr(subprocess, "call", lambda command: asked.extend(command) or 0)
+    asked, served = [], []
+
+    def call(command):
+        asked.extend(command)
+        served.extend(nbformat.read(path, 4) for path in command if path.endswith(".ipynb"))
+        return 0
+
+    monkeypatch.setattr(sys, "argv", ["labs", "LatentLab", "--no-browser"])
+    monkeypatch.setattr(subprocess, "call", call)
     assert main() == 0
     assert "--MappingKernelManager.cull_idle_timeout=60" in asked
+    assert "--MappingKernelManager.cull_interval=15" in asked
     assert asked[-1] == "--no-browser"
+    assert [one.cells[0].source for one in served] == [page("LatentLab").cells[0].source]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from ssae_kit import checks
@@ -76,19 +77,19 @@ def save_saelens(autoencoder: SparseAutoencoder, folder: str | Path, *, run: int
     checks.require_kind("autoencoder", autoencoder, SparseAutoencoder, "ReluSAE(...)")
     one = autoencoder.select(run)
     architecture, extra_config, tensors = _to_saelens(one)
+    settings = {"architecture": architecture, "apply_b_dec_to_input": True, **extra_config}
     config = {
-        "architecture": architecture,
         "d_in": one.d_model,
         "d_sae": one.n_latents,
         "dtype": "float32",
         "device": "cpu",
-        "apply_b_dec_to_input": True,
         "normalize_activations": "none",
         "reshape_activations": "none",
         "metadata": {},
-        **extra_config,
+        **settings,
     }
-    save_tensors(Path(folder) / WEIGHTS, tensors, {})
+    # The weights know their settings: a kill between the two files leaves older ones beside them.
+    save_tensors(Path(folder) / WEIGHTS, tensors, settings)
     with replacing(Path(folder) / CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=2), encoding="utf-8")
 
@@ -120,7 +121,21 @@ def load_saelens(folder: str | Path) -> SparseAutoencoder:
     require_sizes(folder, tensors, config.get("d_sae"), config.get("d_in"))
     centred = _switch(folder, config, "apply_b_dec_to_input", True)
     by_length = _switch(folder, config, "rescale_acts_by_decoder_norm", False)
-    return build(folder, architecture, tensors, k, centred, by_length)
+    autoencoder = build(folder, architecture, tensors, k, centred, by_length)
+    _require_one_save(folder, config)
+    return autoencoder
+
+
+def _require_one_save(folder: Path, config: dict[str, Any]) -> None:
+    """Raise a ValueError if the weights are ours and were saved with other settings than these."""
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        settings = json.loads((file.metadata() or {}).get("json", "{}"))
+    if other := {name: value for name, value in settings.items() if config.get(name) != value}:
+        raise ValueError(
+            f"{folder}: {CONFIG} and {WEIGHTS} must be of one save; the weights were saved with "
+            f"{other}, {CONFIG} says { ({name: config.get(name) for name in other}) }. The saving was "
+            "interrupted, or the file was edited: save it again."
+        )
 
 
 def _switch(folder: Path, config: dict[str, Any], name: str, default: bool) -> bool:

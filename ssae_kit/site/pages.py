@@ -4,14 +4,15 @@ import csv
 import html
 import inspect
 import re
-import subprocess
-import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from ssae_kit.exercises.__main__ import main
 from ssae_kit.exercises.core import HINTS, NOTEBOOKS, Exercise, exercise, exercises
 from ssae_kit.site.notebooks import Page, fence, raw
 
@@ -77,9 +78,9 @@ def commands() -> str:
     """Return what the two commands for a class say of themselves."""
     text = "## The commands\n"
     for name in ("release", "grade"):
-        asked = [sys.executable, "-m", "ssae_kit.exercises", name, "--help"]
-        told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-        text += f"\n{fence(told, 'text')}\n"
+        with redirect_stdout(StringIO()) as told, suppress(SystemExit):
+            main([name, "--help"])
+        text += f"\n{fence(told.getvalue(), 'text')}\n"
     return text
 
 
