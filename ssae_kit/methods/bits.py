@@ -51,6 +51,7 @@ def read_bits(
     checks.tensors(**{n: (x, a) for x, (n, a) in zip(given, axes.items(), strict=True)})
     old, column = as_pairs(states, labels[:, None], ("states", "labels"))
     new, asked = as_pairs(new_states, new_labels[:, None], ("new_states", "new_labels"))
+    old, column, new, asked = (table.cpu() for table in (old, column, new, asked))
     known, told = column[:, 0].unique(), asked[:, 0].unique()
     if len(known) < 2 or not torch.isin(told, known).all():
         raise ValueError(
@@ -58,16 +59,16 @@ def read_bits(
             f"{known.tolist()} and {told.tolist()}. Add texts, or leave rare values out."
         )
     size = root_mean_square("states", old)
-    scaled = [(x / size).double().cpu().numpy() for x in (old, new)]  # Newton needs the digits
+    scaled = [(x / size).double().numpy() for x in (old, new)]  # Newton needs the digits
     solver = "newton-cholesky" if len(known) == 2 else "lbfgs"  # ten times as fast for two values
     probe = LogisticRegression(solver=solver, max_iter=1000)
     scores = torch.from_numpy(
-        probe.fit(scaled[0], column[:, 0].cpu().numpy()).decision_function(scaled[1])
+        probe.fit(scaled[0], column[:, 0].numpy()).decision_function(scaled[1])
     )
     if len(known) == 2:
         scores = torch.stack([torch.zeros_like(scores), scores], 1)
     logs = scores.log_softmax(1)
-    place = torch.searchsorted(known, asked[:, 0]).cpu()
+    place = torch.searchsorted(known, asked[:, 0])
     share = place.bincount(minlength=len(known)) / len(place)
     entropy = torch.special.entr(share).sum()
     right = logs.argmax(1) == place

@@ -47,11 +47,12 @@ class LatentClamp:
         Raises:
             ValueError: if a value of a steered concept is neither 0 nor 1.
         """
-        states, values, on = checks.tensors(
+        given = checks.tensors(
             states=(states, "texts d_model"),
             values=(values, "texts concepts"),
             steered=(steered, "texts concepts"),
         )
+        states, values, on = (table.to(self.levels.device) for table in given)
         on = checks.mask("steered", on)
         require_two_values(values[on])
         codes = self.autoencoder.encode(states)[0][:, self.latent]
@@ -59,6 +60,7 @@ class LatentClamp:
         old = torch.where(values == 1, high, low)
         new = torch.where(values == 1, low, high)
         (strength,) = checks.tensors(strength=(strength, "*texts"))
+        strength = strength.to(old)
         change = (old + strength * (new - old) - codes) * on
         vectors: Tensor = self.autoencoder.scale * (
             change @ self.autoencoder.directions[0, self.latent]
@@ -87,7 +89,8 @@ def clamp_of(
     """
     checks.require_kind("autoencoder", autoencoder, Autoencoder)
     autoencoder.require_one_run()
-    states, ones = as_pairs(states, values, ("states", "values"))
+    given = as_pairs(states, values, ("states", "values"))
+    states, ones = (table.to(autoencoder.decoder.device) for table in given)
     require_two_values(ones)
     if (ones.var(0) == 0).any():
         raise ValueError(

@@ -41,7 +41,7 @@ def exactly_active(
     shape = (len(n_active), n_samples, n_features)
     rank = torch.rand(shape, generator=generator).argsort(-1).argsort(-1)
     values = 0.5 + torch.rand(shape, generator=generator)
-    return torch.where(rank < n_active[:, None, None], values, 0.0)
+    return torch.where(rank < n_active[:, None, None].to(rank.device), values, 0.0)
 
 
 @torch.no_grad()
