@@ -34,11 +34,8 @@ def run(
     if device == "cuda":
         whole = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, CARD / whole))
-    found: dict[str, Any] = {
-        "command": "python -m tests.benchmarks full --json",
-        "weights": "random",
-    }
-    found |= {"torch": torch.__version__, "transformers": transformers.__version__}
+    found["command"], found["weights"] = "python -m tests.benchmarks full --json", "random"
+    found["torch"], found["transformers"] = torch.__version__, transformers.__version__
     found["card"] = torch.cuda.get_device_name(0) if device == "cuda" else device
     found["full.gb_allowed"] = CARD / 1e9
 
@@ -58,8 +55,11 @@ def run(
 
     model = measured("make", lambda: _make(shape, device))
     found["full.n_parameters"] = sum(weight.numel() for weight in model.model.parameters())
-    _extract(model, measured, found)
-    _steer(model, measured, found)
+    for step in (_extract, _steer):
+        try:
+            step(model, measured, found)
+        except torch.OutOfMemoryError as error:
+            found[f"full.no_room{step.__name__}"] = str(error)[:300]
     return found
 
 
