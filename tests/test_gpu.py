@@ -26,14 +26,43 @@ DRAWN = ("llama.generate", "llama.load", "llama.untrained", "superposition.ToyMo
 table draws the last one's inputs anew."""
 
 ON_CPU = (
-    "causes.Subspaces", "causes.whole", "llama.direct_logits", "llama.hidden_states",
-    "llama.text_losses", "llama.token_states", "metrics.rotation_floor", "steering.choose_push",
-    "steering.concepts_in_turn", "steering.load_vectors",
-    "steering.off_target_kl", "steering.read_concepts", "steering.shift_vectors",
-    "steering.word_odds", "superposition.ToyModel", "superposition.exactly_active",
-    "superposition.random_dictionary", "superposition.random_rotation", "training.fit",
-)  # fmt: skip
-"""What says so, or is made from nothing but sizes and a generator of the CPU."""
+    "autoencoders.BatchTopKSAE",
+    "autoencoders.GatedSAE",
+    "autoencoders.JumpReluSAE",
+    "autoencoders.LayerNormShiftAutoencoder",
+    "autoencoders.MatryoshkaSAE",
+    "autoencoders.ReluSAE",
+    "autoencoders.ShiftAutoencoder",
+    "autoencoders.TiedSAE",
+    "autoencoders.TopKSAE",
+    "autoencoders.load",
+    "autoencoders.load_published",
+    "autoencoders.load_saelens",
+    "causes.Subspaces",
+    "causes.whole",
+    "llama.direct_logits",
+    "llama.hidden_states",
+    "llama.run",
+    "llama.text_losses",
+    "llama.token_states",
+    "metrics.rotation_floor",
+    "steering.choose_push",
+    "steering.concepts_in_turn",
+    "steering.load_vectors",
+    "steering.off_target_kl",
+    "steering.read_concepts",
+    "steering.shift_vectors",
+    "steering.word_odds",
+    "superposition.ToyModel",
+    "superposition.exactly_active",
+    "superposition.random_dictionary",
+    "superposition.random_rotation",
+    "training.choose_level",
+    "training.fit",
+    "training.fit_restarts",
+)
+"""What says so, is read from a file, or is made from nothing but sizes and a generator of the CPU; of
+`llama.run` the tokens' places, of trainings the errors."""
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 """A GPU sums in another order than the CPU, and a small Llama's logits pass six blocks of such sums."""
@@ -193,6 +222,11 @@ def test_one_argument_on_the_gpu_and_the_others_on_the_cpu_are_understood(
             except Exception as error:
                 wrong.append(f"{name}({one}): {type(error).__name__}: {str(error)[:120]}")
     assert wrong == []
+
+
+def test_states_and_logits_of_a_pass_stay_on_the_gpu(there):
+    done = llama.run(there, ["the queen was sad.", "this lady wept."], keep=[2], logits=True)
+    assert {done[2].device.type, done.logits.device.type} == {REAL}
 
 
 PROMPTS = ["the queen", "this lady wept. she", "a king", "that guy was"]
