@@ -53,7 +53,7 @@ class Found:
 
         For a method that was fitted to states. It then reads shifts of these very pairs only.
         """
-        own = sources.to(self.directions.device)
+        own = as_floats("sources", sources).to(self.directions.device)
         return Found(self.directions, lambda shifts: self.read(own + shifts) - self.read(own))
 
     def named(self, shifts: Shifts, changes: Changes) -> tuple[Directions, Matching]:
