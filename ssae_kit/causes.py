@@ -66,7 +66,7 @@ def exchange(
                 f"`chosen` must have one entry per text and latent, {[len(bases), n_latents]}; got "
                 f"{list(mask.shape)}."
             )
-        codes = codes * checks.mask("chosen", mask)
+        codes = codes * checks.mask("chosen", mask).to(codes.device)
     vectors: Tensor = (codes @ found.directions).detach()
     return vectors
 

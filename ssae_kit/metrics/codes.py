@@ -149,9 +149,10 @@ def firing(
             f"`matching` must be of these codes and concepts: [run, concepts] = {list(wanted)} and "
             f"latents below {codes.shape[2]}; its shape is {list(matching.latent.shape)}."
         )
-    chosen = matching.latent.clamp_min(0)[:, None].expand(-1, codes.shape[1], -1)
+    latent = matching.latent.to(codes.device)
+    chosen = latent.clamp_min(0)[:, None].expand(-1, codes.shape[1], -1)
     fires = (codes.gather(-1, chosen) != 0).to(codes.dtype)
-    fires = fires * (matching.latent >= 0)[:, None]
+    fires = fires * (latent >= 0)[:, None]
     hits = (fires * truth).sum(1)
     return Firing(hits / fires.sum(1).clamp_min(1), hits / truth.sum(0).clamp_min(1))
 

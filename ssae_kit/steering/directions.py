@@ -77,7 +77,7 @@ def learn(
             "pairs must bring their `changes`, or nothing can be named; they are not known. Use "
             "`shift_vectors` and `methods.ssae`."
         )
-    shifts = shift_vectors(llama, pairs, layer)
+    shifts = shift_vectors(llama, pairs, layer).to(llama.device)  # a wide training needs the GPU
     if config is None:
         config = TrainingConfig(steps=500, batch_size=min(128, len(pairs)))
     found = methods.ssae(shifts, 2 * len(pairs.concepts), seed=seed, config=config)

@@ -166,7 +166,8 @@ class LatentClamp:
             ValueError: if a value of a steered concept is neither 0 nor 1.
         """
         given = {"states": (states, "texts d_model")}
-        states, values, on, strength = _turns(given, values, steered, strength)
+        turns = _turns(given, values, steered, strength)
+        states, values, on, strength = (table.to(self.levels.device) for table in turns)
         codes = self.autoencoder.encode(states)[0][:, self.latent]
         low, high = self.levels.unbind(1)
         old = torch.where(values == 1, high, low)
@@ -199,7 +200,8 @@ def clamp_of(
     """
     checks.require_kind("autoencoder", autoencoder, Autoencoder)
     autoencoder.require_one_run()
-    states, ones = as_pairs(states, values, ("states", "values"))
+    given = as_pairs(states, values, ("states", "values"))
+    states, ones = (table.to(autoencoder.decoder.device) for table in given)
     require_two_values(ones)
     if (ones.var(0) == 0).any():
         raise ValueError(
