@@ -277,6 +277,11 @@ def numeric(room, folder):
     }  # fmt: skip
 
 
+def _left(subspaces, bases, sources, step):
+    """A loss for causes.align; a partial of it is copied together with the subspaces."""
+    return subspaces(bases, sources).square().mean((1, 2))
+
+
 def learned(room):
     """Right calls of the rooms that fit and score, where the truth is known."""
     m, t, a, s = room["methods"], room["training"], room["autoencoders"], room["studies"]
@@ -322,7 +327,7 @@ def learned(room):
         "causes.Subspaces.found": (space.found, {"run": 0}),
         "causes.align": {
             "subspaces": space, "n_steps": 2,
-            "loss": lambda step, space=space: space(*states_of_runs.values()).square().mean((1, 2)),
+            "loss": functools.partial(_left, space, *states_of_runs.values()),
         },
         "methods.Found.codes": (found.codes, {"shifts": data.shifts}),
         "methods.Found.from_sources": (found.from_sources, {"sources": data.sources}),
