@@ -32,7 +32,6 @@ def attention_masks(
         full_stop: Token id of the full stop.
         is_closed: Whether a masked full stop sees nothing but full stops in the upper blocks.
     """
-    n_tokens = rows.ids.shape[1]
     same_document = rows.document[:, :, None] == rows.document[:, None, :]
     causal = same_document & torch.ones_like(same_document[0]).tril()
     stop = rows.ids == full_stop
