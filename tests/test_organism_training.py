@@ -8,6 +8,7 @@ from ssae_kit.organism.gist import attention_masks
 from ssae_kit.organism.loss import document_losses, token_losses
 from ssae_kit.organism.muon import orthogonalised
 from ssae_kit.organism.train import Recipe, Trainer, train
+from tests.pretend import Pretend, on_gpu
 
 TINY = Recipe(seed=3, n_steps=4, n_first_steps=3, n_documents=4, n_validation=16, report_every=2)
 
@@ -95,6 +96,25 @@ def test_packing_does_not_change_the_loss_of_a_document():
     ids = torch.tensor(ids)
     plain = float(trainer.model(ids, labels=ids).loss.detach()) * (ids.shape[1] - 1)
     assert float(together[0]) == pytest.approx(plain, rel=1e-4)
+
+
+def test_losses_on_a_pretended_gpu_are_those_on_the_cpu(monkeypatch):
+    asked = torch.is_autocast_enabled  # torch 2.6 knows no autocast for "meta"
+    monkeypatch.setattr(
+        torch, "is_autocast_enabled", lambda kind="cpu": kind != "meta" and asked(kind)
+    )
+    trainer, many, masked = Trainer(TINY), documents(12), torch.arange(12) % 2 == 0
+    near, number = token_losses(trainer.model, many, trainer.index, masked, is_closed=True)
+    in_all = document_losses(trainer.model, many, trainer.index)
+    with Pretend():
+        on_gpu(trainer.model)
+        far, place = token_losses(trainer.model, many, trainer.index, masked, is_closed=True)
+        assert far.is_meta and place.is_meta
+        far, place = far.cpu(), place.cpu()
+        far_in_all = document_losses(trainer.model, many, trainer.index)
+    torch.testing.assert_close(far, near, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(far_in_all, in_all, rtol=1e-4, atol=1e-3)
+    assert torch.equal(place, number)
 
 
 def test_the_mask_hides_earlier_sentences_but_their_full_stops():

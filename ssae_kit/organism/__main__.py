@@ -35,6 +35,9 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, help="folder to write (default data/llama_tiny/seedS)"
     )
     training.add_argument("--steps", type=int, default=Recipe.n_steps)
+    training.add_argument(
+        "--device", default="cpu", help="weights depend on it; cuda for a GPU (default cpu)"
+    )
     training.add_argument("--no-mask", action="store_true", help="the control without gist mask")
     training.set_defaults(run=_train)
     card = commands.add_parser("card", help="measure the shipped seeds and write the card")
@@ -53,7 +56,7 @@ def _train(options: argparse.Namespace) -> None:
         recipe = replace(recipe, masked_share=0.0, closed_share=0.0)
     folder = options.out or MODELS / f"seed{options.seed}"
     print(f"training {recipe.n_steps} steps into {folder}", flush=True)
-    train(recipe, folder, _print_report)
+    train(recipe, folder, _print_report, options.device)
 
 
 def _card(options: argparse.Namespace) -> None:

@@ -131,3 +131,8 @@ class Rows:
             self.positions[row, at] = torch.arange(len(ids))
             self.document[row, at] = number
             self.is_story[row, at] = are_stories[number]
+
+    def to(self, device: torch.device) -> None:
+        """Move all rows to a device."""
+        for name, tensor in vars(self).items():
+            setattr(self, name, tensor.to(device))

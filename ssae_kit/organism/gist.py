@@ -32,9 +32,8 @@ def attention_masks(
         full_stop: Token id of the full stop.
         is_closed: Whether a masked full stop sees nothing but full stops in the upper blocks.
     """
-    n_tokens = rows.ids.shape[1]
     same_document = rows.document[:, :, None] == rows.document[:, None, :]
-    causal = same_document & torch.ones(n_tokens, n_tokens, dtype=torch.bool).tril()
+    causal = same_document & torch.ones_like(same_document[0]).tril()
     stop = rows.ids == full_stop
     sentence = stop.long().cumsum(1) - stop.long()
     masked = rows.is_story & is_masked[rows.document.clamp(min=0)]

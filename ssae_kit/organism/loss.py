@@ -35,7 +35,8 @@ def token_losses(
         is_masked = torch.zeros(len(documents), dtype=torch.bool)
     are_stories = [document.family == "story" for document in documents]
     rows = Rows([encode(document, index) for document in documents], are_stories, ROW_LENGTH)
-    lower, upper = attention_masks(rows, is_masked, index["."], is_closed)
+    rows.to(model.device)
+    lower, upper = attention_masks(rows, is_masked.to(model.device), index["."], is_closed)
     with lower_blocks_see(model, _additive(lower)):
         hidden = model.model(
             input_ids=rows.ids, attention_mask=_additive(upper), position_ids=rows.positions
@@ -60,7 +61,7 @@ def document_losses(
     for start in range(0, len(documents), 200):
         block = documents[start : start + 200]
         losses, number = token_losses(model, block, index)
-        totals.append(torch.zeros(len(block)).index_add(0, number, losses))
+        totals.append(torch.zeros(len(block)).index_add(0, number.cpu(), losses.cpu()))
     return torch.cat(totals)
 
 

@@ -55,7 +55,7 @@ class Outcome:
 def probe_figures(llama: Llama, layer: int = MIDDLE) -> list[Measure]:
     """How well a least-squares probe reads each concept off the last full stop."""
     texts, values = prompts(2000, torch.Generator().manual_seed(30_000))
-    states = hidden_states(llama, texts, layer)
+    states = hidden_states(llama, texts, layer).cpu()
     inputs = torch.cat([states, torch.ones(len(states), 1)], 1)
     n_train = 1500
     targets = 2.0 * values - 1
@@ -70,7 +70,8 @@ def probe_figures(llama: Llama, layer: int = MIDDLE) -> list[Measure]:
 def learned_directions(llama: Llama, layer: int = MIDDLE) -> Float[Tensor, "concepts d_model"]:
     """Difference of means of every concept, from value 0 to value 1."""
     pairs = concept_pairs(N_PAIRS, torch.Generator().manual_seed(30_001))
-    shifts, changes = shift_vectors(llama, pairs, layer), torch.tensor(pairs.changes).float()
+    shifts = shift_vectors(llama, pairs, layer).cpu()
+    changes = torch.tensor(pairs.changes).float()
     return methods.difference_of_means(shifts, changes).directions
 
 
@@ -90,7 +91,7 @@ def continue_prompts(
         texts * len(ways),
         max_new_tokens=MAX_SENTENCE_LENGTH * N_SENTENCES,
         generator=torch.Generator().manual_seed(seed),
-        edits={layer: Add(torch.cat(ways))},
+        edits={layer: Add(torch.cat(ways).to(llama.model.device))},
         temperature=TEMPERATURE,
         n_ways=len(ways),
     )

@@ -78,11 +78,11 @@ class Progress:
 class Trainer:
     """One training run: model, optimisers and the step they are at."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
         self.recipe = recipe
         self.words = vocabulary()
         self.index = {word: i + len(SPECIAL_TOKENS) for i, word in enumerate(self.words)}
-        self.model = create_llama(len(self.words) + len(SPECIAL_TOKENS), recipe.seed)
+        self.model = create_llama(len(self.words) + len(SPECIAL_TOKENS), recipe.seed).to(device)
         self.step = 0
         self.tokens = 0
         weights, rate = dict(self.model.named_parameters()), recipe.learning_rate
@@ -173,7 +173,10 @@ class Trainer:
 
 
 def train(
-    recipe: Recipe, folder: Path, report: Callable[[Progress], None] = lambda _: None
+    recipe: Recipe,
+    folder: Path,
+    report: Callable[[Progress], None] = lambda _: None,
+    device: str = "cpu",
 ) -> Progress:
     """Train a Llama and write it to a folder, resuming from a checkpoint beside it if there is one.
 
@@ -181,6 +184,8 @@ def train(
         recipe: What to train.
         folder: Where the finished model goes; must not exist.
         report: Called every `recipe.report_every` steps, after the checkpoint is safe.
+        device: Where to train. Documents and first weights are the same everywhere; the last
+            digits of what is computed, and with them the finished weights, are not.
 
     Returns:
         The last report.
@@ -191,7 +196,8 @@ def train(
         FloatingPointError: if the loss stops being finite.
     """
     check_new(folder)
-    trainer, checkpoint = Trainer(recipe), folder.parent / f".{folder.name}.training.safetensors"
+    trainer = Trainer(recipe, device)
+    checkpoint = folder.parent / f".{folder.name}.training.safetensors"
     if checkpoint.exists():
         trainer.resume(checkpoint)
     # Fresh documents of the training mixture, from a seed that no training uses.
@@ -213,6 +219,6 @@ def train(
     tokenizer = create_tokenizer(trainer.words, WORD_PATTERN)
     told = {"recipe": asdict(recipe), "tokens": trainer.tokens, "excess": last.excess}
     notes = {"training.json": json.dumps(told, indent=1) + "\n"}
-    save_llama(trainer.model, tokenizer, folder, notes)
+    save_llama(trainer.model.cpu(), tokenizer, folder, notes)
     checkpoint.unlink(missing_ok=True)
     return last
