@@ -248,4 +248,5 @@ def test_the_benchmark_in_full_size_runs_through_at_reduced_size_on_the_cpu(monk
         monkeypatch.setattr(full, name, n)
     found = full.run(PUBLISHED | REDUCED, "cpu")
     assert found["full.largest_difference_to_transformers"] < 0.01 * found["full.state_size"]
+    assert found["full.difference_kit_to_singly"] < 0.05
     assert found["full.kl"][0] == 0 < found["full.kl"][1]

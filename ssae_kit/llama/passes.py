@@ -30,10 +30,7 @@ class _Reached(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Pass:
-    """What a pass gave; texts are padded on the right.
-
-    States and logits are on the model's device and in its type, ids and places on the CPU.
-    """
+    """What a pass gave, right-padded: states and logits as the model's, ids and places on the CPU."""
 
     ids: Int64[Tensor, "texts tokens"]
     """Token ids, 0 behind the end."""

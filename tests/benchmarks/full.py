@@ -113,8 +113,13 @@ def _extract(model: llama.Llama, measured: Any, found: dict[str, Any]) -> None:
     measured("kit_half_way", lambda: llama.hidden_states(model, texts, half), n_tokens)
     bare = measured("transformers_padded", lambda: _padded(model, texts), n_tokens)
     few = slice(0, N_SINGLE)
-    measured("transformers_singly", lambda: _padded(model, texts[few], 1), sum(lengths[few]))
+    alone = measured(
+        "transformers_singly", lambda: _padded(model, texts[few], 1), sum(lengths[few])
+    )
     found["full.largest_difference_to_transformers"] = float((states - bare).abs().max())
+    for name, one in {"kit": states[few], "padded": bare[few]}.items():  # batches round differently
+        shares = (one - alone).norm(dim=1) / alone.norm(dim=1)
+        found[f"full.difference_{name}_to_singly"] = round(float(shares.median()), 4)
     found["full.state_size"] = float(states.norm(dim=1).median())
 
 
