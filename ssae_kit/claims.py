@@ -51,29 +51,19 @@ class _Claim:
         fails = other is None or (math.isfinite(other) and not self.meets(other))
         passed = self.meets(value) and fails
         control = "" if other is None else f"{self.control}: {other:.3g}"
+        needed = f"{self.side} {self.bound:g}"
         record: dict[str, object] = {
             "id": self.id,
             "claim": self.claim,
             "metric": self.metric,
-            "threshold": f"{self.side} {self.bound:g}",
+            "threshold": needed,
             "value": value if math.isfinite(value) else None,
             "control": control,
             "passed": passed,
         }
-        needed, found = f"{self.side} {self.bound:g}", f"{value:.3g}"
         told = "no control" if other is None else "yes" if fails else "no"
-        verdict = "PASS" if passed else "FAIL"
-        name = f"{self.id}: {self.claim}"
-        return record, [
-            name,
-            self.metric,
-            predicted,
-            needed,
-            found,
-            control or "none",
-            told,
-            verdict,
-        ]
+        row = [f"{self.id}: {self.claim}", self.metric, predicted, needed, f"{value:.3g}"]
+        return record, [*row, control or "none", told, "PASS" if passed else "FAIL"]
 
 
 class Register:

@@ -133,16 +133,22 @@ class Page:
         """The handle of the slider with this label."""
         return self.page.get_by_role("slider", name=label).first
 
-    def drag(self, label, by):
-        """Move a slider's handle by so many pixels with the mouse."""
+    @contextmanager
+    def held(self, label):
+        """Hold a slider's handle with the mouse; gives what moves it, to so many pixels away."""
         handle = self.handle(label)
         handle.scroll_into_view_if_needed()
         box = handle.bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         self.page.mouse.move(x, y)
         self.page.mouse.down()
-        self.page.mouse.move(x + by, y, steps=4)
+        yield lambda by: self.page.mouse.move(x + by, y)
         self.page.mouse.up()
+
+    def drag(self, label, by):
+        """Move a slider's handle by so many pixels with the mouse."""
+        with self.held(label) as move:
+            move(by)
 
     def barriers(self):
         """Serious findings of axe-core within the lab, as texts; the page around it is Voilà's.
@@ -166,15 +172,23 @@ class Page:
 
 
 @contextmanager
-def opened():
-    """A page of a browser without a window, 1280 pixels wide."""
+def started():
+    """A browser without a window; it takes a second to start."""
     from playwright.sync_api import sync_playwright
 
     options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=options)
-        yield Page(browser.new_page(viewport={"width": 1280, "height": 1000}))
+        yield browser
         browser.close()
+
+
+@contextmanager
+def opened(browser):
+    """A page of a browser, 1280 pixels wide, that knows nothing of its other pages."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    yield Page(page)
+    page.close()
 
 
 def run_all(page):

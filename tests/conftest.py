@@ -46,11 +46,12 @@ def displayed(monkeypatch):
     """What the code under test shows in a notebook: a list of {MIME type: data}."""
     outputs = []
 
-    def display(item, raw=False):
+    def display(item, raw=False, **_):
         assert raw, "give display a dictionary {MIME type: data} and raw=True"
         outputs.append(item)
 
     monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr("IPython.core.display_functions.display", display)
     return outputs
 
 

@@ -4,13 +4,14 @@
 or with an error in words: one that the kit raises, or Python's TypeError. A silent NaN, a hang and
 torch's or NumPy's own errors are faults. It runs without the tests' check of types, as a user has the kit.
 
-A room is one entry of `ROOMS`; a callable is one entry of `VALID`: a right call, made anew for each
+A room is one entry of `ROOMS`; a callable is one entry of `valid`: a right call, copied for each
 mistake.
 """
 
-# ruff: noqa: E731 - right calls are made anew by name: lambdas keep them a table
+# ruff: noqa: E731 - right calls are made by name: lambdas keep them a table
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import importlib
@@ -75,18 +76,9 @@ def modules():
     return {name: importlib.import_module(f"ssae_kit.{name}") for name in ROOMS}
 
 
-def valid(room, folder, name=""):
-    """Right calls by name: keyword arguments, or a tuple of positional and keyword arguments.
-
-    With a name, only the table in which it stands.
-    """
-    head = name.partition(".")[0]
-    if head in ("methods", "causes", "studies"):
-        return learned(room)
-    if head in ("world", "llama", "steering"):
-        return spoken(room, folder)
-    first = numeric(room, folder)
-    return first if name else first | learned(room) | spoken(room, folder)
+def valid(room, folder):
+    """Right calls by name: keyword arguments, or a tuple of positional and keyword arguments."""
+    return numeric(room, folder) | learned(room) | spoken(room, folder)
 
 
 def numeric(room, folder):
@@ -110,7 +102,7 @@ def numeric(room, folder):
         "BatchTopKSAE": {"k": 2},
         "GatedSAE": {},
         "JumpReluSAE": {"bandwidth": 0.1, "first_threshold": 0.1},
-        "MatryoshkaSAE": {"k": 2, "prefixes": (4, 8)},
+        "MatryoshkaSAE": {"k": 2, "prefixes": (2, 4)},
         "ReluSAE": {"dead_after": 20},
         "TiedSAE": {},
         "TopKSAE": {"k": 2, "dead_after": 20, "revival": 0.03},
@@ -245,7 +237,7 @@ def numeric(room, folder):
             "generator": seeded(),
         },
         "superposition.fista": {
-            "dictionary": normal(2, 3, 5), "hidden": normal(2, 10, 3), "penalty": 0.01,
+            "dictionary": normal(2, 5, 3), "hidden": normal(2, 10, 3), "penalty": 0.01,
             "n_steps": 3,
         },
         "superposition.random_dictionary": {
@@ -269,8 +261,8 @@ def numeric(room, folder):
         "pairs.save_pairs": {"pairs": pairs(), "path": folder / "q.csv"},
         "pairs.truth_pairs": {
             "rows": [{
-                "question": "Why?", "best_answer": "So.", "correct_answers": ["So."],
-                "incorrect_answers": ["No."],
+                "question": "Why?",
+                "mc1_targets": {"choices": ["So.", "No."], "labels": [1, 0]},
             }]
         },
         "storage.save_tensors": {
@@ -367,7 +359,7 @@ def learned(room):
             "data": data, "seed": 0, "level": 0.3, "n_latents": 4, "n_runs": 2, "config": config(),
         },
         "studies.score": {"autoencoder": one, "data": data},
-        "studies.load_study": {"name": "method"},
+        "studies.load_study": {"name": "methods"},
         "studies.sweep": {"study": _study, "conditions": [{"x": 1.0}]},
     }  # fmt: skip
 
@@ -460,7 +452,7 @@ def spoken(room, folder):
         "steering.mean_interval": {"amounts": torch.tensor([0.5, 2.0, 1.0])},
         "steering.off_target_kl": {
             "llama": model, "prompts": texts, "continuations": ["the king.", "a cat."],
-            "spans": [[], [(0, 1)]], "ways": [st.Prompted(texts, push())], "batch_size": 2,
+            "spans": [[], [(0, 1)]], "ways": [st.Prompted(texts, push())],
         },
         "steering.principal_directions": {
             "shifts": normal(12, 6), "changes": normal(12, 2, seed=3).sign()
@@ -531,8 +523,8 @@ def numbers(result, depth=0):
         yield from numbers(list(vars(result).values()), depth + 1)
 
 
-def outcome(call):
-    """ "well", or what is wrong with how the call ended."""
+def outcome(call, may_refuse=True):
+    """ "well", or what is wrong with how the call ended; a right call may not be refused."""
 
     def late(*_):
         raise TimeoutError
@@ -550,7 +542,7 @@ def outcome(call):
         last = traceback.extract_tb(error.__traceback__)[-1]
         own = "ssae_kit" in last.filename and (last.line or "").startswith("raise")
         # Python's own TypeError names what came: enough for what is of another kind altogether.
-        if own or type(error) is TypeError:
+        if may_refuse and (own or type(error) is TypeError):
             return WELL
         return f"{type(error).__name__}: {str(error)[:90]}"
     finally:
@@ -592,13 +584,14 @@ def try_all(folder, only=("",)):
             if not (full in known or same or is_holder(value)):
                 found[full] = MISSING
     for name in (name for name in table if name.startswith(tuple(only))):
-        _, arguments, positional = parts(rooms, name, table[name])
-        found[name] = outcome(lambda name=name: made(rooms, name, folder))
+        entry = table[name]
+        _, arguments, positional = parts(rooms, name, entry)
+        found[name] = outcome(functools.partial(made, rooms, name, entry), may_refuse=False)
         for key in [*range(len(positional)), *arguments]:
             right = positional[key] if isinstance(key, int) else arguments[key]
             for mistake, wrong in mistakes(right).items():
                 found[f"{name}({key}: {mistake})"] = outcome(
-                    lambda name=name, key=key, wrong=wrong: made(rooms, name, folder, {key: wrong})
+                    functools.partial(made, rooms, name, entry, {key: wrong})
                 )
     return found
 
@@ -614,9 +607,10 @@ def parts(rooms, name, entry):
     return function, dict(entry), ()
 
 
-def made(rooms, name, folder, changes=None):
-    """Make a call anew, with some of its arguments changed."""
-    function, arguments, positional = parts(rooms, name, valid(rooms, folder, name)[name])
+def made(rooms, name, entry, changes=None):
+    """Make a call anew, with some of its arguments changed; only the Llama is not copied."""
+    anew = copy.deepcopy(entry, {id(loaded()): loaded()})
+    function, arguments, positional = parts(rooms, name, anew)
     positional = list(positional)
     for key, wrong in (changes or {}).items():
         (positional if isinstance(key, int) else arguments)[key] = wrong

@@ -6,12 +6,24 @@ tensors these hold numbers, so that code which looks at one (is it finite? how m
 as it would.
 """
 
+import os
+from contextlib import nullcontext
+
+import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 MOVES = {"_to_copy", "copy_", "_local_scalar_dense", "equal"}
 """Operations that may read from one device and write to another."""
+
+REAL = os.environ.get("SSAE_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else None)
+"""A real device, where there is one; the variable names another, such as "mps"."""
+
+needs_gpu = pytest.mark.skipif(REAL is None, reason="torch sees no CUDA GPU on this machine")
+
+DEVICES = ["meta", pytest.param(REAL or "cuda", marks=needs_gpu)]
+"""The pretended GPU, and a real one."""
 
 INDEXED = {"index", "index_put_", "_index_put_impl_"}
 """Operations that take indices on the CPU for what is on the GPU, but not the other way round."""
@@ -59,6 +71,16 @@ def on_gpu(module):
         for name, value in list(part._buffers.items()):
             part._buffers[name] = OnGpu(value)
     return module
+
+
+def moved(module, device):
+    """Move a module to a real GPU or the pretended one, in place."""
+    return on_gpu(module) if device == "meta" else module.to(device)
+
+
+def on(device):
+    """Where tensors may be made on a device: the pretended one exists in a block only."""
+    return Pretend() if device == "meta" else nullcontext()
 
 
 class Pretend(TorchDispatchMode):

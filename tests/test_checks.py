@@ -50,3 +50,54 @@ def test_tables_and_eight_bit_floats_are_read():
 def test_a_tensor_without_numbers_is_refused_in_words():
     with pytest.raises(TypeError, match="device meta, which holds none"):
         checks.tensors(x=(torch.empty(3, device="meta"), "n"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "words"),
+    [
+        (
+            (3,),
+            "run n",
+            r"must have the axes \[run, n\]; got shape \[3\]. Add it: `values\[None\]`",
+        ),
+        ((2, 3, 4), "run n", r"must have the axes \[run, n\]; got shape \[2, 3, 4\]"),
+        ((3,), "*run n d", r"must have the axes \[\*run, n, d\]; got shape \[3\]"),
+        ((0, 3), "run n", r"must not be empty; got shape \[0, 3\]"),
+    ],
+)
+def test_an_axis_that_is_missing_too_many_or_empty_is_refused(shape, axes, words):
+    with pytest.raises(ValueError, match=words):
+        checks.tensors(x=(torch.ones(shape), axes))
+
+
+def test_axes_of_one_name_have_one_size_counted_from_the_right():
+    x = torch.ones(2, 3, 4)
+    assert len(checks.tensors(x=(x, "*run n d"), y=(torch.ones(4), "d"))) == 2
+    with pytest.raises(ValueError, match="`y` and `x` must have the same d; got 2 and 4"):
+        checks.tensors(x=(x, "*run n d"), y=(torch.ones(2), "d"))
+
+
+def test_one_double_makes_all_of_them_double():
+    x, y = checks.tensors(x=([1, 2], "n"), y=(torch.ones(2, dtype=torch.float64), "n"))
+    assert x.dtype == y.dtype == torch.float64
+    assert checks.tensors(x=([1, 2], "n"))[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_value_that_is_not_finite_is_found_wherever_it_stands(wrong):
+    with pytest.raises(ValueError, match=r"1 of 3 values are not, the first at \[2\]"):
+        checks.tensors(x=([1.0, 2.0, wrong], "n"))
+    assert checks.is_finite(torch.tensor([3e38, 3e38]))  # though their sum is not
+
+
+def test_a_whole_number_lies_within_its_bounds_and_may_be_numpys():
+    assert [checks.whole("k", k, 1, 3) for k in (1, np.int64(3))] == [1, 3]
+    for k in (0, 4):
+        with pytest.raises(ValueError, match=rf"`k` must lie in 1..3; got {k}"):
+            checks.whole("k", k, 1, 3)
+
+
+@pytest.mark.parametrize("wrong", [None, 0])
+def test_a_generator_is_asked_for(wrong):
+    with pytest.raises(TypeError, match="`generator` must be a torch"):
+        checks.require_generator(wrong)

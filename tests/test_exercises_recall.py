@@ -99,6 +99,10 @@ def test_without_a_press_nothing_is_kept_and_two_presses_are_one_review(home, sh
     for known in (2, 5):
         made[0].value = known
     assert json.loads(home.read_text())["03"] == [0, (MONDAY + timedelta(DAYS[0])).isoformat()]
+    review(MONDAY + timedelta(DAYS[0]))
+    made[1].value = 5
+    due = MONDAY + timedelta(DAYS[0] + DAYS[1])
+    assert json.loads(home.read_text())["03"] == [1, due.isoformat()]
 
 
 def test_a_file_that_is_no_state_says_what_to_do(home):

@@ -11,6 +11,7 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ssae_kit.exercises import Predictions
+from ssae_kit.exercises.__main__ import main
 from ssae_kit.exercises.release import read, release, tasks
 
 
@@ -32,6 +33,7 @@ COSINE = """def cosine(first, second):
     dot = sum(a * b for a, b in zip(first, second))
     return dot / (math.hypot(*first) * math.hypot(*second))
     ### END SOLUTION"""
+BADGE = "[![Open in Colab](badge.svg)](the_notebook_with_solutions)\n\n"
 CHECK = """exercises.check("00.{0}", {0})
 ### BEGIN HIDDEN TESTS
 assert exercises.judge("00.{0}", {0}).passed
@@ -41,7 +43,7 @@ assert exercises.judge("00.{0}", {0}).passed
 def small_course(folder):
     """A course of one notebook with two exercises that need no torch."""
     setup = new_code_cell("import math\n\nfrom ssae_kit import exercises", id="setup")
-    cells = [new_markdown_cell("See [the card](../data/CARD.md).", id="text"), setup]
+    cells = [new_markdown_cell(f"{BADGE}See [the card](../data/CARD.md).", id="text"), setup]
     for name, source in (("shift", SHIFT), ("cosine", COSINE)):
         cells.append(answer(f"00-{name}", source))
         cells.append(answer(f"00-{name}-check", CHECK.format(name), solution=False))
@@ -143,6 +145,22 @@ def test_the_command_says_what_it_did(tmp_path):
     done = subprocess.run([*command, "nowhere", "x"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert "found none" in done.stderr
+
+
+def test_the_command_keeps_notebooks_and_adds_solutions_where_asked(tmp_path, monkeypatch, capsys):
+    small_course(tmp_path / "notebooks")
+    monkeypatch.chdir(tmp_path)
+
+    def command(*options):
+        main(["release", "notebooks", "mine", *options])
+        return capsys.readouterr().out, (tmp_path / "mine" / "00_small.ipynb").read_text()
+
+    told, stubs = command()
+    assert "<summary>Solution" not in stubs
+    assert command("--with-solutions", "--keep") == ("0 notebooks written to mine\n", stubs)
+    told, solved = command("--with-solutions")
+    assert told == "1 notebooks written to mine\n"
+    assert "<summary>Solution" in solved
 
 
 def test_a_prediction_left_at_its_start_is_none_and_the_notebook_goes_on(displayed_all):

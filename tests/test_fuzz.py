@@ -55,3 +55,11 @@ def test_a_planted_nan_hang_and_error_of_a_library_are_seen(monkeypatch):
     assert "RuntimeError" in fuzz.outcome(lambda: fuzz.torch.ones(2) @ fuzz.torch.ones(3))
     assert "AttributeError" in fuzz.outcome(lambda: None.shape)
     assert fuzz.outcome(lambda: 1.0) == fuzz.WELL
+
+
+def test_a_right_call_that_is_refused_is_seen():
+    def refuse():
+        raise TypeError("`rows` must be whole")
+
+    assert fuzz.outcome(refuse) == fuzz.WELL
+    assert fuzz.outcome(refuse, may_refuse=False) == "TypeError: `rows` must be whole"

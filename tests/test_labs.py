@@ -1,6 +1,7 @@
 """What all labs share, without a browser: when they compute, what they show, what they export."""
 
 import html
+import itertools
 import random
 import resource
 import subprocess
@@ -10,6 +11,7 @@ import time
 from importlib.metadata import version
 
 import ipywidgets
+import nbformat
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -73,6 +75,34 @@ def test_a_new_change_cancels_the_running_computation(lab, monkeypatch):
     finished(lab)
     assert old.cancelled
     assert not old.is_alive()
+
+
+@pytest.mark.parametrize("lab", ["SuperpositionLab"], indirect=True)
+def test_a_computation_overtaken_by_a_slider_draws_once_so_that_the_figure_follows_the_hand(
+    lab, monkeypatch
+):
+    begun, drawn = [], []
+
+    def endless(settings, report):
+        begun.append(settings.seed)
+        while True:
+            time.sleep(0.01)
+            report(0.5, lambda: drawn.append(settings.seed) or lab._outcome)
+
+    monkeypatch.setattr(
+        "ssae_kit.labs.job.REDRAW_EVERY", 0.3
+    )  # none has drawn when it is overtaken
+    monkeypatch.setattr(lab, "compute", endless)
+    lab.start()
+    past = len(lab._past)
+    for seed in (1, 2, 3):
+        lab.controls["seed"].value = seed
+        while seed not in begun:
+            time.sleep(0.01)
+    lab.stop()
+    lab.wait(10.0)
+    assert drawn[:3] == [0, 1, 2]
+    assert len(lab._past) == past + 1  # one change, to be undone at once
 
 
 def test_a_computation_cancelled_before_its_turn_is_not_begun(lab, monkeypatch):
@@ -228,7 +258,8 @@ def test_the_line_and_the_link_make_the_same_lab_again(lab, monkeypatch):
     name = slid(lab)
     line, _, link = lab.call().partition("  # or ?")
     assert lab.code().startswith(f"# The lab itself: {line}")
-    own = {"SteeringLab": small.subject, "LatentLab": small.dictionary}.get(type(lab).__name__)
+    subjects = {"SteeringLab": small.subject, "InterchangeLab": small.subject}
+    own = (subjects | {"LatentLab": small.dictionary}).get(type(lab).__name__)
     made = type(lab)(*([own()] if own else []), **eval(f"dict({line.partition('(')[2]}"))
     assert said(made) == said(lab)
     made.close()
@@ -241,14 +272,26 @@ def test_the_line_and_the_link_make_the_same_lab_again(lab, monkeypatch):
         type(lab).from_link()
 
 
+@pytest.mark.parametrize("lab", ["SuperpositionLab", "SteeringLab"], indirect=True)
+def test_panels_stand_one_below_the_other_on_a_phone(lab):
+    axes = [name for name in lab.fig.layout if name.startswith("yaxis")]
+    places = {lab.fig.layout[name].domain for name in axes}
+    lab.words_shown.width = 340  # what a browser reports
+    stacked = sorted(lab.fig.layout[name].domain for name in axes)
+    assert lab.fig.layout.width == 340
+    assert all(low[1] < high[0] for low, high in itertools.pairwise(stacked))
+    lab.words_shown.width = 800
+    assert {lab.fig.layout[name].domain for name in axes} == places
+
+
 def test_a_figure_that_did_not_start_is_replaced_by_another(lab):
     lab.start()
     finished(lab)
     old, drawn = lab.fig, drawing(lab.fig)
     lab.words_shown.retries += 1
     assert lab.fig is not old
-    assert old not in lab.view.children
-    assert lab.fig in lab.view.children
+    assert old not in lab._seen.children
+    assert lab.fig in lab._seen.children
     assert drawing(lab.fig) == drawn
     sent = lab.fig._last_trace_edit_id
     slid(lab)
@@ -292,9 +335,26 @@ def test_a_closed_lab_leaves_no_widget_even_if_its_computation_does_not_stop(lab
 def test_live_there_is_the_widget_and_the_sentence(lab, displayed, monkeypatch):
     monkeypatch.delenv(STATIC, raising=False)
     lab._ipython_display_()
-    (bundle,) = displayed
+    bundle, still = displayed
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/plain"] == lab.sentence
+    assert still == {"text/plain": ""}
+
+
+@pytest.mark.parametrize("lab", ["SuperpositionLab"], indirect=True)
+def test_a_picture_of_the_last_outcome_stands_behind_the_lab_where_a_page_can_keep_it(
+    lab, displayed, monkeypatch
+):
+    monkeypatch.delenv(STATIC, raising=False)
+    lab._ipython_display_()
+    lab.start()
+    finished(lab)
+    assert len(displayed) == 2
+    lab.words_shown.keeps = True  # what a browser reports
+    lab.start()
+    finished(lab)
+    assert displayed[2]["text/plain"] == lab.words_shown.text
+    assert len(displayed[2][PLOTLY_MIME]["data"]) == len(lab.fig.data)
 
 
 def operate(lab, choose, n_times):
@@ -309,14 +369,14 @@ def operate(lab, choose, n_times):
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def test_two_hundred_random_operations_leave_no_exception_and_no_memory(lab):
+def test_a_hundred_random_operations_leave_no_exception_and_no_memory(lab):
     choose = random.Random(0)
     lab.start()
     finished(lab)
-    peak = operate(lab, choose, 100)  # has seen the largest sizes
-    grown = operate(lab, choose, 100) - peak
+    peak = operate(lab, choose, 50)  # has seen the largest sizes
+    grown = operate(lab, choose, 50) - peak
     assert not lab.busy
-    # One figure is 5 MiB; 100 would be 500 MiB.
+    # One figure is 5 MiB; 50 would be 250 MiB.
     assert grown < 60_000, f"memory grew by {grown} KiB"
     assert threading.active_count() < 10
 
@@ -336,15 +396,23 @@ def test_a_lab_loads_no_language_model_that_it_does_not_need_and_no_parser():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_of_a_lab_is_a_notebook_that_shows_it(name):
     (cell,) = page(name).cells
-    assert cell.source.endswith(f"labs.{name}.from_link()")
+    assert cell.source.endswith(f"torch.set_num_threads(1)\nlabs.{name}.from_link()")
     assert isinstance(getattr(labs, name), type)
     assert name in small.NAMES
 
 
 def test_a_served_lab_ends_the_kernels_of_visitors_who_left(monkeypatch):
-    asked = []
-    monkeypatch.setattr(sys, "argv", ["labs", "ShiftLab", "--no-browser"])
-    monkeypatch.setattr(subprocess, "call", lambda command: asked.extend(command) or 0)
+    asked, served = [], []
+
+    def call(command):
+        asked.extend(command)
+        served.extend(nbformat.read(path, 4) for path in command if path.endswith(".ipynb"))
+        return 0
+
+    monkeypatch.setattr(sys, "argv", ["labs", "LatentLab", "--no-browser"])
+    monkeypatch.setattr(subprocess, "call", call)
     assert main() == 0
     assert "--MappingKernelManager.cull_idle_timeout=60" in asked
+    assert "--MappingKernelManager.cull_interval=15" in asked
     assert asked[-1] == "--no-browser"
+    assert [one.cells[0].source for one in served] == [page("LatentLab").cells[0].source]

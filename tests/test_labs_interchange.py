@@ -86,6 +86,19 @@ def test_a_text_exchanged_with_itself_moves_nothing(lab, subject):
     assert "differ in no concept. Both say the same" in lab.words_shown.text
 
 
+def test_another_concept_or_featurizer_makes_no_new_map_and_the_opening_has_something_to_exchange(
+    lab, subject, monkeypatch
+):
+    start = lab.start_at
+    at = world.CONCEPTS.index(start.concept)
+    assert subject.values_of(start.base)[at] != subject.values_of(start.source)[at]
+    lab.set(layer=2, **{name: getattr(start, name) for name in ("base", "source", "concept")})
+    finished(lab)
+    monkeypatch.setattr(llama, "run", None)  # a map needs it
+    lab.set(concept="size", featurizer="random")
+    finished(lab)
+
+
 def test_every_place_is_reached(lab):
     for place in lab.places:
         lab.go_to(place)

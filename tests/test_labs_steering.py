@@ -1,7 +1,6 @@
 """The Steering lab's own: its texts and figure against the kit's numbers."""
 
 import gc
-import itertools
 import weakref
 from dataclasses import replace
 
@@ -103,8 +102,8 @@ def test_what_the_places_hints_say_is_what_is_written(monkeypatch):
     bundled = labs.bundled()
     start = {"prompt": bundled.prompts[0], "concepts": ("sentiment",)}
     assert labs.SteeringLab(bundled).settings().concepts == start["concepts"]
-    for (place, bounds), seed in itertools.product(EFFECTS.items(), range(2)):
-        at = SteeringSettings(**{**start, "seed": seed, **labs.SteeringLab.places[place][0]})
+    for place, bounds in EFFECTS.items():
+        at = SteeringSettings(**{**start, **labs.SteeringLab.places[place][0]})
         effect, side, ill_formed = steering_lab.run(bundled, at).rates[at.strength]
         if bounds is None:
             assert effect != effect

@@ -1,4 +1,4 @@
-"""Reading, editing and writing on a pretended GPU: nothing is left on the CPU, and all is the same."""
+"""Reading, editing and writing on a GPU, pretended or real: nothing is left on the CPU, all is the same."""
 
 import pytest
 import torch
@@ -6,19 +6,19 @@ from torch.testing import assert_close
 
 from ssae_kit import llama
 from ssae_kit.llama import Add, Apply, Clamp, ProjectOut, Site, Swap, sampling
-from tests.pretend import GpuGenerator, Pretend, on_gpu
+from tests.pretend import DEVICES, GpuGenerator, Pretend, moved, on
 
 TEXTS = ["the queen in red was sad.", "this lady wept."]
 IDS = torch.tensor([[200, 210, 220], [230, 240, 250]])
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}  # attention is summed in another order where no kernel fits
 
 
-@pytest.fixture(scope="module")
-def models():
-    """The same weights on the CPU and on the pretended GPU."""
+@pytest.fixture(scope="module", params=DEVICES)
+def models(request):
+    """The same weights on the CPU and on a GPU."""
     here, there = llama.load(device="cpu"), llama.load(device="cpu")
-    with Pretend():
-        on_gpu(there.model)
+    with on(request.param):
+        moved(there.model, request.param)
     return here, there
 
 
@@ -60,7 +60,7 @@ def same(models, read):
     """Read on both, with fields on the CPU, then on the GPU."""
     here, there = models
     expected = read(here)
-    with Pretend():
+    with on(there.device.type):
         assert_close(read(there).cpu(), expected, **CLOSE)
 
 
@@ -78,13 +78,15 @@ def test_an_edit_goes_to_the_gpu(models, edit, reader):
 def test_an_edit_whose_rows_are_on_the_gpu_stays_there(models):
     here, there = models
     expected = llama.hidden_states(here, TEXTS, 4, edits=EDITS["add"])
-    with Pretend():
-        far = {2: Add(randn(2, 128).to("meta"))}
-        assert far[2].vectors.device.type == "meta"
+    with on(there.device.type):
+        far = {2: Add(randn(2, 128).to(there.device))}
+        assert far[2].vectors.device.type == there.device.type
         assert_close(llama.hidden_states(there, TEXTS, 4, edits=far), expected, **CLOSE)
 
 
 def test_texts_are_written_on_the_gpu(models, monkeypatch):
+    if models[1].device.type != "meta":
+        pytest.skip("a real GPU draws other random numbers than the CPU: see test_gpu.py")
     options = {"max_new_tokens": 6, "edits": {2: Add(5 * randn(2, 128), at="all")}}
     written = []
     monkeypatch.setattr(sampling.torch, "Generator", GpuGenerator)
@@ -97,5 +99,7 @@ def test_texts_are_written_on_the_gpu(models, monkeypatch):
 
 def test_a_vector_left_on_the_cpu_is_seen(models, monkeypatch):
     monkeypatch.setattr(Add, "change", lambda self, states: states + self.vectors[:, None])
-    with Pretend(), pytest.raises(RuntimeError, match="same device"):
+    if models[1].device.type == "cpu":
+        pytest.skip("on the CPU all is on one device")
+    with on(models[1].device.type), pytest.raises(RuntimeError, match="same device"):
         llama.hidden_states(models[1], TEXTS, 4, edits=EDITS["add"])

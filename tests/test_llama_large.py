@@ -239,3 +239,13 @@ def test_the_free_memory_of_this_machine_is_known_or_not_but_never_wrong():
     free = memory.free_bytes("cpu")
     assert free is None or 10**6 < free < 10**14
     assert memory.free_bytes("mps") is None
+
+
+def test_the_benchmark_in_full_size_runs_through_at_reduced_size_on_the_cpu(monkeypatch):
+    from tests.benchmarks import full
+
+    for name, n in {"N_TEXTS": 32, "N_SINGLE": 4, "N_WRITTEN": 4, "N_NEW": 4}.items():
+        monkeypatch.setattr(full, name, n)
+    found = full.run(PUBLISHED | REDUCED, "cpu")
+    assert found["full.largest_difference_to_transformers"] < 0.01 * found["full.state_size"]
+    assert found["full.kl"][0] == 0 < found["full.kl"][1]

@@ -95,6 +95,30 @@ def test_a_vector_without_effect_and_an_edit_behind_all_that_is_read_are_errors(
         run(model, TEXTS, keep=[Site(3, "head", 8)])
 
 
+def test_states_behind_the_end_of_a_text_may_be_anything(model):
+    def spoil(row):
+        def function(states):
+            states = states.clone()
+            states[row, -1] = float("nan")
+            return states
+
+        return run(model, TEXTS, keep=[model.n_layers], edits={model.n_layers: Apply(function)})
+
+    assert spoil(-1).at_last(model.n_layers).isfinite().all()
+    with pytest.raises(ValueError, match="states must be finite"):
+        spoil(0)  # the longest text stands first, the shortest last
+
+
+def test_a_pass_goes_no_further_than_what_is_asked_for(model, monkeypatch):
+    def fail(*_args, **_named):
+        raise AssertionError("the last block was run")
+
+    monkeypatch.setattr(Site(model.n_layers).module(model), "forward", fail)
+    assert run(model, TEXTS, keep=[model.n_layers - 1])[model.n_layers - 1].isfinite().all()
+    with pytest.raises(AssertionError, match="the last block was run"):
+        run(model, TEXTS, keep=[model.n_layers])
+
+
 def test_the_same_seed_gives_the_same_texts_however_they_are_cut(model):
     def write(texts, **options):
         return llama.generate(

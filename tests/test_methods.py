@@ -152,6 +152,11 @@ def test_singular_vectors_find_orthogonal_concepts_of_unequal_strength():
     assert matching.score.item() > 0.99
 
 
+def test_the_largest_entry_of_every_singular_vector_is_positive():
+    rows = methods.singular_vectors(torch.randn(200, 12, generator=seeded()), 8).directions
+    assert (rows.max(1).values == rows.abs().max(1).values).all()
+
+
 @pytest.mark.parametrize("method", [methods.class_means, methods.probe])
 def test_supervised_directions_of_states_point_along_the_planted_ones(method):
     truth = 4 * torch.eye(3, 8)

@@ -148,6 +148,8 @@ def test_constant_latents_correlate_with_nothing():
     shifts = torch.randn(30, 2, generator=seeded())
     assert_close(metrics.mcc_codes(codes, shifts).score, torch.zeros(1))
     assert_close(metrics.label_mcc(codes, shifts), torch.zeros(1, 2))
+    rounding = 0.3 + 1e-7 * shifts[None]  # what varies in its last digit only
+    assert_close(metrics.mcc_codes(rounding, shifts).score, torch.zeros(1))
 
 
 def test_agreeing_runs_score_one_in_pair_order():
@@ -233,6 +235,10 @@ def test_scores_refuse_what_they_cannot_compare():
         metrics.mmcs(torch.ones(1, 2, 3), torch.eye(2))
     with pytest.raises(ValueError, match="`codes` must be finite; 8 of 8 values are not"):
         metrics.mcc_codes(torch.full((1, 4, 2), torch.nan), torch.zeros(4, 2))
+    with pytest.raises(ValueError, match="must hold 2 or more rows; got 1"):
+        metrics.mcc_codes(torch.ones(1, 1, 2), torch.ones(1, 2))
+    with pytest.raises(ValueError, match="row 1 is zero, which points nowhere"):
+        metrics.mcc_directions(torch.ones(1, 2, 2), torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
     with pytest.raises(ValueError, match="at least 2 runs; got 1"):
         metrics.mcc_seeds(torch.ones(1, 2, 3))
     with pytest.raises(ValueError, match="`n_concepts` must be at least 1; got 0"):
@@ -268,6 +274,8 @@ def test_a_token_on_which_nothing_fires_has_no_successor():
     found = metrics.handovers(codes, ids, torch.zeros(2).long(), torch.tensor([1, 0]))
     assert found.successor.tolist() == [-1, 0]
     assert found.by_chance.tolist() == [0.0, 0.5]
+    with pytest.raises(ValueError, match="`codes` must be at least 0"):
+        metrics.handovers(-codes, ids, torch.zeros(2).long(), torch.tensor([1, 0]))
 
 
 def test_no_baton_is_handed_from_one_text_to_the_next():

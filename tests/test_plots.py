@@ -11,7 +11,6 @@ import pytest
 from nbconvert import HTMLExporter
 
 from ssae_kit import plots
-from ssae_kit.plots import predictions
 from ssae_kit.plots.show import COLOURS, DASHES, MARKERS, PLOTLY_MIME, TEMPLATE, show
 
 ALT = "A line that rises from one to three."
@@ -96,13 +95,6 @@ def test_the_template_must_be_asked_for_by_name():
     template = pio.templates[TEMPLATE].layout
     assert template.paper_bgcolor == template.plot_bgcolor == "white"
     assert template.colorway == COLOURS
-
-
-def test_predictions_and_outcomes_must_have_one_length():
-    with pytest.raises(ValueError, match=r"`names`, `ranges` and `outcomes` .* got 2, 1, 1\."):
-        predictions.intervals(["a", "b"], [(0.0, 1.0)], [0.5], x_title="", title="")
-    with pytest.raises(ValueError, match=r"`predicted` and `outcome` .* got 2, 2, 1\."):
-        predictions.sketch(["a", "b"], [0.0, 1.0], [0.0], y_title="", title="")
 
 
 def test_a_phase_that_is_expected_nowhere_has_no_boundary():

@@ -16,8 +16,9 @@ from ssae_kit.autoencoders import (
     ShiftAutoencoder,
     TiedSAE,
     TopKSAE,
+    load_saelens,
+    save_saelens,
 )
-from ssae_kit.autoencoders.saelens import load_saelens, save_saelens
 from ssae_kit.training import Penalty, TrainingConfig, fit
 
 EXTRAS = {TopKSAE: {"k": 3}, BatchTopKSAE: {"k": 3}, MatryoshkaSAE: {"k": 3, "prefixes": [5]}}
@@ -217,3 +218,22 @@ def test_half_precision_is_written_so_that_it_is_read_back(kind, tmp_path):
     # Values are bfloat16's in both; TopK's directions are as long as rounding left them.
     found = load_saelens(tmp_path)
     assert_close(ours(found)[1], ours(half.float())[1], rtol=1e-3, atol=1e-3)
+
+
+def test_a_save_that_is_killed_between_its_two_files_is_refused(tmp_path, monkeypatch):
+    def killed(path):
+        raise KeyboardInterrupt
+
+    old, new = (TopKSAE(1, 6, 10, generator=seeded(), k=k) for k in (3, 5))
+    save_saelens(old, tmp_path / "kept")
+    with monkeypatch.context() as patch:
+        patch.setattr("ssae_kit.autoencoders.saelens.replacing", killed)
+        for folder in ("kept", "fresh"):
+            with pytest.raises(KeyboardInterrupt):
+                save_saelens(new, tmp_path / folder)
+    with pytest.raises(ValueError, match=r"must be of one save.*'k': 5.*'k': 3"):
+        load_saelens(tmp_path / "kept")
+    with pytest.raises(FileNotFoundError, match=r"cfg\.json is missing"):
+        load_saelens(tmp_path / "fresh")
+    save_saelens(new, tmp_path / "kept")
+    assert load_saelens(tmp_path / "kept").k == 5

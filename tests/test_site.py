@@ -116,6 +116,14 @@ def test_a_figure_that_is_only_a_picture_stays_one(tmp_path):
     assert "data-live" not in made.figures["b"]
 
 
+def test_words_of_a_figure_are_no_html_and_a_cell_for_colab_is_left_out(tmp_path):
+    output = shown(**{"image/png": "AAAA", "text/plain": 'A <b> "curve".'})
+    colab = code("pip install", tags=["colab"]) | {"id": "c"}
+    made = page(notebook(tmp_path, colab, code("x", output)), tmp_path)
+    assert 'alt="A &lt;b&gt; &quot;curve&quot;."' in made.figures["b"]
+    assert "pip install" not in made.text
+
+
 def test_what_the_notebook_folds_is_folded(tmp_path):
     folded = page(notebook(tmp_path, code("x = 1", jupyter={"source_hidden": True})), tmp_path)
     assert "<details>" in folded.text
@@ -180,7 +188,7 @@ def test_every_choice_of_a_page_without_a_kernel_has_its_training():
 def visited(site):
     if browser.missing():
         pytest.skip(browser.missing())
-    with browser.opened() as opened:
+    with browser.started() as chromium, browser.opened(chromium) as opened:
         yield opened, site
 
 

@@ -1,5 +1,6 @@
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -230,7 +231,7 @@ def test_vectors_are_found_by_the_name_of_their_concept(monkeypatch):
     monkeypatch.setattr(directions, "shift_vectors", lambda *_: changes.float() @ truth)
     texts = tuple("ab" * 100)
     pairs = ConceptPairs(texts, texts, ("tense", "size"), tuple(map(tuple, changes.tolist())))
-    vectors = learn.__wrapped__(None, pairs, 1)
+    vectors = learn.__wrapped__(SimpleNamespace(device="cpu"), pairs, 1)
     assert vectors["size"].shape == (1, 3)
     assert torch.nn.functional.cosine_similarity(vectors["size"], truth[1:]) > 0.99
     with pytest.raises(KeyError, match=r"no concept 'colour'; there are tense, size"):

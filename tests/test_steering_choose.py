@@ -31,7 +31,7 @@ def choice(model, pairs):
 
 def test_odds_are_those_of_the_words_first_tokens_and_the_rest_is_a_distribution(model):
     odds, rest = word_odds(model, PROMPTS, WORDS)
-    told = llama.next_token_log_probs(model, PROMPTS, torch.zeros(4, 1).long())[:, 0]
+    told = llama.next_token_log_probs(model, PROMPTS, torch.zeros(4, 1).long())[:, 0].cpu()
     past, present = (
         [model.tokenizer(f" {w}", add_special_tokens=False)["input_ids"][0] for w in side]
         for side in WORDS

@@ -1,5 +1,6 @@
 """Sweeps give the same results wherever they run, and lose nothing when a worker dies."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -105,9 +106,14 @@ def other(most, seed):
 @pytest.mark.slow
 def test_a_dask_cluster_gives_the_serial_results_though_a_worker_is_killed_half_way(tmp_path):
     distributed = pytest.importorskip("distributed")
+    import dask
+
+    # Workers fork from one process that has imported what they need, instead of each doing so.
+    multiprocessing.set_forkserver_preload([__name__])
     serial = sweep(tiny, CONDITIONS)
     conditions = [condition | {"marks": str(tmp_path)} for condition in CONDITIONS]
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster),
         joblib.parallel_config(backend="dask"),

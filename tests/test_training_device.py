@@ -1,4 +1,4 @@
-"""A whole training on a pretended GPU: nothing is left on the CPU, nothing drawn on the wrong side."""
+"""A whole training on a GPU, pretended or real: nothing stays or is drawn on the wrong side."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from ssae_kit.autoencoders import (
     TopKSAE,
 )
 from ssae_kit.training import Constraint, Penalty, TrainingConfig, fit, revive_dead_
-from tests.pretend import Pretend, on_gpu
+from tests.pretend import DEVICES, Pretend, moved, on
 
 CONFIG = TrainingConfig(steps=4, batch_size=8, record_every=2, resample_every=0)
 
@@ -25,10 +25,14 @@ def seeded(seed=0):
 @pytest.fixture(autouse=True)
 def plain_adam(monkeypatch):
     """The fused kernel knows real devices only."""
-    adam = torch.optim.Adam
-    monkeypatch.setattr(
-        torch.optim, "Adam", lambda w, **k: adam(w, **k | {"fused": False, "foreach": False})
-    )
+    adam, plain = torch.optim.Adam, {"fused": False, "foreach": False}
+
+    def made(weights, **settings):
+        weights = list(weights)
+        is_real = weights[0].device.type != "meta"
+        return adam(weights, **settings if is_real else settings | plain)
+
+    monkeypatch.setattr(torch.optim, "Adam", made)
 
 
 def test_two_devices_in_one_operation_are_an_error():
@@ -37,24 +41,27 @@ def test_two_devices_in_one_operation_are_an_error():
 
 
 @pytest.mark.parametrize("sparsity", [Penalty(0.1), Constraint(torch.tensor([0.1, 0.2]))])
-@pytest.mark.parametrize("where", ["cpu", "meta"])
-def test_a_training_stays_on_the_gpu_wherever_its_data_are(sparsity, where):
+@pytest.mark.parametrize("is_far", [False, True])
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_training_stays_on_the_gpu_wherever_its_data_are(sparsity, is_far, device):
     inputs = torch.randn(40, 6, generator=seeded())
-    with Pretend():
-        autoencoder = on_gpu(ShiftAutoencoder(2, 6, 4, generator=seeded(1)))
-        history = fit(autoencoder, inputs.to(where), sparsity, CONFIG, generator=seeded(2))
-        assert autoencoder.decoder.device.type == "meta"
+    with on(device):
+        autoencoder = moved(ShiftAutoencoder(2, 6, 4, generator=seeded(1)), device)
+        inputs = inputs.to(device) if is_far else inputs
+        history = fit(autoencoder, inputs, sparsity, CONFIG, generator=seeded(2))
+        assert autoencoder.decoder.device.type == device
         assert history.series("error").device.type == "cpu"
 
 
-def test_dead_latents_are_revived_on_the_gpu():
-    with Pretend():
+@pytest.mark.parametrize("device", DEVICES)
+def test_dead_latents_are_revived_on_the_gpu(device):
+    with on(device):
         relu = ReluSAE(2, 6, 8, generator=seeded(1), dead_after=1)
         with torch.no_grad():
             relu.encoder_bias[:, :3] = -100
         relu.loss(torch.randn(20, 6, generator=seeded()))
-        on_gpu(relu)
-        inputs = torch.randn(20, 6, generator=seeded()).to("meta")
+        moved(relu, device)
+        inputs = torch.randn(20, 6, generator=seeded()).to(device)
         optimiser = torch.optim.Adam(relu.parameters(), fused=True)
         assert revive_dead_(relu, inputs, optimiser, generator=seeded(3)) >= 6
 
@@ -70,10 +77,11 @@ def test_dead_latents_are_revived_on_the_gpu():
         (BatchTopKSAE, {"k": 2}),
     ],
 )
-def test_every_sparse_autoencoder_trains_and_resamples_on_the_gpu(kind, extras):
+@pytest.mark.parametrize("device", DEVICES)
+def test_every_sparse_autoencoder_trains_and_resamples_on_the_gpu(kind, extras, device):
     config = TrainingConfig(steps=4, batch_size=8, record_every=2, resample_every=2)
-    with Pretend():
-        autoencoder = on_gpu(kind(2, 6, 8, generator=seeded(1), dead_after=1, **extras))
+    with on(device):
+        autoencoder = moved(kind(2, 6, 8, generator=seeded(1), dead_after=1, **extras), device)
         fit(
             autoencoder,
             torch.randn(40, 6, generator=seeded()),
@@ -81,4 +89,4 @@ def test_every_sparse_autoencoder_trains_and_resamples_on_the_gpu(kind, extras):
             config,
             generator=seeded(2),
         )
-        assert {value.device.type for value in autoencoder.state_dict().values()} == {"meta"}
+        assert {value.device.type for value in autoencoder.state_dict().values()} == {device}

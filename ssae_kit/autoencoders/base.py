@@ -126,14 +126,14 @@ class Autoencoder(nn.Module):
         return (inputs / self.scale[:, None, None]).expand(self.n_runs, -1, -1)
 
     def _checked(self, name: str, given: Any, width: int) -> Tensor:
-        """Return finite values of the weights' dtype, a batch for all runs or for each."""
+        """Return finite values like the weights in dtype and device, for all runs or for each."""
         (values,) = checks.tensors(**{name: (given, "*run batch d")})
         if values.shape[-1] != width or values.shape[:-2] not in ((), (1,), (self.n_runs,)):
             raise ValueError(
                 f"`{name}` must be of shape [batch, {width}] or [{self.n_runs}, batch, {width}] "
                 f"(runs, batch, width), as this autoencoder is; got {list(values.shape)}."
             )
-        return values.to(self.decoder.dtype)
+        return values.to(self.decoder)
 
     @torch.no_grad()
     def calibrate_(self, inputs: Float[Tensor, "*run samples d_model"]) -> None:
@@ -159,13 +159,14 @@ class Autoencoder(nn.Module):
         """
         if not isinstance(inputs, Tensor) or inputs.dim() < 2 or not inputs.numel():
             (inputs,) = checks.tensors(inputs=(inputs, "*run samples d_model"))
-        kind = torch.float32 if inputs.device.type == "mps" else torch.float64
-        total, n_samples = torch.zeros((), dtype=kind, device=inputs.device), inputs.shape[-2]
+        device = self.decoder.device
+        kind = torch.float32 if device.type == "mps" else torch.float64
+        total, n_samples = torch.zeros((), dtype=kind, device=device), inputs.shape[-2]
         for part in inputs.split(CHUNK, -2):
             total = total + self._checked("inputs", part, self.d_model).to(kind).sum(-2)
         mean, spread = total / n_samples, torch.zeros_like(total[..., 0])
         for part in inputs.split(CHUNK, -2):
-            spread += (part.to(kind) - mean[..., None, :]).square().sum((-2, -1))
+            spread += (part.to(device).to(kind) - mean[..., None, :]).square().sum((-2, -1))
         return mean, spread / n_samples
 
     @torch.no_grad()

@@ -3,5 +3,3 @@
 from ssae_kit.exercises.core import check, judge
 from ssae_kit.exercises.predictions import Predictions
 from ssae_kit.exercises.reviews import recall, review
-
-__all__ = ["Predictions", "check", "judge", "recall", "review"]

@@ -2,6 +2,7 @@
 
 import argparse
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from ssae_kit.exercises.grade import Limits, grade
@@ -10,8 +11,8 @@ from ssae_kit.exercises.report import by_exercise
 from ssae_kit.exercises.sandbox import confined
 
 
-def main() -> None:
-    """Run one of the two commands; say in a line what was done."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one of the two commands, as the command line says by default; say what was done."""
     parser = argparse.ArgumentParser(prog="python -m ssae_kit.exercises", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     student = commands.add_parser("release", help="write the student edition")
@@ -30,7 +31,7 @@ def main() -> None:
     marks.add_argument("--memory-gib", type=float, default=Limits.memory_gib)
     marks.add_argument("--jobs", type=int, default=1, help="submissions at once")
     marks.add_argument("--roster", type=Path, help="all students' names, one in a line")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     try:
         print(_run(given))
     except (ValueError, OSError) as error:

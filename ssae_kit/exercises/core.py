@@ -188,11 +188,9 @@ class Exercise:
 
     def _read(self, results: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """What an answer gave, in the form of what is right, and what is right."""
-        wanted = [read(value, value) for value in map(self._right, self.cases)]
+        right = [self.use(self.solution, *copy.deepcopy(case)) for case in self.cases]
+        wanted = [read(value, value) for value in right]
         return [read(*both, self.returns) for both in zip(results, wanted, strict=True)], wanted
-
-    def _right(self, case: tuple[Any, ...]) -> Any:
-        return self.use(self.solution, *copy.deepcopy(case))
 
     def _names(self) -> list[str]:
         """Names of what a case consists of."""
@@ -203,17 +201,12 @@ class Exercise:
         """Say what is wrong with results, with the case that shows it in the fewest words."""
         sentence = self._usual(found, wanted, wrong)
         for i in () if sentence else wrong:
-            if isinstance(found[i], Raised):
-                hints = [
-                    hint for pattern, hint in HINTS.items() if re.search(pattern, found[i].text)
-                ]
-                said = [
-                    f"your code raised {show(found[i])}.",
-                    *hints,
-                    f"For {self._given(self.cases[i])}:",
-                ]
-                return " ".join([*said, f"right is {show(wanted[i])}."])
-            if found[i] is None:
+            gave = found[i]
+            if isinstance(gave, Raised):
+                hints = [hint for slip, hint in HINTS.items() if re.search(slip, gave.text)]
+                said = " ".join([f"your code raised {show(gave)}.", *hints])
+                return f"{said} For {self._given(self.cases[i])}: right is {show(wanted[i])}."
+            if gave is None:
                 sentence = "your function returned None. Is a `return` missing?"
         for i in reversed(wrong):  # in large cases no two sizes are the same
             sentence = sentence or misshapen(found[i], wanted[i], self.returns)

@@ -1,14 +1,15 @@
 """Exercises of notebook 02: sparse autoencoders."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
-from ssae_kit.exercises.tensors import CUT_OFF, cut_off, matched, normal, norms, unit
-from ssae_kit.exercises.values import Mistake, kind
+from ssae_kit.exercises.tensors import CUT_OFF, matched, normal, norms, unit, with_gradient
+from ssae_kit.exercises.values import Mistake
 
 
 def encode(x: Tensor, encoder: Tensor, encoder_bias: Tensor, decoder_bias: Tensor) -> Tensor:
@@ -16,9 +17,11 @@ def encode(x: Tensor, encoder: Tensor, encoder_bias: Tensor, decoder_bias: Tenso
     return ((x - decoder_bias) @ encoder.T + encoder_bias).relu()
 
 
-def sae_loss(x: Tensor, codes: Tensor, decoder: Tensor, bias: Tensor, weight: float) -> Tensor:
+def sae_loss(
+    x: Tensor, codes: Tensor, decoder: Tensor, decoder_bias: Tensor, weight: float
+) -> Tensor:
     """Objective of a sparse autoencoder; directions are the decoder's columns."""
-    return error(x, codes, decoder, bias) + weight * codes.sum(1).mean()
+    return error(x, codes, decoder, decoder_bias) + weight * codes.sum(1).mean()
 
 
 def error(x: Tensor, codes: Tensor, decoder: Tensor, bias: Tensor | float) -> Tensor:
@@ -31,24 +34,6 @@ COUNTED = (
     "you counted the latents that fire. A count has no gradient, so nothing would get sparser: take "
     "the sum of the codes."
 )
-
-
-def with_gradient(
-    answer: Callable[..., Any],
-    x: Tensor,
-    codes: Tensor,
-    decoder: Tensor,
-    decoder_bias: Tensor,
-    weight: float,
-) -> Any:
-    """Try an answer to 02.loss; `Mistake` if the codes get no gradient, or not all of it."""
-    codes = codes.clone().requires_grad_()
-    value = answer(x, codes, decoder, decoder_bias, weight)
-    if value is not None and not getattr(value, "requires_grad", False):
-        raise Mistake(f"{NO_GRADIENT} Got {kind(value)}.")
-    if cut_off(value, sae_loss(x, codes, decoder, decoder_bias, weight), codes):
-        raise Mistake(CUT_OFF)
-    return value
 
 
 UNTRAINED = "the encoder gets no gradient: it is trained below, so stay in torch, without `detach`."
@@ -188,7 +173,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         COUNTED: lambda x, f, w, b, t: error(x, f, w, b) + t * (f > 0).float().sum(1).mean(),
         NO_GRADIENT: lambda *case: sae_loss(*case).item(),
     }, "it is not the mean over x of |x - x'|² + weight × sum of f, with x' = W_d f + b_d.",
-        use=with_gradient),
+        use=partial(with_gradient, NO_GRADIENT, sae_loss)),
     "combinations": Exercise(2, code_sizes, [
         (tensor([[1.0, -1.0, 0.0], [2.0, 0.0, -1.0]]),), (normal(31, 9, 4),),
     ], {

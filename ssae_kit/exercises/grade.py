@@ -19,8 +19,6 @@ from ssae_kit.exercises.report import Grade, write
 from ssae_kit.exercises.sandbox import Limits
 from ssae_kit.exercises.values import Mistake, Raised, plain
 
-__all__ = ["Limits", "grade"]
-
 READ_IT = re.compile(
     r"\b(_getframe|currentframe|f_back|f_locals|settrace|setprofile|get_objects|get_referrers"
     r"|ctypes|_exit|__subclasses__|ssae-check|SSAE_SUBMISSION|/proc/|sys\.modules|fork"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,8 +10,8 @@ import torch
 from torch import Generator, Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise, Verdict
-from ssae_kit.exercises.tensors import CUT_OFF, cut_off, normal, norms
-from ssae_kit.exercises.values import Mistake, kind, misshapen, read
+from ssae_kit.exercises.tensors import CUT_OFF, normal, norms, with_gradient
+from ssae_kit.exercises.values import Mistake, misshapen, read
 
 
 def sample(density: float, n_samples: int, n_features: int, generator: Generator) -> Tensor:
@@ -98,19 +99,6 @@ def reading(x: Tensor, weight: Tensor, bias: Tensor | float = 0.0) -> Tensor:
 
 
 NO_GRADIENT = "no gradient reaches W: return a tensor, and stay in torch until the end."
-
-
-def with_gradient(
-    answer: Callable[..., Any], x: Tensor, weight: Tensor, bias: Tensor, importance: Tensor
-) -> Any:
-    """Try an answer to 01.loss; `Mistake` if W gets no gradient, or not all of it."""
-    weight = weight.clone().requires_grad_()
-    value = answer(x, weight, bias, importance)
-    if value is not None and not getattr(value, "requires_grad", False):
-        raise Mistake(f"{NO_GRADIENT} Got {kind(value)}.")
-    if cut_off(value, loss(x, weight, bias, importance), weight):
-        raise Mistake(CUT_OFF)
-    return value
 
 
 def even(n_features: int, n_dimensions: int) -> float:
@@ -225,7 +213,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, w, b, i: i.sum() * loss(x, w, b, i**0),
         NO_GRADIENT: lambda *case: loss(*case).item(),
         CUT_OFF: lambda x, w, b, i: loss(x, w.detach(), b, i) + 0 * w.sum(),
-    }, "it is not the mean over x of sum_i I_i (x_i - x'_i)².", use=with_gradient),
+    }, "it is not the mean over x of sum_i I_i (x_i - x'_i)².", use=partial(with_gradient, NO_GRADIENT, loss)),
     "even": Exercise(1, even, [(2, 1), (5, 2), (8, 3), (60, 12), (3, 7)], {
         "this is features per dimension; D is the other way round.": lambda n, m: n / m,
         "the features share m dimensions, not one: the shares add up to m.": lambda n, m: 1 / n,

@@ -1,11 +1,14 @@
 """Small tensors, and right answers, that the exercises of several notebooks share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import normalize
+
+from ssae_kit.exercises.values import Mistake, kind
 
 
 def normal(seed: int, *size: int) -> Tensor:
@@ -17,15 +20,6 @@ CUT_OFF = (
     "the number is right, but part of it cannot be trained: a `detach`, a NumPy array or a new tensor "
     "cuts it off from what it was computed from."
 )
-
-
-def cut_off(value: Any, right: Tensor, source: Tensor) -> bool:
-    """Whether a loss is right, and yet tells its source another gradient than the right one."""
-    if not isinstance(value, Tensor) or value.numel() != 1 or not torch.allclose(value, right):
-        return False
-    (found,) = torch.autograd.grad(value.sum(), source, allow_unused=True, materialize_grads=True)
-    (wanted,) = torch.autograd.grad(right, source)
-    return not torch.allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def unit(x: Tensor, dim: int = 0) -> Tensor:
@@ -42,6 +36,26 @@ def norms(x: Tensor, dim: int = 0) -> Tensor:
 def centred(x: Tensor) -> Tensor:
     """Data without its mean."""
     return x - x.mean(0)
+
+
+def with_gradient(
+    missing: str, right: Callable[..., Tensor], answer: Callable[..., Any], *case: Any
+) -> Any:
+    """Try an answer whose second argument needs a gradient; `Mistake` if it gets none, or not all."""
+    first, second, *rest = case
+    second = second.clone().requires_grad_()
+    value = answer(first, second, *rest)
+    if value is not None and not getattr(value, "requires_grad", False):
+        raise Mistake(f"{missing} Got {kind(value)}.")
+    wanted = right(first, second, *rest)
+    if isinstance(value, Tensor) and value.numel() == 1 and torch.allclose(value, wanted):
+        told, due = (
+            torch.autograd.grad(one.sum(), second, allow_unused=True, materialize_grads=True)[0]
+            for one in (value, wanted)
+        )
+        if not torch.allclose(told, due, rtol=1e-4, atol=1e-5):
+            raise Mistake(CUT_OFF)
+    return value
 
 
 def correlations(codes: Tensor, concepts: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ _HOME = {
     "InterchangeLab": "interchange",
     "Lab": "base",
     "LatentLab": "latents",
-    "ShiftLab": "shift",
+    "ShiftLab": "game",
     "SteeringLab": "steering",
     "Subject": "subjects",
     "SuperpositionLab": "superposition",

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ssae_kit import autoencoders, checks, metrics, plots
 from ssae_kit.autoencoders import SparseAutoencoder
-from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.figure import PAGE, beside
+from ssae_kit.labs.base import Lab
+from ssae_kit.labs.figure import PAGE, beside, blank
+from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import choice, setting, slider, switch
 from ssae_kit.metrics import Matching
 from ssae_kit.synthetic.dictionaries import FeatureWorld
@@ -161,7 +162,7 @@ class DictionaryOutcome:
             "how often each latent fires": ("latent, most active first (dead: at zero)", share),
         }
         grid = {"vertical_spacing": 0.19, "horizontal_spacing": 0.15, "row_heights": [0.55, 0.45]}
-        fig = plots.figure(panels=titles, columns=2, grid=grid, **PAGE)
+        fig = blank(titles, columns=2, grid=grid, **PAGE)
         plots.heat(fig, self.cosines.numpy(), limits=(-1.0, 1.0), at=(1, 1))
         self._prices(fig)
         found, codes = self.found.per_concept.numpy(), self.codes.per_concept.numpy()
@@ -248,10 +249,10 @@ class DictionaryLab(Lab):
     """
 
     title = "Can a sparse dictionary undo superposition, and at what price?"
-    sentence = (
-        "The Dictionary lab trains sparse autoencoders while you watch; run this cell in "
-        "JupyterLab to move its controls. The picture shows the start: 40 features in 32 "
-        "dimensions, a TopK autoencoder with 64 latents of which 3 may fire."
+    does = "The Dictionary lab trains sparse autoencoders while you watch."
+    look = (
+        "The picture shows the start: 40 features in 32 dimensions, a TopK autoencoder with "
+        "64 latents of which 3 may fire."
     )
     tasks = (
         "Let more latents fire. From where on does missing less not mean finding more?",

@@ -1,5 +1,7 @@
 """A live figure that no browser can draw too early, its update in one message, and its layout."""
 
+import json
+from collections.abc import Mapping
 from copy import deepcopy
 from importlib.metadata import version
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from ssae_kit import plots
+from ssae_kit.plots.show import PLOTLY_MIME
 from ssae_kit.upstream import require
 
 require("plotly", go.FigureWidget, "open", "_js2py_traceDeltas", "_last_trace_edit_id")
@@ -15,8 +18,22 @@ START = ("_widget_data", "_widget_layout")  # from plotly 6 on: what a new view 
 if not version("plotly").startswith("5."):
     require("plotly", go.FigureWidget, *START)
 MARGIN: dict[str, Any] = {"l": 50, "r": 20, "t": 70, "b": 50}
+HEIGHT, NARROW, PANEL, BETWEEN = (380, 500), 560, 300, 80
+"""Pixels: height of a live figure with one row of panels and with more; width below which panels
+stand one below the other; height of each there, and what of it lies between two."""
 PAGE: dict[str, Any] = {"width": 820, "height": 600, "margin": MARGIN, "legend": plots.LEGEND_ABOVE}
 """Layout of a lab's figure."""
+
+
+_KEPT: dict[str, go.Figure] = {}
+
+
+def blank(panels: Mapping[str, Any], **wanted: Any) -> go.Figure:
+    """Return an empty `plots.figure`, made once: a lab draws the same panels many times a second."""
+    key = repr((panels, wanted))
+    if key not in _KEPT:
+        _KEPT[key] = plots.figure(panels=panels, **wanted)
+    return go.Figure(_KEPT[key])
 
 
 def beside(fig: go.Figure, panel: int) -> go.Figure:
@@ -24,6 +41,40 @@ def beside(fig: go.Figure, panel: int) -> go.Figure:
     (_, x), (low, high) = fig.layout[f"xaxis{panel}"].domain, fig.layout[f"yaxis{panel}"].domain
     place = {"x": x, "y": high, "yanchor": "top", "len": high - low + 0.06}
     return fig.update_coloraxes(colorbar={**place, "thickness": 8, "tickvals": [-1, 0, 1]})
+
+
+def fitted(fig: go.Figure, width: int) -> go.Figure:
+    """Make a figure as wide as its place; in a narrow one, its panels stand one below the other."""
+    wide, panels = width >= NARROW, [*fig.select_xaxes()]
+    rows = len({axis.domain for axis in fig.select_yaxes()})
+    legend = {"yref": "container", "y": 1, "yanchor": "top", "font_size": 12}
+    margin = {"l": 50, "r": 20, "t": 60, "b": 45}
+    fig.update_xaxes(title={"standoff": 4, "font_size": 13 if wide else 11})
+    fig.update_yaxes(title_font_size=13)
+    fig.update_layout(width=width, height=HEIGHT[rows > 1], legend=legend, margin=margin)
+    if not wide and len(panels) > 1:
+        _stack(fig, len(panels))
+    inside = fig.layout.width - 70, fig.layout.height - fig.layout.margin.t - 45
+    for x, y in zip(panels, fig.select_yaxes(), strict=True):
+        if y.scaleanchor:  # plotly loses hold of it when the page changes
+            across, up = (
+                n * (axis.domain[1] - axis.domain[0])
+                for n, axis in zip(inside, (x, y), strict=True)
+            )
+            y.scaleanchor, x.range = None, [end * across / up for end in y.range]
+    return fig.update_layout(font_size=12)
+
+
+def _stack(fig: go.Figure, n: int) -> None:
+    for i, title in zip(range(n), fig.layout.annotations, strict=False):
+        axis, high = i + 1 if i else "", 1 - i / n
+        fig.layout[f"xaxis{axis}"].domain = (0.02, 0.9)
+        fig.layout[f"yaxis{axis}"].domain = (high - (1 - BETWEEN / PANEL) / n, high)
+        title.update(x=0.5, y=high)
+        if any(trace.xaxis == f"x{axis}" for trace in fig.select_traces({"type": "heatmap"})):
+            beside(fig, i + 1)
+    fig.update_layout(height=PANEL * n, legend={"x": 0, "xanchor": "left"})
+    fig.update_layout(margin_t=30 if fig.layout.showlegend is False else 110)
 
 
 class LiveFigure(go.FigureWidget):  # type: ignore[misc]
@@ -87,3 +138,21 @@ class LiveFigure(go.FigureWidget):  # type: ignore[misc]
             drawn = deepcopy(self._data), deepcopy(self._layout_obj._props)
             for name, value in zip(START, drawn, strict=True):
                 setattr(self, name, value)
+
+
+class Still:
+    """A picture behind a lab in the notebook, which is seen once the lab's kernel is gone."""
+
+    def __init__(self) -> None:
+        from IPython.display import DisplayHandle  # only a notebook should pay for it
+
+        self._shown = DisplayHandle()
+        self._shown.display({"text/plain": ""}, raw=True)
+
+    def take(self, fig: go.Figure, words: str) -> None:
+        """Show another outcome."""
+        fig.update_layout(
+            title={"text": "As it was left. Run the cell to use it.", "font_size": 14}
+        )
+        picture = {PLOTLY_MIME: json.loads(fig.to_json()), "text/plain": words}
+        self._shown.update(picture, raw=True)

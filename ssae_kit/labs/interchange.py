@@ -1,5 +1,7 @@
 """The Interchange lab: put one concept of a text's state into another text, and see what follows."""
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -12,8 +14,9 @@ from torch import Tensor
 
 from ssae_kit import causes, checks, methods, plots, steering
 from ssae_kit import llama as kit_llama
-from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.figure import MARGIN, beside
+from ssae_kit.labs.base import Lab
+from ssae_kit.labs.figure import MARGIN, beside, blank
+from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import choice, setting, slider
 from ssae_kit.labs.subjects import METHODS, Subject, bundled
 from ssae_kit.labs.texts import side_by_side
@@ -68,8 +71,7 @@ class InterchangeOutcome:
                 "token of the base whose state is exchanged", {"title": "layer", "title_standoff": 2},
             ),
         }  # fmt: skip
-        fig = plots.figure(
-            panels=titles, grid={"column_widths": [0.24, 0.76], "horizontal_spacing": 0.1},
+        fig = blank(titles, grid={"column_widths": [0.24, 0.76], "horizontal_spacing": 0.1},
             width=820, height=400, legend=plots.LEGEND_ABOVE | {"y": 1.14}, margin=MARGIN | {"b": 110},
         )  # fmt: skip
         rates: Any = self.rates
@@ -118,6 +120,20 @@ def draw(subject: Subject, settings: InterchangeSettings) -> list[tuple[str, str
     return [both[i] for i in order]
 
 
+def write(subject: Subject, bases: Sequence[str], seed: int, edits: Any = None) -> list[str]:
+    """Continue the bases, always with the same random numbers."""
+    return kit_llama.generate(
+        subject.llama, bases, max_new_tokens=subject.n_tokens, generator=checks.seeded(seed),
+        temperature=TEMPERATURE, edits=edits,
+    )  # fmt: skip
+
+
+@functools.lru_cache(8)
+def untouched(subject: Subject, bases: tuple[str, ...], seed: int) -> tuple[str, ...]:
+    """Continue the bases with nothing exchanged; kept, as another layer or featurizer changes none."""
+    return tuple(write(subject, bases, seed))
+
+
 def measure(
     subject: Subject, settings: InterchangeSettings
 ) -> tuple[tuple[str, str], dict[str, tuple[float, float]]]:
@@ -125,12 +141,8 @@ def measure(
     s, names = settings, subject.pairs.concepts
     bases, sources = zip((s.base, s.source), *draw(subject, s), strict=True)
     states = kit_llama.hidden_states(subject.llama, bases + sources, s.layer)
-    vectors = exchange(subject, s, states)
-    written = kit_llama.generate(
-        subject.llama, bases * 2, max_new_tokens=subject.n_tokens, generator=checks.seeded(s.seed),
-        temperature=TEMPERATURE, n_ways=2,
-        edits={s.layer: kit_llama.Add(torch.cat([torch.zeros_like(vectors), vectors]))},
-    )  # fmt: skip
+    edits = {s.layer: kit_llama.Add(exchange(subject, s, states))}
+    written = [*untouched(subject, bases, s.seed), *write(subject, bases, s.seed, edits)]
     said = steering.read_concepts(written, subject.read, names, n_sentences=subject.n_sentences)
     values = [torch.tensor([[*subject.values_of(t)] for t in side]) for side in (bases, sources)]
     is_meant = [name == s.concept for name in names]
@@ -142,28 +154,38 @@ def measure(
     return (written[0], written[len(bases)]), rates
 
 
-@torch.no_grad()
 def travel(
     subject: Subject, settings: InterchangeSettings
 ) -> tuple[Float[Tensor, "layers tokens"], tuple[str, ...]]:
-    """Exchange the whole state at one place at a time, up to the layer; read the concept there.
+    """Exchange the whole state at one place at a time, up to the layer; read the concept there."""
+    s, at = settings, subject.pairs.concepts.index(settings.concept)
+    reader = methods.known(subject.directions("difference of means", s.layer))
+    moves, words = ends(subject, s.base, s.source, s.layer)
+    moved = reader.read(moves.flatten(0, 1))[:, at].view(moves.shape[:2])
+    falls = subject.values_of(s.source)[at] < subject.values_of(s.base)[at]
+    return moved * (-1 if falls else 1), words
+
+
+@functools.lru_cache(16)
+@torch.no_grad()
+def ends(
+    subject: Subject, base: str, source: str, layer: int
+) -> tuple[Float[Tensor, "layers tokens d_model"], tuple[str, ...]]:
+    """Return how far each exchange moves the state that is read, and the base's tokens; kept.
 
     Places are counted from the end of the texts, which need not be equally long.
     """
-    s, model = settings, subject.llama
-    at, layers = subject.pairs.concepts.index(s.concept), list(range(s.layer + 1))
-    reader = methods.known(subject.directions("difference of means", s.layer))
-    base, source = (kit_llama.run(model, [text], keep=layers) for text in (s.base, s.source))
-    length = base.ids.shape[1]
-    n = min(length, source.ids.shape[1]) - 1  # but for the begin token
-    rows, moved = base.ids.tolist() * n, []
-    for layer in layers:
-        swap = kit_llama.Swap(source[layer][0, -n:], at=torch.arange(length - n, length))
-        ends = kit_llama.hidden_states(model, rows, s.layer, edits={layer: swap})
-        moved.append(reader.read(ends - base[s.layer][:, -1].cpu())[:, at])
-    falls = subject.values_of(s.source)[at] < subject.values_of(s.base)[at]
-    words = model.tokenizer.convert_ids_to_tokens(base.ids[0, -n:].tolist())
-    return torch.stack(moved) * (-1 if falls else 1), tuple(words)
+    model, layers = subject.llama, list(range(layer + 1))
+    both = [kit_llama.run(model, [text], keep=layers) for text in (base, source)]
+    length = both[0].ids.shape[1]
+    n = min(length, both[1].ids.shape[1]) - 1  # but for the begin token
+    rows, here = both[0].ids.tolist() * n, both[0][layer][:, -1].cpu()
+    moves = torch.zeros(layer + 1, n, here.shape[1])
+    moves[layer, -1] = (both[1][layer][:, -1].cpu() - here)[0]  # at the layer itself: no pass
+    for at in layers[:-1]:
+        swap = kit_llama.Swap(both[1][at][0, -n:], at=torch.arange(length - n, length))
+        moves[at] = kit_llama.hidden_states(model, rows, layer, edits={at: swap}) - here
+    return moves, tuple(model.tokenizer.convert_ids_to_tokens(both[0].ids[0, -n:].tolist()))
 
 
 def run(
@@ -175,7 +197,8 @@ def run(
     differ = tuple(name for name, a, b in named if a != b)
     report(0.1, None)
     written, rates = measure(subject, settings)
-    report(0.5, None)
+    pending = torch.zeros(2, 2), ("", "")
+    report(0.5, lambda: InterchangeOutcome(settings, differ, written, rates, *pending))
     return InterchangeOutcome(settings, differ, written, rates, *travel(subject, settings))
 
 
@@ -189,10 +212,10 @@ class InterchangeLab(Lab):
     """
 
     title = "Is this part of the state the concept, and only that?"
-    sentence = (
-        "The Interchange lab puts one concept of a text's state into another text; run this cell in "
-        "JupyterLab to move its controls. The picture shows cause and isolate over several pairs, and "
-        "through which layers and tokens the concept came to the exchanged state."
+    does = "The Interchange lab puts one concept of a text's state into another text."
+    look = (
+        "The picture shows cause and isolate over several pairs, and through which layers and "
+        "tokens the concept came to the exchanged state."
     )
     tasks = (
         "Exchange tense. Which words follow, and does another concept move?",
@@ -212,15 +235,17 @@ class InterchangeLab(Lab):
         self.given = {"subject": self.subject}
         names, prompts = self.subject.pairs.concepts, self.subject.prompts
         last = self.subject.llama.n_layers
-        first = {"base": prompts[0], "source": prompts[1], "concept": names[0], "layer": last // 2}
-        at = InterchangeSettings(**{**first, **settings})
+        first = {"base": prompts[0], "source": prompts[1], "layer": last // 2, **settings}
+        ends = zip(*map(self.subject.values_of, (first["base"], first["source"])), strict=True)
+        differ = [name for name, (a, b) in zip(names, ends, strict=True) if a != b]
+        at = InterchangeSettings(**{"concept": [*differ, *names][0], **first})
         self.texts = widgets.HTML()
         """Both texts, and how the base goes on; changed words marked."""
         self.below = [self.texts]
         super().__init__(
             at,
-            base=choice("base", at.base, prompts, "Text that the model goes on from", "790px"),
-            source=choice("source", at.source, prompts, "Text that the part comes from", "790px"),
+            base=choice("base", at.base, prompts, "Text that the model goes on from"),
+            source=choice("source", at.source, prompts, "Text that the part comes from"),
             concept=choice("concept", at.concept, names, "What is exchanged"),
             layer=slider("layer", at.layer, 1, last, 1, "Output of this block"),
         )

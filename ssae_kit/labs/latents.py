@@ -14,9 +14,10 @@ from torch import Tensor
 from ssae_kit import checks, plots
 from ssae_kit import llama as kit_llama
 from ssae_kit.autoencoders import clamp
-from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.figure import MARGIN
-from ssae_kit.labs.parts import choice, heading, line, row, setting, slider
+from ssae_kit.labs.base import Lab
+from ssae_kit.labs.figure import MARGIN, blank
+from ssae_kit.labs.job import Progress, quiet
+from ssae_kit.labs.parts import choice, heading, line, setting, slider
 from ssae_kit.labs.subjects import N_LATENTS, TokenDictionary, stories, token_dictionary
 from ssae_kit.labs.texts import shaded, side_by_side, table
 
@@ -95,8 +96,7 @@ class LatentOutcome:
             "tokens it promotes": ("rise of the logit (any unit)", ""),
             "neighbours": ("cosine", ""),
         }
-        fig = plots.figure(
-            panels=titles, grid={"horizontal_spacing": 0.13}, showlegend=False, width=820, height=320,
+        fig = blank(titles, grid={"horizontal_spacing": 0.13}, showlegend=False, width=820, height=320,
             margin=MARGIN | {"t": 40},
         )  # fmt: skip
         firing = self.codes[self.codes > 0].numpy()
@@ -171,10 +171,13 @@ class LatentLab(Lab):
     """
 
     title = "What is one latent of a language model, and what does it do?"
-    sentence = (
-        "The Latent lab shows the latents of a Llama's dictionary, finds them by words and clamps "
-        "one; run this cell in JupyterLab to move its controls. The picture shows one latent: how "
-        "strongly it fires, the tokens it promotes and its nearest neighbours."
+    does = (
+        "The Latent lab shows the latents of a Llama's dictionary, finds them by words and "
+        "clamps one."
+    )
+    look = (
+        "The picture shows one latent: how strongly it fires, the tokens it promotes and its "
+        "nearest neighbours."
     )
     tasks = (
         "Search a word. Do the examples of the first latent found agree with the tokens it promotes?",
@@ -194,7 +197,7 @@ class LatentLab(Lab):
         at = LatentSettings(**{**first, **settings})
         last = (dictionary.autoencoder.n_latents if dictionary else N_LATENTS) - 1
         hint = "What the search found, strongest first"
-        self.found = choice("found", None, [PICK], hint, "400px")
+        self.found = choice("found", None, [PICK], hint)
         self.found.observe(self._pick, "value")
         self.examples, self.texts = widgets.HTML(), widgets.HTML()
         """Texts with the latent's largest codes; continuations side by side."""
@@ -202,7 +205,7 @@ class LatentLab(Lab):
         hint = "Text that the model goes on from"
         super().__init__(
             at,
-            prompt=choice("prompt", at.prompt, prompts, hint, "790px"),
+            prompt=choice("prompt", at.prompt, prompts, hint),
             latent=slider("latent", at.latent, 0, last, 1, "Which latent is shown"),
         )
 
@@ -210,11 +213,10 @@ class LatentLab(Lab):
         """Return the controls: those that choose a latent, then those of the clamp."""
         of = self.controls
         return [
-            heading("Which latent? Step through them, or find some by words:"),
-            row(of["latent"], of["search"], self.found),
-            heading("Clamp it at every token, and let the model go on from a prompt:"),
-            of["prompt"],
-            row(of["strength"], of["seed"]),
+            heading("Which latent? Step, or find some:"),
+            *(of["latent"], of["search"], self.found),
+            heading("Clamp it, and let the model go on:"),
+            *(of["prompt"], of["strength"], of["seed"]),
         ]
 
     def beginning(self) -> Any:

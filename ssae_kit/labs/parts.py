@@ -28,6 +28,10 @@ class Words(anywidget.AnyWidget):  # type: ignore[misc]
     views = traitlets.Int(0).tag(sync=True)
     retries = traitlets.Int(0).tag(sync=True)
     """How often the browser has waited in vain for the lab's figure."""
+    width = traitlets.Int(800).tag(sync=True)
+    """Pixels there are for the figure, kept by the browser."""
+    keeps = traitlets.Bool(False).tag(sync=True)
+    """Whether the page can keep a still picture behind the lab."""
 
 
 def setting(default: Any, make: Callable[..., Any], label: str, *arguments: Any) -> Any:
@@ -56,14 +60,14 @@ def controls(at: Any, **others: Any) -> dict[str, Any]:
 
 
 def slider(label: str, value: float, low: float, high: float, step: float, hint: str) -> Any:
-    """Return a slider that reports once the hand lets go; a whole `step` gives whole numbers.
+    """Return a slider that reports while it moves; a whole `step` gives whole numbers.
 
     Raises:
         ValueError: if the value lies outside `low` to `high`; ipywidgets would move it there.
     """
     if not low <= value <= high:
         raise ValueError(f"`{label}` must lie in {low}..{high}; got {value}.")
-    ends: dict[str, Any] = {"min": low, "max": high, "step": step, "continuous_update": False}
+    ends: dict[str, Any] = {"min": low, "max": high, "step": step}
     if isinstance(step, int):
         return labelled(widgets.IntSlider, label, value, hint, **ends)
     return labelled(widgets.FloatSlider, label, value, hint, **ends, readout_format=".2f")
@@ -111,6 +115,13 @@ def heading(text: str, level: int = 3) -> Any:
     """Return a heading over a group of controls; level 2 is the lab's title."""
     made = widgets.HTML(f"<h{level}>{text}</h{level}>")
     made.add_class(f"ssae-h{level}")
+    return made
+
+
+def box(name: str, *children: Any) -> Any:
+    """Place widgets in a box whose look the style sheet says under this name."""
+    made = widgets.VBox(list(children))
+    made.add_class(name)
     return made
 
 

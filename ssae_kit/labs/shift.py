@@ -1,12 +1,9 @@
-"""The Shift lab: keep or break the conditions under which shifts identify concepts."""
+"""What the Shift lab computes: eight runs on a world that keeps or breaks the conditions."""
 
 import functools
-import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 import torch
@@ -14,9 +11,9 @@ from torch import Tensor
 
 from ssae_kit import checks, metrics, plots, studies
 from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
-from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.figure import PAGE, beside
-from ssae_kit.labs.parts import button, choice, heading, row, setting, slider, switch
+from ssae_kit.labs.figure import PAGE, beside, blank
+from ssae_kit.labs.job import Progress, quiet
+from ssae_kit.labs.parts import choice, setting, slider, switch
 from ssae_kit.metrics.vectors import centred_unit
 from ssae_kit.studies import Recovery
 from ssae_kit.synthetic import (
@@ -24,7 +21,6 @@ from ssae_kit.synthetic import (
     ShiftData,
     ShiftProblem,
     SupportDesign,
-    check_diversity,
     sample_shifts,
     supports,
 )
@@ -142,7 +138,7 @@ class ShiftOutcome:
             "mean |code| (1: the truth's)": ("updates", from_zero),
             "multiplier": ("updates", from_zero),
         }  # fmt: skip
-        fig = plots.figure(panels=titles, columns=6, grid=GRID, **PAGE)
+        fig = blank(titles, columns=6, grid=GRID, **PAGE)
         digits = 1 if n_concepts <= 6 and n_latents <= 8 else None
         rows = [f"r{i}" for i in self.latents]
         plots.heat(
@@ -208,153 +204,3 @@ def run(settings: ShiftSettings, report: Progress = quiet) -> ShiftOutcome:
 def _floor(n_concepts: int) -> float:
     generator = checks.seeded(0)
     return float(metrics.rotation_floor(n_concepts, generator=generator, n_draws=100).mean())
-
-
-class ShiftLab(Lab):
-    """Train eight runs on a world of concept shifts whose laws you choose.
-
-    Every control is in `controls`, by the names of `ShiftSettings`. `go_to` does what the
-    buttons do; `hide` and `guess` play the game.
-
-    Args:
-        game_seed: Draws what the game hides; by default something else each time.
-        settings: Where the controls stand at first, by name.
-    """
-
-    title = "When do shifts identify concepts? Keep the conditions, or break one."
-    sentence = (
-        "The Shift lab trains eight autoencoders on concept shifts while you watch; run this cell "
-        "in JupyterLab to move its controls. The picture shows the start: all conditions hold, and "
-        "every concept comes back."
-    )
-    tasks = (
-        "Break every condition. Which raise the error, and which lose concepts at no error?",
-        "Raise the level from 1 on. From where on are concepts mixed?",
-        "Two latents more than concepts: what do the spare ones do, and does the direction MCC stay?",
-    )
-
-    run = staticmethod(run)
-    visit = "Break one condition"
-    places = {
-        "nothing is broken": ({}, "Every concept scores near 1 and the matrix is diagonal."),
-        "all always shift": ({"design": "all always shift"},
-            "Every concept is mixed, and the error is as low as ever."),
-        "0 and 1 always together": ({"design": "0 and 1 always together"},
-            "Only the first two can be mixed, with each other; some seeds keep them apart."),
-        "0 only with 1": ({"design": "0 only with 1"},
-            "The condition fails for concept 0, which may come back all the same: it is not necessary."),
-        "tied partners": ({"design": "fixed pairs", "magnitudes": "tied: all alike"},
-            "Codes correlate with both partners, while directions are wrong: the code MCC flatters."),
-        "level too slack": ({"level": 1.9},
-            "The error is low, the multiplier falls to zero, and any rotated basis will do."),
-        "level too tight": ({"level": 0.3}, "The multiplier grows and the error stays high."),
-        "no constraint": ({"constrained": False},
-            "There is no multiplier and no level, and codes are as large as they like."),
-        "noise": ({"noise": 0.2},
-            "Codes are noisy, directions are right, and the error stays at the noise."),
-        "bent embedding": ({"bend": 0.7},
-            "A shift depends on where it starts: no linear code fits, and the error stays above zero."),
-        "too few latents": ({"n_latents": 4}, "The matrix has fewer rows than columns."),
-        "more concepts than dimensions": ({"d_model": 4},
-            "Directions cannot be independent: concepts share latents, codes are mixed."),
-    }  # fmt: skip
-
-    game = [name for name in places if name not in ("0 only with 1", "0 and 1 always together")]
-    """Conditions that leave a trace in every world, so that one can be guessed."""
-
-    def __init__(self, game_seed: int | None = None, **settings: Any) -> None:
-        self._draw_from = random.Random(game_seed)
-        self.hidden: str | None = None
-        """Name of the condition that the game hides; None when no game is on."""
-        self.score = (0, 0)
-        """Right guesses, and all guesses."""
-        self._told: tuple[ShiftSettings, str] | None = None
-        """Settings of the last game, and what they should have shown."""
-        self._guess = choice("I think:", None, self.game, "What do you think was broken?", "340px")
-        self._answer = button(
-            "That is it", "Check the guess", lambda: self.guess(self._guess.value)
-        )
-        self._verdict = widgets.Label("")
-        super().__init__(replace(ShiftSettings(), **settings))
-
-    def above(self) -> list[Any]:
-        """Return the controls and conditions, and the game."""
-        over = heading("Game: the lab breaks something, or nothing. Read the figure and guess.")
-        hide = button("Hide a condition", "Break a condition without saying which", self.hide)
-        return [*super().above(), over, row(hide, self._guess, self._answer, self._verdict)]
-
-    def settings(self) -> Any:
-        """Return the settings: those of the controls or, in a game, the hidden ones."""
-        if self.hidden is not None:
-            return replace(self._game_start, **self.places[self.hidden][0])
-        return super().settings()
-
-    def words(self, settings: ShiftSettings, result: ShiftOutcome) -> str:
-        """Say what came back and, outside a game, whether supports are diverse."""
-        if self.hidden is not None:
-            return result.words() + "\nOne condition may be broken. Which?"
-        hint = "\n" + self._told[1] if self._told and self._told[0] == settings else ""
-        return f"{result.words()}\n{check_diversity(settings.problem().design)}{hint}"
-
-    def code(self) -> str:
-        """Return the code that makes this view.
-
-        Raises:
-            ValueError: in a game, whose settings are hidden.
-        """
-        if self.hidden is not None:
-            raise ValueError("A game is on: guess first, then the settings are shown.")
-        return super().code()
-
-    def set(self, **changes: Any) -> None:
-        """End a game, set several controls and compute once."""
-        self.hidden = None
-        self._enable()
-        super().set(**changes)
-
-    def hide(self) -> None:
-        """Begin a game: break a random condition, or none, in a random world."""
-        self.hidden = self._draw_from.choice(self.game)
-        self._game_start = replace(ShiftSettings(), seed=self._draw_from.randrange(1000))
-        self._verdict.value = "The settings are hidden."
-        self._enable()
-        self.start()
-
-    def guess(self, name: str) -> bool:
-        """Guess what was broken, a member of `game`; ends the game and shows its settings.
-
-        Raises:
-            ValueError: if no game is on, or there is no such condition.
-        """
-        if name not in self.game:
-            raise ValueError(f"`name` must be one of {self.game}; got {name!r}.")
-        if self.hidden is None:
-            raise ValueError("There is nothing to guess: first hide a condition.")
-        truth, right = self.hidden, name == self.hidden
-        self.score = (self.score[0] + right, self.score[1] + 1)
-        count = f"Score: {self.score[0]} of {self.score[1]}."
-        self._verdict.value = f"{'Right' if right else 'No'}: {truth}. {count}"
-        with self._lock:
-            shown, self.hidden = self.settings(), None
-            self._told = shown, self.places[truth][1]
-            self._enable()
-            self._quietly(**vars(shown))
-            if self.result is not None:
-                self.words_shown.text = self.words(shown, self.result)
-        return right
-
-    def _enable(self) -> None:
-        """Switch controls off that would do nothing, or that would give the game away."""
-        game = self.hidden is not None
-        for name, control in self.controls.items():
-            idle = name == "together" and self.controls["design"].value != list(DESIGNS)[1]
-            control.disabled = game or idle
-        self._answer.disabled = self._guess.disabled = not game
-
-    def adapt(self, name: str, old: Any) -> None:
-        """Keep controls within each other's bounds; latents follow concepts while they are equal."""
-        concepts, latents = self.controls["n_concepts"], self.controls["n_latents"]
-        self.controls["most"].max = concepts.value - 1
-        if name == "n_concepts" and latents.value == old:
-            latents.value = concepts.value
-        self._enable()

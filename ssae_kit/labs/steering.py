@@ -13,9 +13,10 @@ from torch import Tensor
 
 from ssae_kit import checks, plots, steering, world
 from ssae_kit import llama as kit_llama
-from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.figure import MARGIN
-from ssae_kit.labs.parts import choice, heading, labelled, line, row, setting, slider, switch
+from ssae_kit.labs.base import Lab
+from ssae_kit.labs.figure import MARGIN, blank
+from ssae_kit.labs.job import Progress, quiet
+from ssae_kit.labs.parts import choice, labelled, line, setting, slider, switch
 from ssae_kit.labs.subjects import METHODS, Subject, bundled
 from ssae_kit.labs.texts import side_by_side
 
@@ -46,7 +47,7 @@ class SteeringSettings:
         0, slider, "seed", 0, 999, 1, "Draws the continuations, alike at all strengths"
     )
     own: str = setting(
-        "", line, "or your own", "a text the model could go on from", "Replaces the prompt", "790px"
+        "", line, "or your own", "a text the model could go on from", "Replaces the prompt"
     )
 
     @property
@@ -100,8 +101,7 @@ class SteeringOutcome:
                 {"title": "share", "range": [-0.03, 1.06]},
             ),
         }  # fmt: skip
-        fig = plots.figure(
-            panels=titles, grid={"horizontal_spacing": 0.12}, width=820, height=420,
+        fig = blank(titles, grid={"horizontal_spacing": 0.12}, width=820, height=420,
             legend=plots.LEGEND_ABOVE | {"y": 1.1}, margin=MARGIN | {"l": 20, "t": 80},
         )  # fmt: skip
         s = self.settings
@@ -169,10 +169,10 @@ class SteeringLab(Lab):
     """
 
     title = "Can I move one concept and nothing else?"
-    sentence = (
-        "The Steering lab steers a Llama and shows its texts before and after; run this cell in "
-        "JupyterLab to move its controls. The picture shows one concept turned: what the texts say "
-        "without and with steering, and effect and side effects against the strength."
+    does = "The Steering lab steers a Llama and shows its texts before and after."
+    look = (
+        "The picture shows one concept turned: what the texts say without and with steering, "
+        "and effect and side effects against the strength."
     )
     tasks = (
         "Turn sentiment, then tense. Which words change, and which stay?",
@@ -204,12 +204,12 @@ class SteeringLab(Lab):
             self.places = {}  # their hints are of the bundled Llama
         goes_on, hint = (
             "Text that the model goes on from",
-            "Turned to their other value, all at once",
+            "Turned to their other value, all at once; Ctrl or Shift picks several",
         )
         several: dict[str, Any] = {"options": names, "rows": len(names)}
         super().__init__(
             at,
-            prompt=choice("prompt", at.prompt, self.subject.prompts, goes_on, "790px"),
+            prompt=choice("prompt", at.prompt, self.subject.prompts, goes_on),
             concepts=labelled(widgets.SelectMultiple, "concepts", at.concepts, hint, **several),
             layer=slider("layer", at.layer, 1, n_layers, 1, "Output of this block"),
         )
@@ -217,15 +217,7 @@ class SteeringLab(Lab):
     def above(self) -> list[Any]:
         """Return the controls: prompts, then what is done to the text."""
         of = dict(self.controls)
-        prompts, concepts = [of.pop("prompt"), of.pop("own")], of.pop("concepts")
-        others = [widgets.VBox([*of.values()][part]) for part in (slice(3), slice(3, None))]
-        over = heading("Concepts to turn, and how (Ctrl or Shift picks several):")
-        return [
-            *prompts,
-            over,
-            row(concepts, *others),
-            *self.visits(),
-        ]
+        return [of.pop("prompt"), of.pop("own"), *of.values()]
 
     def beginning(self) -> SteeringOutcome:
         """Return an outcome without a text."""

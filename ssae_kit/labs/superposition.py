@@ -12,9 +12,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from ssae_kit import checks, plots, superposition
-from ssae_kit.labs.base import Lab, Progress, quiet
-from ssae_kit.labs.figure import PAGE, beside
-from ssae_kit.labs.parts import choice, heading, row, setting, slider, switch
+from ssae_kit.labs.base import Lab
+from ssae_kit.labs.figure import PAGE, beside, blank
+from ssae_kit.labs.job import Progress, quiet
+from ssae_kit.labs.parts import choice, heading, setting, slider, switch
 from ssae_kit.synthetic.features import Relation, sample_features
 
 N_RUNS, BATCH = 6, 256
@@ -83,7 +84,7 @@ class SuperpositionOutcome:
             ),
         }  # fmt: skip
         grid = {"vertical_spacing": 0.19, "row_heights": [0.6, 0.4]}
-        fig = plots.figure(panels=titles, columns=2, grid=grid, showlegend=False, **PAGE)
+        fig = blank(titles, columns=2, grid=grid, showlegend=False, **PAGE)
         _directions(fig, flat(directions.numpy(), turn))
         overlap, digits = (directions @ directions.T).numpy(), 1 if k <= 8 else None
         plots.heat(fig, overlap, names, names, limits=(-1.2, 1.2), digits=digits, at=(1, 2))
@@ -146,10 +147,10 @@ class SuperpositionLab(Lab):
     """
 
     title = "How can a layer store more features than it has dimensions?"
-    sentence = (
-        "The Superposition lab trains toy models while you watch; run this cell in JupyterLab to "
-        "move its controls. The picture shows five sparse features in two dimensions at the end of "
-        "training: a pentagon."
+    does = "The Superposition lab trains toy models while you watch."
+    look = (
+        "The picture shows five sparse features in two dimensions at the end of training: a "
+        "pentagon."
     )
     tasks = (
         "Lower the sparsity step by step. Where does the first feature leave the picture?",
@@ -176,7 +177,6 @@ class SuperpositionLab(Lab):
     def __init__(self, **settings: Any) -> None:
         self.moment = slider("replay: updates", 0, 0, EVERY, EVERY, "Moment of the training")
         self.turn = slider("turn (degrees)", 30, 0, 360, 10, "Turns three dimensions")
-        self.moment.continuous_update = self.turn.continuous_update = True
         self._play = widgets.Play(
             min=0, max=EVERY, step=EVERY, interval=150, description="Replay the training"
         )
@@ -186,9 +186,9 @@ class SuperpositionLab(Lab):
             one.observe(self._redraw, "value")
 
     def above(self) -> list[Any]:
-        """Return the controls and places, and what only changes the drawing."""
-        over = heading("Replay the training, once it is done; turn three dimensions:")
-        return [*super().above(), over, row(self._play, self.moment, self.turn)]
+        """Return the controls, and what only changes the drawing."""
+        over = heading("Replay it, or turn it:")
+        return [*super().above(), over, self._play, self.moment, self.turn]
 
     def figure(self, result: SuperpositionOutcome) -> go.Figure:
         """Draw the last frame; the scrubber follows."""
@@ -208,7 +208,7 @@ class SuperpositionLab(Lab):
             if self._quiet or self.result is None:
                 return
             frame = min(self.moment.value // EVERY, len(self.result.frames) - 1)
-            self.fig.replace(self.result.figure(frame, float(self.turn.value)))
+            self._put(self.result.figure(frame, float(self.turn.value)))
             self.words_shown.text = self.result.words(frame)
 
 

@@ -1,4 +1,4 @@
-// The read-out of a lab: text that is read aloud, and a count of the views on screen.
+// The read-out of a lab: text that is read aloud, a count of the views on screen, and their width.
 function render({ model, el }) {
   const region = document.createElement("div");
   region.setAttribute("role", "status");
@@ -35,9 +35,20 @@ function render({ model, el }) {
     // A busy page gives up on a widget after 2 s, for good: the kernel then makes another figure.
     else if (++waited % 4 === 0 && waited <= 20) { model.set("retries", waited / 4); model.save_changes(); }
   }, 3000);
+  let resized;
+  const sized = new ResizeObserver(([{ contentRect: { width } }]) => {
+    clearTimeout(resized);
+    resized = setTimeout(() => {
+      if (width) model.set("width", Math.floor(width));
+      model.set("keeps", Boolean(region.closest(".jp-OutputArea-child")));
+      model.save_changes();
+    }, 150);
+  });
+  sized.observe(region);
   return () => {
     timers.forEach(clearTimeout);
     clearInterval(late);
+    sized.disconnect();
     document.removeEventListener("plotlywidget-after-render", drawn);
     model.off("change:text", write);
     if (seen) count(-1);

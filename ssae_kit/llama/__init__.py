@@ -7,39 +7,10 @@ from ssae_kit.llama.around import Intervention, edit
 from ssae_kit.llama.cache import cache_hidden_states
 from ssae_kit.llama.create import untrained
 from ssae_kit.llama.edits import Add, Apply, Clamp, Edit, Erase, ProjectOut, Swap
-from ssae_kit.llama.hidden import hidden_states
+from ssae_kit.llama.hidden import TokenStates, hidden_states, token_states
 from ssae_kit.llama.load import BUNDLED, Llama, load
 from ssae_kit.llama.passes import Pass, run
-from ssae_kit.llama.predict import next_token_log_probs
+from ssae_kit.llama.predict import direct_logits, next_token_log_probs, text_losses
 from ssae_kit.llama.sampling import generate
 from ssae_kit.llama.sites import Site
-from ssae_kit.llama.tokens import TokenStates, direct_logits, text_losses, token_states
 from ssae_kit.storage import DATA
-
-__all__ = [
-    "BUNDLED",
-    "DATA",
-    "Add",
-    "Apply",
-    "Clamp",
-    "Edit",
-    "Erase",
-    "Intervention",
-    "Llama",
-    "Pass",
-    "ProjectOut",
-    "Site",
-    "Swap",
-    "TokenStates",
-    "cache_hidden_states",
-    "direct_logits",
-    "edit",
-    "generate",
-    "hidden_states",
-    "load",
-    "next_token_log_probs",
-    "run",
-    "text_losses",
-    "token_states",
-    "untrained",
-]

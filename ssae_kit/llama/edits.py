@@ -215,11 +215,7 @@ class Erase(Edit):
     """What reads it; its product with the vector is 1, or something is left."""
     means: Float[Tensor, "texts d_model"]
     """States that are left as they are: the mean of those that the eraser was fitted to."""
-    axes: ClassVar[dict[str, str]] = {
-        "vectors": "texts width",
-        "readers": "texts width",
-        "means": "texts width",
-    }
+    axes: ClassVar[dict[str, str]] = dict.fromkeys(("vectors", "readers", "means"), "texts width")
 
     def change(self, states: Tensor) -> Tensor:
         """Return the states without what is read."""

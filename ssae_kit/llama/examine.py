@@ -25,21 +25,7 @@ def examine(name: str, model: Any, tokenizer: Any) -> None:
     and values, transformers' own generation samples from all tokens too, and weights are finite.
     """
     check_fit(tokenizer, model.config.vocab_size, name)
-    bare, row = (tokenizer("a", add_special_tokens=added)["input_ids"] for added in (False, True))
-    start = next((i for i in range(len(row)) if row[i : i + len(bare)] == bare), 0)
-    behind = tokenizer.convert_ids_to_tokens(row[start + len(bare) :])
-    if behind:
-        raise ValueError(
-            f"the tokenizer of {name} must end with the text; it appends {behind}, whose state "
-            "would be read and steered in place of the last word's. Set `add_eos_token` to false in "
-            "tokenizer_config.json, or take it out of tokenizer.json's post_processor."
-        )
-    if set(row[:start]) - {tokenizer.bos_token_id}:
-        raise ValueError(
-            f"the tokenizer of {name} must put at most a begin token in front of a text; it puts "
-            f"{tokenizer.convert_ids_to_tokens(row[:start])}. Correct `bos_token` in "
-            "tokenizer_config.json, or take the others out of tokenizer.json's post_processor."
-        )
+    start = _begin_tokens(name, tokenizer)
     for weight, values in model.named_parameters():
         if not values.is_meta and not checks.is_finite(values):
             raise ValueError(
@@ -58,6 +44,26 @@ def examine(name: str, model: Any, tokenizer: Any) -> None:
     model.generation_config = GenerationConfig(
         eos_token_id=ends, pad_token_id=tokenizer.pad_token_id, do_sample=True, top_k=0
     )
+
+
+def _begin_tokens(name: str, tokenizer: Any) -> int:
+    """Return how many begin tokens stand in front of a text; anything else around it is refused."""
+    bare, row = (tokenizer("a", add_special_tokens=added)["input_ids"] for added in (False, True))
+    start = next((i for i in range(len(row)) if row[i : i + len(bare)] == bare), 0)
+    behind = tokenizer.convert_ids_to_tokens(row[start + len(bare) :])
+    if behind:
+        raise ValueError(
+            f"the tokenizer of {name} must end with the text; it appends {behind}, whose state "
+            "would be read and steered in place of the last word's. Set `add_eos_token` to false in "
+            "tokenizer_config.json, or take it out of tokenizer.json's post_processor."
+        )
+    if set(row[:start]) - {tokenizer.bos_token_id}:
+        raise ValueError(
+            f"the tokenizer of {name} must put at most a begin token in front of a text; it puts "
+            f"{tokenizer.convert_ids_to_tokens(row[:start])}. Correct `bos_token` in "
+            "tokenizer_config.json, or take the others out of tokenizer.json's post_processor."
+        )
+    return start
 
 
 def _not_used(model: Any) -> list[str]:

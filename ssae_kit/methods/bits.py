@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ssae_kit import checks
-from ssae_kit.methods.found import as_pairs, root_mean_square
+from ssae_kit.methods.found import root_mean_square
 
 
 class Read(NamedTuple):
@@ -43,33 +43,25 @@ def read_bits(
 
     Source: Pimentel et al. 2020 (arXiv 2004.03061).
     """
-    from sklearn.linear_model import LogisticRegression  # slow to import; only a probe needs it
+    # Slow to import; only a probe needs them.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
 
-    axes = {"states": "texts d_model", "labels": "texts"}
-    axes |= {"new_states": "new d_model", "new_labels": "new"}
-    given = (states, labels, new_states, new_labels)
-    checks.tensors(**{n: (x, a) for x, (n, a) in zip(given, axes.items(), strict=True)})
-    old, column = as_pairs(states, labels[:, None], ("states", "labels"))
-    new, asked = as_pairs(new_states, new_labels[:, None], ("new_states", "new_labels"))
-    known, told = column[:, 0].unique(), asked[:, 0].unique()
+    given = {"states": (states, "texts d_model"), "labels": (labels, "texts")}
+    given |= {"new_states": (new_states, "new d_model"), "new_labels": (new_labels, "new")}
+    old, held, new, asked = (values.detach().cpu().double() for values in checks.tensors(**given))
+    known = held.unique()
+    told, counts = asked.unique(return_counts=True)
     if len(known) < 2 or not torch.isin(told, known).all():
         raise ValueError(
             "`labels` must hold two values or more, and every value of `new_labels`; got "
             f"{known.tolist()} and {told.tolist()}. Add texts, or leave rare values out."
         )
     size = root_mean_square("states", old)
-    scaled = [(x / size).double().cpu().numpy() for x in (old, new)]  # Newton needs the digits
+    old, new = old / size, new / size  # in double precision: Newton needs the digits
     solver = "newton-cholesky" if len(known) == 2 else "lbfgs"  # ten times as fast for two values
-    probe = LogisticRegression(solver=solver, max_iter=1000)
-    scores = torch.from_numpy(
-        probe.fit(scaled[0], column[:, 0].cpu().numpy()).decision_function(scaled[1])
-    )
-    if len(known) == 2:
-        scores = torch.stack([torch.zeros_like(scores), scores], 1)
-    logs = scores.log_softmax(1)
-    place = torch.searchsorted(known, asked[:, 0]).cpu()
-    share = place.bincount(minlength=len(known)) / len(place)
-    entropy = torch.special.entr(share).sum()
-    right = logs.argmax(1) == place
-    nats = entropy + logs.gather(1, place[:, None]).mean()
-    return Read(float(nats) / log(2), float(right.float().mean()))
+    probe = LogisticRegression(solver=solver, max_iter=1000).fit(old.numpy(), held.numpy())
+    entropy = float(torch.special.entr(counts.double() / len(asked)).sum())
+    answers, inputs = asked.numpy(), new.numpy()
+    nats = entropy - log_loss(answers, probe.predict_proba(inputs), labels=known.numpy())
+    return Read(nats / log(2), probe.score(inputs, answers))

@@ -46,16 +46,15 @@ class Found:
                 f"`shifts` must be as wide as the directions, {width}; got {shifts.shape[1]}. "
                 "Read them at the layer that the method was fitted to."
             )
-        return self.read(shifts)
+        return self.read(shifts.to(self.directions.device))
 
     def from_sources(self, sources: Float[Tensor, "pairs d_model"]) -> "Found":
         """Return the same, reading a shift as the difference of the codes of target and source.
 
         For a method that was fitted to states. It then reads shifts of these very pairs only.
         """
-        return Found(
-            self.directions, lambda shifts: self.read(sources + shifts) - self.read(sources)
-        )
+        own = as_floats("sources", sources).to(self.directions.device)
+        return Found(self.directions, lambda shifts: self.read(own + shifts) - self.read(own))
 
     def named(self, shifts: Shifts, changes: Changes) -> tuple[Directions, Matching]:
         """Return one direction per concept, as long as a typical shift of it.
@@ -75,7 +74,7 @@ class Found:
 
         Source: Joshi et al. 2025 (arXiv 2502.12179): steer by the decoded unit code.
         """
-        shifts, changes = as_pairs(shifts, changes)
+        shifts, changes = (t.to(self.directions.device) for t in as_pairs(shifts, changes))
         counts = times_changed(changes)
         if len(self.directions) < changes.shape[1]:
             raise ValueError(
@@ -144,7 +143,7 @@ def score(
         mcc_codes(torch.stack([one.codes(shifts) for one in every]), changes),
         mcc_directions(
             torch.stack([one.directions for one in every]),
-            as_floats("directions", directions).to(shifts.device),
+            as_floats("directions", directions),
         ),
     )
 

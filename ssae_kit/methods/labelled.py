@@ -152,7 +152,8 @@ def random_directions(directions: Directions, *, generator: torch.Generator) -> 
     """Return random directions of the same lengths: what a push of that size does by itself."""
     checks.require_generator(generator)
     directions = as_floats("directions", directions)
-    return rescaled(torch.randn(directions.shape, generator=generator), directions)
+    drawn = torch.randn(directions.shape, generator=generator, device=generator.device)
+    return rescaled(drawn.to(directions.device), directions)
 
 
 def explained(shifts: Shifts, changes: Changes, directions: Directions) -> float:
@@ -205,7 +206,7 @@ def interactions(
     source, target = 2 * before - 1, 2 * after - 1
     changes, cut = (target - source) / 2, len(source) * 3 // 4
     shifts, changes = as_pairs(shifts, changes)
-    gains = torch.zeros(changes.shape[1], changes.shape[1])
+    gains = torch.zeros(changes.shape[1], changes.shape[1], device=shifts.device)
     plain = _held_out(shifts, changes, cut)
     for i, j in combinations(range(changes.shape[1]), 2):
         both = [i, j]

@@ -112,10 +112,14 @@ def sae(
 def singular_vectors(shifts: Shifts, n_latents: int) -> Found:
     """The leading right singular vectors. Nothing is centred: a shift has an origin.
 
+    Each row's largest entry is positive. The decomposition leaves the sign free, and processors
+    differ in it.
+
     Source: Zou et al. 2023 (arXiv 2310.01405), representation engineering.
     """
     shifts, n_latents = _enough(shifts, n_latents)
     leading = torch.linalg.svd(shifts, full_matrices=False).Vh[:n_latents]
+    leading = leading * leading.gather(1, leading.abs().argmax(1, keepdim=True)).sign()
     return Found(leading, lambda shifts: shifts @ leading.mT)
 
 

@@ -8,8 +8,10 @@ and badly on the other, so report both, per concept, beside `rotation_floor`.
 
 from ssae_kit.metrics.codes import (
     Firing,
+    Handovers,
     dead_share,
     firing,
+    handovers,
     l0,
     label_mcc,
     loss_recovered,
@@ -24,4 +26,3 @@ from ssae_kit.metrics.matching import (
     rotation_floor,
     uniqueness,
 )
-from ssae_kit.metrics.sequences import Handovers, handovers

@@ -9,8 +9,6 @@ from typing import Any
 
 import nbformat
 
-from ssae_kit.storage import replacing
-
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 ABSOLUTE = re.compile(
     r"(?<![\w.:/~<>-])/(?:home|Users|root|tmp|private|mnt|opt|usr|var)/[^\s'\"]*"
@@ -41,6 +39,8 @@ def write_outputs(path: Path, notebook: Any, fresh: dict[str, Any], root: Path) 
     for key in ("papermill", "widgets"):
         notebook.metadata.pop(key, None)
     notebook.metadata.get("language_info", {}).pop("version", None)
+    from ssae_kit.storage import replacing  # brings torch: 2 s that only a writing run should pay
+
     with replacing(path) as draft:
         draft.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
 
@@ -70,7 +70,8 @@ def portable(value: Any, root: Path) -> Any:
         return [portable(item, root) for item in value]
     if not isinstance(value, str):
         return value
-    value = re.sub(r"[^\s'\"]*ipykernel_\d+[/\\]\d+\.py", "<cell>", value)
+    if "ipykernel_" in value:  # in a figure's long data the pattern alone takes seconds
+        value = re.sub(r"[^\s'\"]*ipykernel_\d+[/\\]\d+\.py", "<cell>", value)
     known = [(str(root), "."), (sys.prefix, "<python>"), (sys.base_prefix, "<python>")]
     known += [(str(Path.home()), "~"), (tempfile.gettempdir(), "<tmp>")]
     for folder, name in known:

@@ -2,16 +2,4 @@
 
 from ssae_kit.pairs.core import ConceptPairs
 from ssae_kit.pairs.files import load_pairs, save_pairs
-from ssae_kit.pairs.sets import DATASETS, category_pairs, dataset
-from ssae_kit.pairs.truth import truth_pairs, truthful_qa
-
-__all__ = [
-    "DATASETS",
-    "ConceptPairs",
-    "category_pairs",
-    "dataset",
-    "load_pairs",
-    "save_pairs",
-    "truth_pairs",
-    "truthful_qa",
-]
+from ssae_kit.pairs.sets import DATASETS, category_pairs, dataset, truth_pairs, truthful_qa

@@ -9,26 +9,3 @@ from ssae_kit.plots.marks import curves, elbow, points, runs, scores
 from ssae_kit.plots.phases import phase_maps
 from ssae_kit.plots.show import show
 from ssae_kit.plots.table import table
-
-__all__ = [
-    "LEGEND_ABOVE",
-    "LEGEND_BELOW",
-    "arrangements",
-    "bars",
-    "cloud",
-    "curves",
-    "elbow",
-    "figure",
-    "heat",
-    "histogram",
-    "log_axis",
-    "phase_maps",
-    "points",
-    "rays",
-    "reference",
-    "runs",
-    "scores",
-    "show",
-    "slider",
-    "table",
-]

@@ -1,4 +1,4 @@
-"""Predictions and what became of them."""
+"""Predictions and what became of them; `exercises.Predictions` sees that they fit together."""
 
 from collections.abc import Sequence
 
@@ -26,11 +26,7 @@ def intervals(
         outcomes: What came out, same units.
         x_title: Quantity and unit.
         title: Shown above.
-
-    Raises:
-        ValueError: if the three do not have one length.
     """
-    _check_one_length(names=names, ranges=ranges, outcomes=outcomes)
     down, tall = {"autorange": "reversed", "title": "prediction"}, 170 + 40 * len(names)
     fig = figure(title, x_title, down, height=tall, legend=LEGEND_ABOVE)
     for i, (name, ends) in enumerate(zip(names, ranges, strict=True)):
@@ -48,14 +44,7 @@ def orders(predicted: Sequence[str], outcome: Sequence[str], *, title: str) -> g
         predicted: From the first place down.
         outcome: The same things, from the first place down.
         title: Shown above.
-
-    Raises:
-        ValueError: if the two do not hold the same things.
     """
-    if sorted(predicted) != sorted(outcome):
-        raise ValueError(
-            f"both orders must hold the same things; got {list(predicted)} and {list(outcome)}."
-        )
     places = {"autorange": "reversed", "tickvals": np.arange(1, len(outcome) + 1), "title": "place"}
     sides, tall = {"title": "order", "range": [-0.7, 1.7]}, 170 + 40 * len(outcome)
     fig = figure(title, sides, places, height=tall)
@@ -85,20 +74,6 @@ def sketch(
         outcome: The same, what came out.
         y_title: Quantity and unit.
         title: Shown above.
-
-    Raises:
-        ValueError: if the three do not have one length.
     """
-    _check_one_length(places=places, predicted=predicted, outcome=outcome)
     fig = figure(title, {"type": "category", "title": "place"}, y_title, height=360)
     return curves(fig, places, {"your sketch": predicted, "outcome": outcome})
-
-
-def _check_one_length(**lists: Sequence[object]) -> None:
-    lengths = {name: len(values) for name, values in lists.items()}
-    if len(set(lengths.values())) > 1:
-        *first, last = (f"`{name}`" for name in lengths)
-        raise ValueError(
-            f"{', '.join(first)} and {last} must have one length; got "
-            f"{', '.join(map(str, lengths.values()))}. Bring one entry of each per prediction."
-        )

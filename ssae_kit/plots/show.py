@@ -79,6 +79,8 @@ def show(fig: go.Figure, alt: str = "") -> None:
         ValueError: if there is no description.
         RuntimeError: if a PNG is asked for and no Chrome or Chromium is found.
     """
+    from IPython.display import display  # 0.1 s, which only a notebook should pay
+
     meta = dict(fig.layout.meta) if isinstance(fig.layout.meta, dict) else {}
     alt = alt or meta.get("alt", "")
     if not isinstance(alt, str):
@@ -90,13 +92,8 @@ def show(fig: go.Figure, alt: str = "") -> None:
             "`show` needs a description of the figure for readers who cannot see it; got none. "
             'Call show(fig, "What the figure shows, in one sentence.").'
         )
-    fig.update_layout(meta={**meta, "alt": alt.strip()})
-    _display(fig, alt.strip())
-
-
-def _display(fig: go.Figure, alt: str) -> None:
-    from IPython.display import display  # 0.1 s, which only a notebook should pay
-
+    alt = alt.strip()
+    fig.update_layout(meta={**meta, "alt": alt})
     picture = {PLOTLY_MIME: json.loads(fig.to_json())}
     if os.environ.get(STATIC) == "1":
         picture["image/png"] = base64.b64encode(png(fig)).decode()

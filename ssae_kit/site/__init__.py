@@ -6,5 +6,3 @@ is shown is what the notebooks hold.
 
 from ssae_kit.site.build import build
 from ssae_kit.site.links import broken
-
-__all__ = ["broken", "build"]

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import plotly
 
 from ssae_kit.site import labs, pages
-from ssae_kit.site.notebooks import Page, page
+from ssae_kit.site.notebooks import page
 
 HERE = Path(__file__).parent
 CONFIG: dict[str, Any] = {
@@ -79,17 +80,13 @@ def _write_sources(root: Path, paths: list[Path], sources: Path) -> None:
     shutil.copytree(HERE / "static", static)
     shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", static)
     (static / "figures").mkdir()
-    for name, text in _texts(root, [page(path, static / "figures") for path in paths]).items():
-        (sources / f"{name}.md").write_text(relinked(text), encoding="utf-8")
-
-
-def _texts(root: Path, notebooks: list[Page]) -> dict[str, str]:
-    """Name → Markdown of every page."""
+    notebooks = [page(path, static / "figures") for path in paths]
     texts = {made.name: made.text for made in notebooks}
     texts |= {name: (root / path).read_text(encoding="utf-8") for name, path in pages.CARDS.items()}
     texts |= labs.texts(root / "data" / "results")
     texts |= pages.texts(root, notebooks)
-    return texts
+    for name, text in texts.items():
+        (sources / f"{name}.md").write_text(relinked(text), encoding="utf-8")
 
 
 def relinked(text: str) -> str:
@@ -102,7 +99,8 @@ def relinked(text: str) -> str:
 
 def setup(app: Any) -> dict[str, bool]:
     """Have Sphinx write formulas as MathML, which browsers draw by themselves."""
-    app.add_html_math_renderer("mathml", (_formula, None), (_formula_alone, None))
+    alone = partial(_formula, block=True)
+    app.add_html_math_renderer("mathml", (_formula, None), (alone, None))
     app.connect("autodoc-process-docstring", _before_napoleon, priority=400)
     app.connect("autodoc-process-docstring", _after_napoleon, priority=600)
     return {"parallel_read_safe": True}
@@ -136,7 +134,3 @@ def _formula(writer: Any, node: Any, block: bool = False) -> None:
     except ValueError as error:
         raise ValueError(f"docutils cannot write the formula {formula!r}: {error}") from error
     raise SkipNode
-
-
-def _formula_alone(writer: Any, node: Any) -> None:
-    _formula(writer, node, block=True)

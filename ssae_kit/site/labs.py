@@ -36,11 +36,11 @@ DIGITS = 3
 
 def compute(results: Path) -> None:
     """Train every point of both grids and write what the pages show into a folder."""
-    from ssae_kit.labs import shift, superposition  # slow to load
+    from ssae_kit.labs import game, shift, superposition  # slow to load
 
     of = {
         "superposition": (superposition, superposition.SuperpositionSettings, {}),
-        "shift": (shift, shift.ShiftSettings, shift.ShiftLab.places),
+        "shift": (shift, shift.ShiftSettings, game.ShiftLab.places),
     }
     for name, (module, settings, places) in of.items():
         axes = {axis: values or list(places) for axis, values in GRIDS[name].items()}

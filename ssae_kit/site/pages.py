@@ -4,14 +4,15 @@ import csv
 import html
 import inspect
 import re
-import subprocess
-import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from ssae_kit.exercises.__main__ import main
 from ssae_kit.exercises.core import HINTS, NOTEBOOKS, Exercise, exercise, exercises
 from ssae_kit.site.notebooks import Page, fence, raw
 
@@ -41,7 +42,8 @@ def texts(root: Path, notebooks: list[Page]) -> dict[str, str]:
     made = {"teacher": f"# Teaching with it\n{section(readme, 'Teaching with it')}\n{commands()}"}
     made |= {"words": words(notebooks[0].text), "claims": claims(notebooks, root / HISTORY)}
     made |= {"pitfalls": pitfalls(notebooks), "messages": general()}
-    made |= {f"messages_{name}": messages(name, one, notebooks) for name, one in _all().items()}
+    every = {name: one for number in NOTEBOOKS for name, one in exercises(number).items()}
+    made |= {f"messages_{name}": messages(name, one, notebooks) for name, one in every.items()}
     rooms = sorted({p.stem for p in ROOMS.iterdir() if not p.name.startswith("_")})
     made |= {f"api_{room}": api(room) for room in rooms}
     contents = [
@@ -54,10 +56,6 @@ def texts(root: Path, notebooks: list[Page]) -> dict[str, str]:
     trees = "\n".join(tree(caption, names) for caption, names in contents)
     start = section(readme, "Start") + "\n## The course\n" + section(readme, "The course")
     return made | {"index": f"{readme.split('## Start')[0]}## Start\n{start}\n{trees}"}
-
-
-def _all() -> dict[str, Exercise]:
-    return {name: one for number in NOTEBOOKS for name, one in exercises(number).items()}
 
 
 def _names(number: str) -> list[str]:
@@ -80,9 +78,9 @@ def commands() -> str:
     """Return what the two commands for a class say of themselves."""
     text = "## The commands\n"
     for name in ("release", "grade"):
-        asked = [sys.executable, "-m", "ssae_kit.exercises", name, "--help"]
-        told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-        text += f"\n{fence(told, 'text')}\n"
+        with redirect_stdout(StringIO()) as told, suppress(SystemExit):
+            main([name, "--help"])
+        text += f"\n{fence(told.getvalue(), 'text')}\n"
     return text
 
 
@@ -194,15 +192,15 @@ def messages(name: str, one: Exercise, notebooks: list[Page]) -> str:
 def api(room: str) -> str:
     """Return the page of one room: its docstring, and that of all it offers."""
     module = import_module(f"ssae_kit.{room}")
-    offered = getattr(module, "__all__", None) or [
-        name
-        for name, value in vars(module).items()
-        if not name.startswith("_")
-        and str(getattr(value, "__module__", "")).startswith(f"ssae_kit.{room}")
-    ]
+    names = getattr(module, "__all__", [name for name in vars(module) if name[0] != "_"])
+    here = f"ssae_kit.{room}"
+    # A constant does not tell where it was made; what was made elsewhere is of another page.
+    offered = [n for n in names if getattr(getattr(module, n), "__module__", here).startswith(here)]
     parts = [f".. automodule:: ssae_kit.{room}\n   :no-members:\n"]
     for name in sorted(offered):
-        value, path = getattr(module, name), f"ssae_kit.{room}.{name}"
+        value, path = getattr(module, name), f"{here}.{name}"
+        if inspect.ismodule(value):
+            continue
         if inspect.isclass(value):
             parts.append(f".. autoclass:: {path}\n   :members:\n")
         elif callable(value):

@@ -7,11 +7,23 @@ subtracting it the other way.
 
 from ssae_kit.methods import difference_of_means, random_directions, rescaled, value_means
 from ssae_kit.steering.choose import PushChoice, choose_push, word_odds
-from ssae_kit.steering.clamp import LatentClamp, clamp_of
-from ssae_kit.steering.directions import Vectors, learn, principal_directions, shift_vectors
+from ssae_kit.steering.directions import (
+    Vectors,
+    learn,
+    load_vectors,
+    principal_directions,
+    save_vectors,
+    shift_vectors,
+)
 from ssae_kit.steering.divergence import off_target_kl, spans_about
-from ssae_kit.steering.files import load_vectors, save_vectors
-from ssae_kit.steering.push import Prompted, concepts_in_turn, stacked, steering_vectors
+from ssae_kit.steering.push import (
+    LatentClamp,
+    Prompted,
+    clamp_of,
+    concepts_in_turn,
+    stacked,
+    steering_vectors,
+)
 from ssae_kit.steering.score import (
     Expressed,
     SteeringScore,
@@ -20,33 +32,3 @@ from ssae_kit.steering.score import (
     read_concepts,
     score_steering,
 )
-
-__all__ = [
-    "Expressed",
-    "LatentClamp",
-    "Prompted",
-    "PushChoice",
-    "SteeringScore",
-    "Vectors",
-    "choose_push",
-    "clamp_of",
-    "concepts_in_turn",
-    "difference_of_means",
-    "learn",
-    "load_vectors",
-    "mean_interval",
-    "off_target_kl",
-    "principal_directions",
-    "random_directions",
-    "rate_interval",
-    "read_concepts",
-    "rescaled",
-    "save_vectors",
-    "score_steering",
-    "shift_vectors",
-    "spans_about",
-    "stacked",
-    "steering_vectors",
-    "value_means",
-    "word_odds",
-]

@@ -149,10 +149,7 @@ def choose_push(
     )
     chooses = (..., 0, slice(len(prompts) // 2))
     best = _best(effect[chooses].mean(-1), kl[chooses].mean(-1), most_kl)
-    shift = shift_vectors(llama, held_out, layers[best[0]]) * torch.tensor(held_out.changes)
-    cosine = cosine_similarity(shift, means[best[0]], dim=1).mean().clamp(0, 1).view(1, 1)
-    matching = Matching(cosine, torch.zeros(1, 1).long(), torch.ones(1, 1))
-    vectors = Vectors(int(layers[best[0]]), pairs.concepts, means[best[0]][None], matching)
+    vectors = _vectors(llama, held_out, int(layers[best[0]]), means[best[0]])
     return PushChoice(tuple(layers), tuple(amounts.tolist()), effect, kl, loss, best, vectors)
 
 
@@ -192,6 +189,14 @@ def _try(
     edit = Add(signs.to(pushes) * pushes[:1], at=slice(1, None))
     plain, *pushed = text_losses(llama, texts * 3, edits={layer: edit}).view(3, -1).mean(1)
     return (forth - back) / 2, torch.stack(kl.chunk(2)).mean(0), sum(pushed) / 2 - plain
+
+
+def _vectors(llama: Llama, held_out: ConceptPairs, layer: int, mean: Tensor) -> Vectors:
+    """The direction of the one concept, and its mean cosine with the shifts of held-out pairs."""
+    shifts = shift_vectors(llama, held_out, layer) * torch.tensor(held_out.changes)
+    cosine = cosine_similarity(shifts, mean, dim=1).mean().clamp(0, 1).view(1, 1)
+    matching = Matching(cosine, torch.zeros(1, 1).long(), torch.ones(1, 1))
+    return Vectors(layer, held_out.concepts, mean[None], matching)
 
 
 def _best(effect: Tensor, kl: Tensor, most_kl: float) -> tuple[int, int]:

@@ -135,7 +135,8 @@ def score_steering(
             f"{list(values.shape)}."
         )
     methods.require_two_values(values)
-    steered = checks.mask("steered", steered)
+    device = expressed.share.device
+    values, steered = values.to(device), checks.mask("steered", steered).to(device)
     changed, onset = ((said - values).abs() for said in (expressed.share, expressed.onset))
     return SteeringScore(changed, onset, steered, expressed.ill_formed)
 

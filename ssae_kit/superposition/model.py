@@ -110,7 +110,8 @@ class ToyModel(nn.Module):
             ValueError: if the inputs have another number of features, or are not finite.
         """
         if not isinstance(inputs, Tensor) or inputs.dtype is not self.weight.dtype:
-            inputs = checks.tensors(inputs=(inputs, "*run batch features"))[0].to(self.weight)
+            inputs = checks.tensors(inputs=(inputs, "*run batch features"))[0]
+        inputs = inputs.to(self.weight)  # data are drawn on the CPU, whatever trains on them
         if inputs.dim() < 2 or inputs.shape[-1] != self.weight.shape[-1] or not inputs.numel():
             raise ValueError(
                 f"inputs must have {self.weight.shape[-1]} features, as the model does; got "

@@ -57,6 +57,7 @@ def candidate_losses(
     """
     _check(n_features)
     density, (importance,) = _density(density), checks.tensors(importance=(importance, "*any"))
+    importance = importance.to(density.device)
     checks.require("importance", importance, "at least 0", lambda r: (r >= 0).all())
     if density.shape != importance.shape:
         raise ValueError(

@@ -41,7 +41,7 @@ def exactly_active(
     shape = (len(n_active), n_samples, n_features)
     rank = torch.rand(shape, generator=generator).argsort(-1).argsort(-1)
     values = 0.5 + torch.rand(shape, generator=generator)
-    return torch.where(rank < n_active[:, None, None], values, 0.0)
+    return torch.where(rank < n_active[:, None, None].to(rank.device), values, 0.0)
 
 
 @torch.no_grad()
@@ -67,8 +67,8 @@ def fista(
         Codes, signed, in the units of `hidden` for unit directions.
 
     Raises:
-        ValueError: if `penalty` or `n_steps` is out of range, an axis is missing or a value is not
-            finite.
+        ValueError: if `penalty` or `n_steps` is out of range, an axis is missing, a value is not
+            finite or a dictionary vanishes.
 
     Source: Beck & Teboulle 2009, A fast iterative shrinkage-thresholding algorithm.
     """
@@ -77,7 +77,10 @@ def fista(
     dictionary, hidden = checks.tensors(
         dictionary=(dictionary, "run features d_hidden"), hidden=(hidden, "run samples d_hidden")
     )
-    step = 1 / torch.linalg.matrix_norm(dictionary, ord=2).square()[:, None, None]
+    size = torch.linalg.matrix_norm(dictionary, ord=2).square()
+    what = "above 0 and finite, squared, in every run"
+    checks.require("size of dictionary", size, what, lambda x: (x * (1 / x)).isfinite().all())
+    step = (1 / size)[:, None, None]
     code = point = hidden.new_zeros(*hidden.shape[:2], dictionary.shape[1])
     momentum = 1.0
     for _ in range(n_steps):

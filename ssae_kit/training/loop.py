@@ -269,7 +269,7 @@ def evaluate(autoencoder: Autoencoder, inputs: Tensor | np.ndarray) -> LossTerms
         finite, so that no such run is ever the best.
 
     Raises:
-        TypeError: if the inputs are no tensor or array of numbers, or `chunk` is no whole number.
+        TypeError: if the inputs are no tensor or array of numbers.
         ValueError: if their shape is another one, there are none, or one is not finite.
     """
     inputs = as_inputs(inputs, autoencoder)

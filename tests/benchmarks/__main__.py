@@ -11,6 +11,7 @@ from importlib import import_module
 
 MODULES = {
     "extract": "tests.benchmarks.extract",
+    "full": "tests.benchmarks.full",
     "imports": "tests.benchmarks.imports",
     "kills": "tests.benchmarks.kills",
     "labs": "tests.benchmarks.labs",

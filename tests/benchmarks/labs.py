@@ -111,7 +111,11 @@ def _visited(name: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         nbformat.write(page(name), Path(folder) / f"{name}.ipynb")
         command = ("voila", "--no-browser", "--port={port}")
-        with browser.served(Path(folder), *command) as at, browser.opened() as visitor:
+        with (
+            browser.served(Path(folder), *command) as at,
+            browser.started() as chromium,
+            browser.opened(chromium) as visitor,
+        ):
             visitor.page.goto(f"{at}/voila/render/{name}.ipynb")
             visitor.status("Done")
             return round(_kernel().memory_info().rss / 2**20)
