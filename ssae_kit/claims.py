@@ -76,7 +76,7 @@ class Register:
         """Read the claims.
 
         Args:
-            notebook: Two digits, such as "06"; the ids of the claims begin with them.
+            notebook: Its number, such as "06"; the ids of the claims begin with it.
             table: One claim a line, ``key | claim | metric | >= 0.9 | control``. The control is
                 left empty where there is none.
 

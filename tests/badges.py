@@ -42,14 +42,15 @@ def setup(number):
 
 def badged(notebook, name):
     """Copy of a notebook, as JSON gives it, with badge and cell; what they were before is gone."""
-    own = f"{name[:2]}-colab"
+    number = name.partition("_")[0]
+    own = f"{number}-colab"
     (old,) = [cell for cell in notebook["cells"] if cell["id"] == own] or [{}]
     title, *others = (cell for cell in notebook["cells"] if cell["id"] != own)
     text = "".join(title["source"])
     text = text.partition("\n\n")[2] if text.startswith("[![Open in Colab]") else text
     title = title | {"source": (badge(name) + text).splitlines(keepends=True)}
     run = {"execution_count": old.get("execution_count")}  # a run has numbered it
-    return notebook | {"cells": [title, setup(name[:2]) | run, *others]}
+    return notebook | {"cells": [title, setup(number) | run, *others]}
 
 
 def main():

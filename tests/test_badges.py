@@ -19,7 +19,7 @@ def test_a_notebook_has_its_badge_and_its_cell(path):
     advice = "run `python -m tests.badges`"
     assert badges.badged(notebook, path.name) == notebook, advice
     first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
-    assert first["id"] == f"{path.name[:2]}-colab"
+    assert first["id"] == f"{path.name.partition('_')[0]}-colab"
 
 
 def test_badge_and_cell_are_set_once_and_follow_the_address(monkeypatch):

@@ -49,7 +49,7 @@ def test_a_notebook_has_five_questions_each_with_an_answer(notebook):
 def test_a_notebook_ends_with_its_questions(path):
     code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
     assert [cell.id for cell in code if "exercises.recall(" in cell.source] == [code[-1].id]
-    assert code[-1].source == f'exercises.recall("{path.stem[:2]}")'
+    assert code[-1].source == f'exercises.recall("{path.stem.partition("_")[0]}")'
 
 
 def test_an_unknown_notebook_is_named(home):

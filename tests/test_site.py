@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ssae_kit.exercises.core import NOTEBOOKS, exercises
+from ssae_kit.exercises.core import NOTEBOOKS, exercise, exercises
 from ssae_kit.plots import figure
 from ssae_kit.plots.show import PLOTLY_MIME
 from ssae_kit.site import broken, build, labs
+from ssae_kit.site.build import relinked
+from ssae_kit.site.notebooks import Page, page
 from ssae_kit.site.notebooks import figure as draw
-from ssae_kit.site.notebooks import page
-from ssae_kit.site.pages import pitfalls, section
+from ssae_kit.site.pages import messages, pitfalls, section
 from tests import browser
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +48,15 @@ def test_a_message_that_a_learner_sees_is_found_on_its_page_with_a_case_that_sho
     told = text(site, "messages_04.dual")
     assert "It became negative: that would reward large codes. Stop it at zero." in told
     assert "you return -0.07; right is 0." in told
+
+
+def test_an_exercise_and_a_link_lead_to_their_own_half_of_a_notebook_in_two_parts():
+    halves = [Page("02_one", title="One"), Page("02b_two", title="Two")]
+    assert "It stands in [Two](02b_two.md)." in messages(
+        "02b.always", exercise("02b.always"), halves
+    )
+    assert "It stands in [One](02_one.md)." in messages("02.unit", exercise("02.unit"), halves)
+    assert relinked("[x](../notebooks/02b_two.ipynb#y)") == "[x](02b_two.md#y)"
 
 
 def test_the_words_of_the_first_notebook_are_the_glossary(site):

@@ -6,7 +6,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-NOTEBOOKS = {p.stem[:2]: p for p in Path(__file__).parents[1].glob("notebooks/[0-9]*.ipynb")}
+NOTEBOOKS = {
+    path.stem.partition("_")[0]: path
+    for path in Path(__file__).parents[1].glob("notebooks/[0-9]*.ipynb")
+}
 GREEK = (
     "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|"
     "upsilon|phi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega|ell"
@@ -54,6 +57,6 @@ def test_every_symbol_of_a_notebook_stands_in_the_table_of_the_first(number):
 
 def test_the_map_names_for_each_notebook_its_minutes_and_what_one_learns():
     (text,) = [t for t in texts("00") if t.startswith("## The map")]
-    rows = re.findall(r"^\| \[?(\d\d)_[^|]+\| [^|]+\| (\d+) \| [^|]{20,}\|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| \[?(\d\d\w?)_[^|]+\| [^|]+\| (\d+) \| [^|]{20,}\|$", text, re.MULTILINE)
     assert {number for number, _ in rows} == set(NOTEBOOKS)
     assert all(15 <= int(minutes) <= 180 for _, minutes in rows)

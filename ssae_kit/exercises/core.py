@@ -36,6 +36,7 @@ NOTEBOOKS = {
     "00": "start",
     "01": "superposition",
     "02": "dictionaries",
+    "02b": "latents",
     "03": "identifiability",
     "04": "shifts",
     "05": "llama_shifts",

@@ -93,7 +93,7 @@ def relinked(text: str) -> str:
     """Make links between files of the repository links between pages."""
     for name, path in pages.CARDS.items():
         text = re.sub(rf"\]\((\.\./)*{re.escape(path)}", f"]({name}.md", text)
-    text = re.sub(r"\]\((?:\.\./)*(?:notebooks/)?(\d\d_\w+)\.ipynb", r"](\1.md", text)
+    text = re.sub(r"\]\((?:\.\./)*(?:notebooks/)?(\d\d\w+)\.ipynb", r"](\1.md", text)
     return re.sub(r"\[([^]]+)\]\((?:\.\./)*(data/\S+\.(?:toml|csv)|LICENSE)\)", r"\1 (`\2`)", text)
 
 

@@ -31,6 +31,11 @@ class Page:
     claims: list[dict[str, Any]] = field(default_factory=list)
     """What became of its claims."""
 
+    @property
+    def number(self) -> str:
+        """What its file's name begins with, such as "02b"."""
+        return self.name.partition("_")[0]
+
 
 def page(path: Path, pictures: Path) -> Page:
     """Read a notebook.

@@ -47,7 +47,7 @@ def texts(root: Path, notebooks: list[Page]) -> dict[str, str]:
     rooms = sorted({p.stem for p in ROOMS.iterdir() if not p.name.startswith("_")})
     made |= {f"api_{room}": api(room) for room in rooms}
     contents = [
-        ("The course", [f"{made.name[:2]}: {made.title} <{made.name}>" for made in notebooks]),
+        ("The course", [f"{made.number}: {made.title} <{made.name}>" for made in notebooks]),
         ("Without a kernel", ["lab_superposition", "lab_shift"]),
         ("Look up", ["words", "claims", "pitfalls", "messages", *CARDS]),
         ("Teach", ["teacher"]),
@@ -126,7 +126,7 @@ def claims(notebooks: list[Page], history: Path) -> str:
         ]
         passed, every = passed + sum(bool(c["passed"]) for c in made.claims), every + len(rows)
         head = ["claim", "needed", "found", "control, which must fail", "verdict"]
-        text += f"\n## {made.name[:2]}: [{made.title}]({made.name}.md)\n\n{table(head, rows)}\n"
+        text += f"\n## {made.number}: [{made.title}]({made.name}.md)\n\n{table(head, rows)}\n"
     about = (
         f"{passed} of {every} claims passed in the runs that the notebooks hold. A claim passes if "
         "its value meets the threshold and its control does not. A claim that fails stays. What "
@@ -146,7 +146,7 @@ def pitfalls(notebooks: list[Page]) -> str:
     def shown(found: re.Match[str]) -> str:
         for made in notebooks:
             if found[1] in made.figures:
-                home = f'<a href="{made.name}.html#cell-{found[1]}">{made.name[:2]}: {html.escape(made.title)}</a>'
+                home = f'<a href="{made.name}.html#cell-{found[1]}">{made.number}: {html.escape(made.title)}</a>'
                 return raw(f"{made.figures[found[1]]}<p>It stands in {home}</p>")
         raise ValueError(
             f"pitfalls.md shows the figure of cell {found[1]}, which is in no notebook."
@@ -178,7 +178,7 @@ def general() -> str:
 
 def messages(name: str, one: Exercise, notebooks: list[Page]) -> str:
     """Return the page of one exercise's messages, each with a case that shows the mistake."""
-    home = next((made for made in notebooks if made.name[:2] == name[:2]), None)
+    home = next((made for made in notebooks if made.number == name.partition(".")[0]), None)
     where = f" It stands in [{home.title}]({home.name}.md)." if home else ""
     text = "---\norphan: true\n---\n"  # the contents at every page's side name only `messages`
     text += f"# {name}: what the check says\n\nAn answer returns {one.returns}.{where}\n"
