@@ -67,14 +67,6 @@ def test_the_latent_lab_takes_it(smollm2):
     assert len(made.search("The angry king")) > 0
 
 
-def test_states_are_kept_and_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(dictionary, "LAYER", 2)
-    small = llama.load()
-    found = dictionary.states_of(small, ["the king", "the queen sees"], tmp_path)
-    monkeypatch.setattr(llama, "token_states", None)
-    assert torch.equal(dictionary.states_of(small, ["the king", "the queen sees"], tmp_path), found)
-
-
 def test_the_measures_of_a_perfect_dictionary_are_known():
     sae = dictionary.before_training(torch.randn(50, 4, generator=torch.Generator().manual_seed(0)))
     with torch.no_grad():

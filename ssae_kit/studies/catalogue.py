@@ -81,7 +81,7 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "choices": (score_choices, _grid(kind=range(len(KINDS)), seed=range(10))),
     "persons": (persons, _grid(stream=range(4))),
     "protocol": (protocol, _grid(model=SHIPPED, stream=range(20))),
-    "ravel": (ravel, _grid(stream=[0])),
+    "ravel": (ravel, _grid(stream=STREAMS)),
     "league": (
         league,
         _grid(concept=("sentiment", "gender"), n_texts=(10, 100, 1000), stream=(0, 1, 2)),

@@ -16,6 +16,7 @@ from ssae_kit.studies.real import (
     LAYERS,
     MODEL,
     STATES,
+    STREAMS,
     changes_of,
     find_ssae,
     kept_shifts,
@@ -27,8 +28,6 @@ from ssae_kit.world.natural import CONCEPTS, NEXT_WORD, PROMPTS, request, word_c
 N_RANDOM = 20
 NEW_TOKENS = 20
 TEMPERATURE = 0.7
-N_ASKED = 24
-"""Prompts that are asked about: a chat is long to read."""
 N_READ = 8
 """Prompts whose continuations the unsteered model reads again; all that are pushed very far."""
 N_FAR = 5
@@ -83,11 +82,11 @@ def next_words(stream: int, strength: float) -> dict[str, Tensor]:
 
     Returns:
         Per kind of direction, the change of the log-odds `[rows, concepts, prompts]`: half the
-        difference between a push forth and a push back. All but the SSAE's are tried once.
+        difference between a push forth and a push back.
     """
     model, found = llama.load(MODEL), {}
     size = strength * token_size(model, LAYER)
-    for name in ("SSAE",) if stream else ("SSAE", "difference of means", "random"):
+    for name in ("SSAE", "difference of means", "random"):
         rows = steering_rows(name, stream, model.d_model)
         pushes = size * torch.cat([rows, -rows])
         odds = torch.stack([log_odds(model, concept, pushes, LAYER) for concept in CONCEPTS], 1)
@@ -125,7 +124,7 @@ def write_on(
 def ask_for(model: llama.Llama, concept: str, value: int, stream: int) -> list[str]:
     """Ask the model, by its chat template, to continue every prompt with a value of a concept."""
     chats = []
-    for text in PROMPTS[:N_ASKED]:
+    for text in PROMPTS:
         turn: Any = [{"role": "user", "content": request(text, concept, value)}]
         chat = model.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
         chats.append(model.tokenizer(chat + text, add_special_tokens=False)["input_ids"])
@@ -181,7 +180,8 @@ def as_texts(held: Tensor) -> list[str]:
 
 
 WAYS = [
-    {"way": way, "strength": strength, "stream": 0}
+    {"way": way, "strength": strength, "stream": stream}
+    for stream in STREAMS
     for way, strength in (
         ("unsteered", 0.0),
         ("asking", 0.0),
