@@ -61,6 +61,20 @@ def test_it_goes_to_saelens_and_comes_back(tmp_path):
     torch.testing.assert_close(there, here, rtol=1e-4, atol=1e-3)  # the scale is worked in
 
 
+@torch.no_grad()
+def test_saelens_itself_reads_it_and_computes_the_same(tmp_path):
+    reason = "needs SAELens: pip install 'ssae-kit[bench]'"
+    sae_lens = pytest.importorskip("sae_lens", reason=reason)
+    sae = dictionary.shipped()
+    autoencoders.save_saelens(sae, tmp_path)
+    theirs = sae_lens.SAE.load_from_disk(tmp_path)
+    states = torch.randn(8, 576, generator=torch.Generator().manual_seed(0)) * sae.scale[0]
+    codes = theirs.encode(states)
+    found = theirs.decode(codes), codes.to_dense() if codes.is_sparse else codes
+    wanted = autoencoders.reconstruct(sae, states), sae.encode(states)[0] * sae.scale[0]
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)  # the scale is worked in
+
+
 def test_the_latent_lab_takes_it(smollm2):
     made = labs.real_dictionary(TEXTS)
     assert made.codes.shape[1] == 2048

