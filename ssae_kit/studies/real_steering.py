@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from ssae_kit import llama, methods, steering
 from ssae_kit.llama.rows import token_rows
+from ssae_kit.pairs import ConceptPairs
 from ssae_kit.streams import Streams
 from ssae_kit.studies.real import (
     LAYER,
@@ -30,6 +31,10 @@ NEW_TOKENS = 20
 TEMPERATURE = 0.7
 N_READ = 8
 """Prompts whose continuations the unsteered model reads again; all that are pushed very far."""
+TRIED = (5, 10, 15, 20, 25)
+"""Layers that labels choose from."""
+N_PAIRS = 160
+"""Pairs that such a push is learned from."""
 N_FAR = 5
 """Concepts that are pushed very far: only what that costs is read."""
 
@@ -92,6 +97,29 @@ def next_words(stream: int, strength: float) -> dict[str, Tensor]:
         odds = torch.stack([log_odds(model, concept, pushes, LAYER) for concept in CONCEPTS], 1)
         found[name] = (odds[: len(rows)] - odds[len(rows) :]) / 2
     return found
+
+
+def choose_layer(concept: str, stream: int) -> dict[str, Tensor]:
+    """Let labels choose where and how strongly to push: `steering.choose_push`.
+
+    Returns:
+        `effect` and `kl` `[layers, strengths, own and random directions, prompts]`, `loss` and
+        `chosen` as in `steering.PushChoice`; the first half of the prompts chose.
+    """
+    k, pairs = CONCEPTS.index(concept), real_pairs("one wording", stream)["train"]
+    own = pairs.take([i for i, change in enumerate(pairs.changes) if change[k]][:N_PAIRS])
+    changes = tuple((change[k],) for change in own.changes)
+    choice = steering.choose_push(
+        llama.load(MODEL),
+        ConceptPairs(own.source, own.target, (concept,), changes),
+        *NEXT_WORD[concept],
+        layers=TRIED,
+        strengths=(0.25, 0.5, 1.0, 2.0),
+        n_random=N_RANDOM,
+        seed=Streams(stream).seed(395),
+    )
+    found = {"effect": choice.effect, "kl": choice.kl, "loss": choice.loss}
+    return found | {"chosen": torch.tensor(choice.chosen)}
 
 
 def write_on(
