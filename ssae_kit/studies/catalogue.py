@@ -26,6 +26,7 @@ from ssae_kit.studies.real_erasure import ERASED, erase_concept
 from ssae_kit.studies.real_league import LEAGUE, score_way
 from ssae_kit.studies.real_sets import SETS, score_set
 from ssae_kit.studies.real_steering import (
+    CHOSEN,
     WAYS,
     choose_layer,
     directions,
@@ -34,7 +35,6 @@ from ssae_kit.studies.real_steering import (
 )
 from ssae_kit.studies.scale import SIZES, scale
 from ssae_kit.studies.sweep import Study
-from ssae_kit.world.natural import CONCEPTS
 
 SEEDS = (0, 1, 2, 3, 4)
 NEW = tuple(range(10, 26))
@@ -125,7 +125,7 @@ REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "real_sites": (score_site, SITES + WIDTHS),
     "real_sets": (score_set, SETS),
     "real_words": (next_words, _grid(strength=[0.5], stream=STREAMS)),
-    "real_chosen": (choose_layer, _grid(concept=CONCEPTS, stream=STREAMS)),
+    "real_chosen": (choose_layer, CHOSEN),
     "real_texts": (write_texts, WAYS),
     "real_erasure": (erase_concept, ERASED),
     "real_league": (score_way, LEAGUE),

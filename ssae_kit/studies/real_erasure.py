@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ssae_kit import llama, methods, steering
 from ssae_kit.streams import Streams
-from ssae_kit.studies.real import LAYER, MODEL, STREAMS, changes_of
+from ssae_kit.studies.real import LAYER, MODEL, changes_of
 from ssae_kit.world.natural import CONCEPTS, NEXT_WORD, natural_pairs
 
 PLACES = (LAYER, 20, 24)
@@ -90,8 +90,7 @@ def _read(states: Tensor, values: Tensor) -> tuple[float, float]:
 
 
 ERASED: list[dict[str, Any]] = [
-    {"concept": concept, "stream": stream}
-    for concept in ("tense", "sentiment", "time")
-    for stream in STREAMS
+    *({"concept": c, "stream": s} for c in ("tense", "sentiment") for s in (0, 1, 2)),
+    {"concept": "time", "stream": 0},
 ]
 """The first two are claimed: their words the text before moves by nats, those of time by less."""

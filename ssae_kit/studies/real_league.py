@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 
 import torch
@@ -11,12 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from ssae_kit import autoencoders, checks, llama
+from ssae_kit import checks, llama
 from ssae_kit.llama.rows import padded, token_rows
 from ssae_kit.pairs import dataset
 from ssae_kit.streams import Streams
-from ssae_kit.studies.dictionary import shipped
-from ssae_kit.studies.real import LAYER, MODEL, STREAMS, read_texts
+from ssae_kit.studies.real import LAYER, MODEL, read_texts
 from ssae_kit.studies.real_steering import (
     N_READ,
     NEW_TOKENS,
@@ -30,10 +28,10 @@ from ssae_kit.world.natural import CONCEPTS, PROMPTS, natural_pairs, word_counts
 
 N_TEXTS = 64
 """Texts of each value to learn from."""
+N_ASKED = 24
+"""Prompts that are written on."""
 N_EXAMPLES = 3
 """Of these, how many stand before a prompt that is steered by examples."""
-N_TRIED, N_JUDGES = 16, 16
-"""Of these, how many prompts are built of; how many others judge them."""
 N_OTHER = 24
 """Texts of another kind, right answers to questions of fact: what else was lost?"""
 BATCH, RANK, STRENGTH = 4, 4, 0.25
@@ -96,47 +94,6 @@ def push(way: str, concept: str, stream: int, model: llama.Llama) -> Float[Tenso
     return size * normalize((high - low).mean(0, keepdim=True))
 
 
-def search_prompt(model: llama.Llama, texts: Sequence[str]) -> list[str]:
-    """Return those texts, put before a prompt, after which other texts are foreseen best.
-
-    One after another is chosen, as many as `example` has.
-    """
-    judges, chosen = texts[N_TRIED : N_TRIED + N_JUDGES], list[str]()
-    for _ in range(N_EXAMPLES):
-        tried = [[text, *chosen] for text in texts[:N_TRIED] if text not in chosen]
-        nats = [total_loss(model, [" ".join([*one, text]) for text in judges]) for one in tried]
-        own = [total_loss(model, [" ".join(one)]) for one in tried]
-        gain = [float(whole.mean() - alone) for whole, alone in zip(nats, own, strict=True)]
-        chosen = tried[gain.index(min(gain))]
-    return chosen
-
-
-def total_loss(model: llama.Llama, texts: Sequence[str]) -> Float[Tensor, " texts"]:
-    """Return the loss of each text in nats."""
-    counted = [len(row) - 2 for row in token_rows(model, texts)]
-    return llama.text_losses(model, texts) * torch.tensor(counted)
-
-
-def clamped(model: llama.Llama, own: Sequence[str], other: Sequence[str]) -> llama.Apply:
-    """Return the edit that holds one latent of the shipped dictionary at a code, at every token.
-
-    It is the latent whose mean code over a text's tokens tells `own` from `other` texts best, and
-    the code is so high that a token where it was silent moves as far as by the other pushes.
-    Source: Templeton et al. 2024, "Scaling Monosemanticity".
-    """
-    sae, held = shipped().requires_grad_(False), []
-    for texts in (own, other):
-        read = llama.token_states(model, texts, LAYER)
-        total = torch.zeros(len(texts), sae.n_latents)
-        total.index_add_(0, read.text, sae.encode(read.states)[0])
-        held.append(total / read.text.bincount()[:, None])
-    spread = torch.cat([codes - codes.mean(0) for codes in held]).std(0).clamp_min(1e-3)
-    latent = int(((held[0].mean(0) - held[1].mean(0)) / spread).argmax())
-    value = STRENGTH * token_size(model, LAYER) / float(sae.scale[0])
-    change = partial(autoencoders.clamp, sae.to(model.device), latent=latent, value=value)
-    return llama.Apply(change, at=slice(1, None))
-
-
 def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
     """Turn a concept to value 1 and to value 0 in one way, and say what that does and costs.
 
@@ -155,17 +112,11 @@ def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
     others, vector = list(dataset("TRUTH").target[:N_OTHER]), None
     known = llama.text_losses(model, others)
     n_weights, n_seen = 0, {"example": 2 * N_EXAMPLES, "random": 0, "SSAE": SEEN_BY_SSAE}
-    n_seen["prompt search"] = 2 * (N_TRIED + N_JUDGES)
-    for value, texts in ((1, high), (0, low)):
-        started, own, prompts = time.process_time(), model, list(PROMPTS)
+    for texts in (high, low):
+        started, own, prompts = time.process_time(), model, list(PROMPTS[:N_ASKED])
         edits: dict[int, llama.Edit] = {}
         if way == "example":
             prompts = [" ".join([*texts[:N_EXAMPLES], text]) for text in prompts]
-        elif way == "prompt search":
-            best = search_prompt(model, texts)
-            prompts = [" ".join([*best, text]) for text in prompts]
-        elif way == "SAE clamp":
-            edits = {LAYER: clamped(model, texts, low if value else high)}
         elif way in RATES:
             own, edits, n_weights = tune(way, model, texts, draw.seed(393))
         else:
@@ -183,10 +134,9 @@ def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
     return rows | {"cost": cost, "texts": as_bytes(both[0] + both[1])}
 
 
-WAYS = ("example", "prompt search", *RATES, "difference of means", "SSAE", "SAE clamp")
+WAYS = ("example", *RATES, "difference of means", "SSAE")
 LEAGUE: list[dict[str, Any]] = [
-    {"way": way, "concept": concept, "stream": stream}
-    for stream in STREAMS
+    {"way": way, "concept": concept, "stream": 0}
     for concept in ("sentiment", "gender")
     for way in WAYS
 ] + [{"way": "random", "concept": "sentiment", "stream": s} for s in range(4)]
