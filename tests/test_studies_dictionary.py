@@ -34,11 +34,17 @@ def test_it_is_better_than_its_control_by_each_measure(card):
     assert own["l0"] <= 32
     assert own["fvu"] < random["fvu"]
     assert loss["clean"] <= loss["dictionary"] < loss["random directions"]
+    blank = card["untrained model"]
+    assert blank["dictionary"]["fvu"] < blank["random directions"]["fvu"]
 
 
 def test_the_card_tells_the_same_numbers_as_the_file_and_names_the_licence(card):
     text = (FOLDER / "CARD.md").read_text("utf-8")
-    for number in (card["dictionary"]["fvu"], card["random directions"]["fvu"]):
+    for number in (
+        kind["fvu"]
+        for told in (card, card["untrained model"])
+        for kind in (told["dictionary"], told["random directions"])
+    ):
         assert f"{number:.3f}" in text
     for loss in card["loss in nats per token"].values():
         assert f"{loss:.2f}" in text
@@ -79,6 +85,14 @@ def test_the_latent_lab_takes_it(smollm2):
     made = labs.real_dictionary(TEXTS)
     assert made.codes.shape[1] == 2048
     assert len(made.search("The angry king")) > 0
+
+
+def test_states_are_kept_and_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(dictionary, "LAYER", 2)
+    small = llama.load()
+    found = dictionary.states_of(small, ["the king", "the queen sees"], tmp_path)
+    monkeypatch.setattr(llama, "token_states", None)
+    assert torch.equal(dictionary.states_of(small, ["the king", "the queen sees"], tmp_path), found)
 
 
 def test_the_measures_of_a_perfect_dictionary_are_known():
