@@ -99,4 +99,5 @@ def load_study(name: str, folder: str | Path = RESULTS) -> StudyResult:
             f"else. Make it anew: `python -m ssae_kit.studies {name}`."
         )
     device = metadata.get("device", "CPU")
-    return StudyResult(tensors, *(metadata[word] for word in told), device)
+    conditions, command, seconds = (metadata[word] for word in told)
+    return StudyResult(tensors, conditions, command, seconds, device)
