@@ -94,6 +94,13 @@ def test_a_result_is_read_back_as_a_grid(tmp_path):
         load_study("other", tmp_path)
 
 
+def test_a_result_says_what_it_ran_on_besides_a_processor(tmp_path):
+    metadata = {"conditions": [], "command": "make it", "cpu_seconds": 7.0, "device": "NVIDIA H200"}
+    save_tensors(tmp_path / "shifts_mine.safetensors", {"SSAE": torch.zeros(1)}, metadata)
+    assert "7 s of one core and an NVIDIA H200" in load_study("mine", tmp_path).note()
+    assert "NVIDIA" not in load_study("league").note()
+
+
 def test_a_change_told_apart_is_the_change_where_the_other_concept_has_its_value():
     before = torch.tensor([[0, 0], [0, 1], [1, 0], [0, 1]])
     after = torch.tensor([[1, 0], [1, 1], [1, 1], [0, 1]])

@@ -34,11 +34,17 @@ def test_it_is_better_than_its_control_by_each_measure(card):
     assert own["l0"] <= 32
     assert own["fvu"] < random["fvu"]
     assert loss["clean"] <= loss["dictionary"] < loss["random directions"]
+    blank = card["untrained model"]
+    assert blank["dictionary"]["fvu"] < blank["random directions"]["fvu"]
 
 
 def test_the_card_tells_the_same_numbers_as_the_file_and_names_the_licence(card):
     text = (FOLDER / "CARD.md").read_text("utf-8")
-    for number in (card["dictionary"]["fvu"], card["random directions"]["fvu"]):
+    for number in (
+        kind["fvu"]
+        for told in (card, card["untrained model"])
+        for kind in (told["dictionary"], told["random directions"])
+    ):
         assert f"{number:.3f}" in text
     for loss in card["loss in nats per token"].values():
         assert f"{loss:.2f}" in text
@@ -59,6 +65,20 @@ def test_it_goes_to_saelens_and_comes_back(tmp_path):
     states = torch.randn(8, 576, generator=torch.Generator().manual_seed(0)) * sae.scale[0]
     there, here = (autoencoders.reconstruct(one, states) for one in (back, sae))
     torch.testing.assert_close(there, here, rtol=1e-4, atol=1e-3)  # the scale is worked in
+
+
+@torch.no_grad()
+def test_saelens_itself_reads_it_and_computes_the_same(tmp_path):
+    reason = "needs SAELens: pip install 'ssae-kit[bench]'"
+    sae_lens = pytest.importorskip("sae_lens", reason=reason)
+    sae = dictionary.shipped()
+    autoencoders.save_saelens(sae, tmp_path)
+    theirs = sae_lens.SAE.load_from_disk(tmp_path)
+    states = torch.randn(8, 576, generator=torch.Generator().manual_seed(0)) * sae.scale[0]
+    codes = theirs.encode(states)
+    found = theirs.decode(codes), codes.to_dense() if codes.is_sparse else codes
+    wanted = autoencoders.reconstruct(sae, states), sae.encode(states)[0] * sae.scale[0]
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)  # the scale is worked in
 
 
 def test_the_latent_lab_takes_it(smollm2):

@@ -102,12 +102,11 @@ def test_only_the_target_follows_the_source():
 def test_the_study_runs_and_its_result_is_committed(asked, reader, monkeypatch):
     for name, value in {"N_STEPS": 1, "BATCH": 2, "N_PAIRS": 3, "LAYERS": (2, 4)}.items():
         monkeypatch.setattr(ravel, name, value)
-    monkeypatch.setattr(ravel, "SEARCHED", 4)
     monkeypatch.setattr(ravel.llama, "load", lambda name: reader)
     everything = torch.ones(len(QUESTIONS), len(CITIES), dtype=torch.bool)
     monkeypatch.setattr(ravel, "ask", lambda *_: (asked[0], everything))
     result = ravel.ravel(0)
-    assert result["right at 2"].shape == (3, 2, 3, 3, 3)
+    assert result["right at 2"].shape == (5, 2, 3, 3, 3)
     assert result["right at 4"].shape == (5, 2, 3, 3, 3)
     kept = load_study("ravel")
     assert kept.conditions == STUDIES["ravel"][1]

@@ -78,7 +78,8 @@ def smallest(monkeypatch):
         monkeypatch.setattr(module, "CONFIG", config)
     for module in (real, real_sets, real_steering, real_league):
         monkeypatch.setattr(module, "LAYER", 3)
-    for name, value in (("N_RANDOM", 2), ("N_ASKED", 3), ("NEW_TOKENS", 2)):
+    few = natural.PROMPTS[:3]
+    for name, value in (("N_RANDOM", 2), ("PROMPTS", few), ("NEW_TOKENS", 2), ("TRIED", (1, 3))):
         monkeypatch.setattr(real_steering, name, value)
         monkeypatch.setattr(real_league, name, value, raising=False)
     for name, value in (("PLACES", (1, 3, 5)), ("N_TEXTS", 64), ("N_ASKED", 4)):

@@ -117,7 +117,7 @@ def create_llama(n_tokens: int, seed: int) -> LlamaForCausalLM:
 
 
 def untrained(llama: Llama, seed: int) -> Llama:
-    """Return a Llama of the same shape and tokenizer with fresh weights, on the CPU in float32.
+    """Return a Llama of the same shape and tokenizer with fresh weights, on its device in float32.
 
     The control for what training put there: tokens and architecture are the same.
 
@@ -131,7 +131,7 @@ def untrained(llama: Llama, seed: int) -> Llama:
         torch.default_generator.manual_seed(seed)
         model = LlamaForCausalLM(copy.deepcopy(llama.model.config)).float()
     name = f"{llama.name}, untrained"
-    return Llama(name, model.eval().requires_grad_(False), llama.tokenizer)
+    return Llama(name, model.to(llama.device).eval().requires_grad_(False), llama.tokenizer)
 
 
 def save_llama(

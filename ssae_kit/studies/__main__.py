@@ -8,6 +8,7 @@ import argparse
 import shutil
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from ssae_kit.storage import load_tensors, save_tensors
@@ -36,6 +37,7 @@ def _run(name: str, folder: Path) -> None:
     metadata = {
         "command": f"python -m ssae_kit.studies {'real' if name in REAL else name}",
         "conditions": conditions,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         "cpu_seconds": round(sum(load_tensors(p)[1]["cpu_seconds"] for p in kept.iterdir()), 1),
     }
     save_tensors(file_of(name, folder), collect(results), metadata)

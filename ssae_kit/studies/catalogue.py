@@ -25,7 +25,14 @@ from ssae_kit.studies.real import SITES, STREAMS, WIDTHS, score_site, train_shif
 from ssae_kit.studies.real_erasure import ERASED, erase_concept
 from ssae_kit.studies.real_league import LEAGUE, score_way
 from ssae_kit.studies.real_sets import SETS, score_set
-from ssae_kit.studies.real_steering import WAYS, directions, next_words, write_texts
+from ssae_kit.studies.real_steering import (
+    CHOSEN,
+    WAYS,
+    choose_layer,
+    directions,
+    next_words,
+    write_texts,
+)
 from ssae_kit.studies.scale import SIZES, scale
 from ssae_kit.studies.sweep import Study
 
@@ -81,7 +88,7 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "choices": (score_choices, _grid(kind=range(len(KINDS)), seed=range(10))),
     "persons": (persons, _grid(stream=range(4))),
     "protocol": (protocol, _grid(model=SHIPPED, stream=range(20))),
-    "ravel": (ravel, _grid(stream=[0])),
+    "ravel": (ravel, _grid(stream=STREAMS)),
     "league": (
         league,
         _grid(concept=("sentiment", "gender"), n_texts=(10, 100, 1000), stream=(0, 1, 2)),
@@ -118,6 +125,7 @@ REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "real_sites": (score_site, SITES + WIDTHS),
     "real_sets": (score_set, SETS),
     "real_words": (next_words, _grid(strength=[0.5], stream=STREAMS)),
+    "real_chosen": (choose_layer, CHOSEN),
     "real_texts": (write_texts, WAYS),
     "real_erasure": (erase_concept, ERASED),
     "real_league": (score_way, LEAGUE),

@@ -87,6 +87,13 @@ def before_training(states: Float[Tensor, "tokens d_model"]) -> TopKSAE:
     return sae
 
 
+def train(states: Float[Tensor, "tokens d_model"]) -> TopKSAE:
+    """Return a trained dictionary, with weights as they are kept."""
+    sae = before_training(states)
+    fit(sae, states, Penalty(), CONFIG, generator=_stream(2), progress=True)
+    return sae.half().float()
+
+
 @torch.no_grad()
 def measure(sae: TopKSAE, states: Float[Tensor, "tokens d_model"]) -> dict[str, float]:
     """L0, share of variance unexplained, and share of latents that no token makes fire."""
@@ -115,12 +122,10 @@ def losses(
 def make(folder: Path) -> None:
     """Make the dictionary and what its card says, in a folder."""
     reader, (seen, unseen) = llama.load("smollm2"), passages()
-    states = states_of(reader, seen[:N_TRAIN], cache_folder() / "dictionary")
-    held_out = llama.token_states(reader, unseen[:N_HELD_OUT], LAYER).states
-    random = before_training(states)
-    sae, mean = before_training(states), states.float().mean(0)
-    fit(sae, states, Penalty(), CONFIG, generator=_stream(2), progress=True)
-    sae = sae.half().float()  # as it is kept
+    seen, unseen = seen[:N_TRAIN], unseen[:N_HELD_OUT]
+    states = states_of(reader, seen, cache_folder() / "dictionary")
+    held_out = llama.token_states(reader, unseen, LAYER).states
+    random, mean, sae = before_training(states), states.float().mean(0), train(states)
     changes: dict[str, Change] = {
         "mean": lambda hidden: mean.to(hidden).expand_as(hidden),
         "dictionary": partial(autoencoders.reconstruct, sae),
@@ -132,11 +137,25 @@ def make(folder: Path) -> None:
         "dictionary": measure(sae, held_out),
         "random directions": measure(random, held_out),
         "dead share, on 30,000 tokens trained on": measure(sae, states[:30_000])["silent"],
-        "loss in nats per token": losses(reader, unseen[:N_HELD_OUT], changes),
+        "loss in nats per token": losses(reader, unseen, changes),
+        "untrained model": explain_untrained(reader, seen, unseen),
     }
     sae.half().save(folder / "smollm2_15.safetensors")
     with replacing(folder / "card.json") as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+
+
+def explain_untrained(
+    reader: llama.Llama, seen: Sequence[str], unseen: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Measures of a dictionary of the same model with fresh weights, and of its random start."""
+    blank = llama.untrained(reader, seed=0)
+    states = states_of(blank, seen, cache_folder() / "dictionary_untrained")
+    held_out = llama.token_states(blank, unseen, LAYER).states
+    return {
+        "dictionary": measure(train(states), held_out),
+        "random directions": measure(before_training(states), held_out),
+    }
 
 
 def _stream(seed: int) -> torch.Generator:

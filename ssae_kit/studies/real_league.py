@@ -16,7 +16,6 @@ from ssae_kit.pairs import dataset
 from ssae_kit.streams import Streams
 from ssae_kit.studies.real import LAYER, MODEL, read_texts
 from ssae_kit.studies.real_steering import (
-    N_ASKED,
     N_READ,
     NEW_TOKENS,
     TEMPERATURE,
@@ -29,6 +28,8 @@ from ssae_kit.world.natural import CONCEPTS, PROMPTS, natural_pairs, word_counts
 
 N_TEXTS = 64
 """Texts of each value to learn from."""
+N_ASKED = 24
+"""Prompts that are written on."""
 N_EXAMPLES = 3
 """Of these, how many stand before a prompt that is steered by examples."""
 N_OTHER = 24
@@ -62,7 +63,7 @@ def tune(
     own = model
     reading: AbstractContextManager[None] = nullcontext()
     if way == "LoReFT":
-        learner: Any = LoReFT(model.d_model, RANK, checks.seeded(seed))
+        learner: Any = LoReFT(model.d_model, RANK, checks.seeded(seed)).to(model.device)
         edits[LAYER] = llama.Apply(learner, at=slice(1, None))  # the begin token is a sink
         reading = llama.edit(model, LAYER, learner, from_token=1)
     else:

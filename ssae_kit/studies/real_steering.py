@@ -10,12 +10,14 @@ from torch.nn.functional import normalize
 
 from ssae_kit import llama, methods, steering
 from ssae_kit.llama.rows import token_rows
+from ssae_kit.pairs import ConceptPairs
 from ssae_kit.streams import Streams
 from ssae_kit.studies.real import (
     LAYER,
     LAYERS,
     MODEL,
     STATES,
+    STREAMS,
     changes_of,
     find_ssae,
     kept_shifts,
@@ -27,10 +29,14 @@ from ssae_kit.world.natural import CONCEPTS, NEXT_WORD, PROMPTS, request, word_c
 N_RANDOM = 20
 NEW_TOKENS = 20
 TEMPERATURE = 0.7
-N_ASKED = 24
-"""Prompts that are asked about: a chat is long to read."""
 N_READ = 8
 """Prompts whose continuations the unsteered model reads again; all that are pushed very far."""
+TRIED, STRENGTHS = (10, 20), (1.0, 2.0)
+"""Layers and strengths, in typical shifts, that labels choose from."""
+N_PAIRS = 32
+"""Pairs that such a push is learned and judged from."""
+CHOSEN = [{"concept": c, "stream": 0} for c in ("tense", "negation", "gender", "formality")]
+"""The four concepts whose next word the SSAE's direction of the middle layer turns least."""
 N_FAR = 5
 """Concepts that are pushed very far: only what that costs is read."""
 
@@ -95,6 +101,29 @@ def next_words(stream: int, strength: float) -> dict[str, Tensor]:
     return found
 
 
+def choose_layer(concept: str, stream: int) -> dict[str, Tensor]:
+    """Let labels choose where and how strongly to push: `steering.choose_push`.
+
+    Returns:
+        `effect` and `kl` `[layers, strengths, own and random directions, prompts]`, `loss` and
+        `chosen` as in `steering.PushChoice`; the first half of the prompts chose.
+    """
+    k, pairs = CONCEPTS.index(concept), real_pairs("one wording", stream)["train"]
+    own = pairs.take([i for i, change in enumerate(pairs.changes) if change[k]][:N_PAIRS])
+    changes = tuple((change[k],) for change in own.changes)
+    choice = steering.choose_push(
+        llama.load(MODEL),
+        ConceptPairs(own.source, own.target, (concept,), changes),
+        *NEXT_WORD[concept],
+        layers=TRIED,
+        strengths=STRENGTHS,
+        n_random=N_RANDOM,
+        seed=Streams(stream).seed(395),
+    )
+    found = {"effect": choice.effect, "kl": choice.kl, "loss": choice.loss}
+    return found | {"chosen": torch.tensor(choice.chosen)}
+
+
 def write_on(
     model: llama.Llama,
     pushes: Float[Tensor, "ways d_model"],
@@ -125,7 +154,7 @@ def write_on(
 def ask_for(model: llama.Llama, concept: str, value: int, stream: int) -> list[str]:
     """Ask the model, by its chat template, to continue every prompt with a value of a concept."""
     chats = []
-    for text in PROMPTS[:N_ASKED]:
+    for text in PROMPTS:
         turn: Any = [{"role": "user", "content": request(text, concept, value)}]
         chat = model.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
         chats.append(model.tokenizer(chat + text, add_special_tokens=False)["input_ids"])
@@ -181,7 +210,8 @@ def as_texts(held: Tensor) -> list[str]:
 
 
 WAYS = [
-    {"way": way, "strength": strength, "stream": 0}
+    {"way": way, "strength": strength, "stream": stream}
+    for stream in STREAMS
     for way, strength in (
         ("unsteered", 0.0),
         ("asking", 0.0),

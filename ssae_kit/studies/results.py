@@ -28,6 +28,8 @@ class StudyResult:
     """The command that made the file."""
     cpu_seconds: float
     """What it cost."""
+    device: str = "CPU"
+    """What it ran on, beside that core."""
 
     def axis(self, name: str) -> list[Any]:
         """Values that a condition's entry takes, ascending."""
@@ -71,7 +73,8 @@ class StudyResult:
 
     def note(self) -> str:
         """Say where the numbers come from, in Markdown."""
-        return f"*Numbers from* `{self.command}` *({self.cpu_seconds:.0f} s of one core).*"
+        beside = "" if self.device == "CPU" else f" and an {self.device}"
+        return f"*Numbers from* `{self.command}` *({self.cpu_seconds:.0f} s of one core{beside}).*"
 
 
 def file_of(name: str, folder: str | Path = RESULTS) -> Path:
@@ -95,4 +98,6 @@ def load_study(name: str, folder: str | Path = RESULTS) -> StudyResult:
             f"{path} must be the result of a study, which says how it was made; it is of something "
             f"else. Make it anew: `python -m ssae_kit.studies {name}`."
         )
-    return StudyResult(tensors, *(metadata[word] for word in told))
+    device = metadata.get("device", "CPU")
+    conditions, command, seconds = (metadata[word] for word in told)
+    return StudyResult(tensors, conditions, command, seconds, device)
