@@ -1,5 +1,7 @@
 """RAVEL on the bundled Llama's people: subspaces that move one attribute, and leave the others."""
 
+from itertools import permutations
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -57,8 +59,7 @@ def persons(stream: int) -> dict[str, Tensor]:
     streams, model, n = Streams(stream), llama.load(), len(ATTRIBUTES)
     asked = [ask(relation, range(3)) for relation in ATTRIBUTES]
     states = [[llama.hidden_states(model, [q.prompt for q in a], LAYER) for a in s] for s in asked]
-    pairs, people = _split(streams)
-    few = pairs.new_tensor([p for p in _all_pairs().tolist() if {*p} <= {*people.tolist()}])
+    pairs, people, few = _known(streams)
     space = causes.Subspaces(3 * n, model.d_model, WIDTH, generator=streams(2))
     draws = streams(3)
 
@@ -83,13 +84,9 @@ def persons(stream: int) -> dict[str, Tensor]:
     return {"rows": rows, "pairs": pairs, "people": people}
 
 
-def _all_pairs() -> Tensor:
-    pairs = torch.cartesian_prod(*[torch.arange(len(PEOPLE))] * 2)
-    return pairs[pairs[:, 0] != pairs[:, 1]]
-
-
-def _split(streams: Streams) -> tuple[Tensor, Tensor]:
-    pairs = _all_pairs()
-    order = torch.randperm(len(pairs), generator=streams(0))
-    people = torch.randperm(len(PEOPLE), generator=streams(1))
-    return pairs[order[:N_KNOWN_PAIRS]], people[:N_KNOWN_PEOPLE]
+def _known(streams: Streams) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs that are trained on, people that are, and all pairs of these."""
+    pairs = torch.tensor(list(permutations(range(len(PEOPLE)), 2)))
+    some = torch.randperm(len(pairs), generator=streams(0))[:N_KNOWN_PAIRS]
+    people = torch.randperm(len(PEOPLE), generator=streams(1))[:N_KNOWN_PEOPLE]
+    return pairs[some], people, pairs[torch.isin(pairs, people).all(1)]
