@@ -109,7 +109,8 @@ def test_losses_on_a_pretended_gpu_are_those_on_the_cpu(monkeypatch):
     with Pretend():
         on_gpu(trainer.model)
         far, place = token_losses(trainer.model, many, trainer.index, masked, is_closed=True)
-        assert far.is_meta and place.is_meta
+        assert far.is_meta
+        assert place.is_meta
         far, place = far.cpu(), place.cpu()
         far_in_all = document_losses(trainer.model, many, trainer.index)
     torch.testing.assert_close(far, near, rtol=1e-4, atol=1e-4)
