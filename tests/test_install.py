@@ -45,7 +45,7 @@ def place(tmp_path_factory):
 
 def test_a_wheel_is_small_and_holds_what_load_dataset_and_load_study_read(place):
     (wheel,) = place.glob("*.whl")
-    assert wheel.stat().st_size < 18e6
+    assert wheel.stat().st_size < 20e6  # four Llamas, a dictionary, the notebooks
     start = "import sys; sys.path.insert(0, 'installed')"
     run("-P", "-c", start + USE, cwd=place)
 
