@@ -227,7 +227,7 @@ def test_a_save_that_is_killed_between_its_two_files_is_refused(tmp_path, monkey
     old, new = (TopKSAE(1, 6, 10, generator=seeded(), k=k) for k in (3, 5))
     save_saelens(old, tmp_path / "kept")
     with monkeypatch.context() as patch:
-        patch.setattr("ssae_kit.autoencoders.saelens.replacing", killed)
+        patch.setattr("ssae_kit.autoencoders.published.replacing", killed)
         for folder in ("kept", "fresh"):
             with pytest.raises(KeyboardInterrupt):
                 save_saelens(new, tmp_path / folder)
