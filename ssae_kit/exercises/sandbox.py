@@ -165,7 +165,7 @@ def end(token: str, patience: float = 5.0) -> None:
         token: Value of ``SSAE_SUBMISSION`` in the environment of the first.
         patience: Seconds after which one that cannot be ended is left.
     """
-    import psutil  # comes with ipykernel
+    import psutil  # only grading needs it
 
     until = time.monotonic() + patience
     while time.monotonic() < until:

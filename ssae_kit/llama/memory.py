@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-import psutil  # comes with ipykernel
+import psutil
 import torch
 from transformers import LlamaForCausalLM
 
