@@ -35,8 +35,9 @@ NOT_OURS = ("/lsp/status", "cdn.jsdelivr.net", "/voila/files/", "favicon.ico")
 """Requests that JupyterLab and Voilà make themselves, in vain, also without a lab."""
 LIVE = ("DictionaryLab", "ShiftLab", "SuperpositionLab")
 """Labs whose figure moves while a model trains."""
-DRAWINGS = 6
-"""Of such a figure in one training, at least."""
+DRAWINGS = 3
+"""Drawings of a training that a browser must show at least: it moves. A machine with nothing else to
+do shows six and more; how many is a question of its speed, which no test asks."""
 DRAWN = "() => JSON.stringify(document.querySelector('.js-plotly-plot').data.map((t) => [t.x, t.y, t.z]))"
 
 
@@ -97,13 +98,13 @@ def use(page, slider):
 
 
 def moves_while_dragged(page, slider):
-    """Whether the figure is drawn while the mouse still holds the slider."""
+    """Wait until the figure is drawn while the mouse still holds the slider."""
     page.page.evaluate("() => window.drawn = 0")
     with page.held(slider) as move:
         for by in range(1, 16):
             move(2 * by)
             page.page.wait_for_timeout(100)
-        return page.page.evaluate("() => window.drawn") > 1
+        page.page.wait_for_function("() => window.drawn > 1")
 
 
 SIZES = """() => {
@@ -158,7 +159,8 @@ def test_voila_serves_the_lab_as_a_page_without_serious_barriers(chromium, voila
         page.page.goto(f"{voila}/voila/render/{lab}.ipynb")
         drawn = use(page, LABS[lab])
         assert drawn >= (DRAWINGS if lab in LIVE else 1)
-        assert lab not in LIVE or moves_while_dragged(page, LABS[lab])
+        if lab in LIVE:
+            moves_while_dragged(page, LABS[lab])
         page.shot(f"voila_{lab}")
         assert complaints(page) == []
         assert page.barriers() == []
