@@ -1,6 +1,7 @@
 """What every test shares: shape checks, and which files are not tests."""
 
 import os
+import sys
 
 import jaxtyping
 import pytest
@@ -51,7 +52,10 @@ def displayed(monkeypatch):
         outputs.append(item)
 
     monkeypatch.setattr("IPython.display.display", display)
-    monkeypatch.setattr("IPython.core.display_functions.display", display)
+    from IPython.display import DisplayHandle
+
+    home = sys.modules[DisplayHandle.__module__]  # IPython 7 has it in another one
+    monkeypatch.setattr(home, "display", display)
     return outputs
 
 
