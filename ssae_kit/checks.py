@@ -15,7 +15,8 @@ LARGEST = 1e15
 def tensors(**given: tuple[Any, str]) -> list[Tensor]:
     """Return what was given as finite floats with the named axes, of one dtype, on one device.
 
-    Everything becomes float32, or float64 if one is; the device is that of the first tensor.
+    Everything becomes float32, or float64 if one is and the device has it; the device is that of
+    the first tensor.
 
     Args:
         given: By name, values and their axes as in a jaxtyping string: an axis of one name has one
@@ -32,11 +33,20 @@ def tensors(**given: tuple[Any, str]) -> list[Tensor]:
         _check_axes(name, tuple(found[name].shape), axes.split(), sizes)
     device = next(iter(found.values())).device
     is_double = any(values.dtype is torch.float64 for values in found.values())
+    dtype = widest(device) if is_double else torch.float32
     for name, values in found.items():
-        found[name] = values.to(device, torch.float64 if is_double else torch.float32)
+        found[name] = values.to(dtype).to(device)
         require_finite(name, found[name])
         _require_moderate(name, found[name])
     return list(found.values())
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """Return float64, or float32 where a device has no doubles, as Apple's MPS."""
+    try:
+        return torch.zeros((), dtype=torch.float64, device=device).dtype
+    except TypeError:
+        return torch.float32
 
 
 def mask(name: str, values: Tensor) -> Tensor:
@@ -112,11 +122,8 @@ def require(name: str, value: Any, what: str, holds: Callable[[Any], Any]) -> No
     try:
         if isinstance(value, str) or is_bool(value) or not holds(value):
             raise ValueError
-        if (
-            LARGEST
-            < float(torch.as_tensor(value, dtype=torch.float64).detach().abs().max())
-            < math.inf
-        ):
+        near = value.detach().cpu() if isinstance(value, Tensor) else value
+        if LARGEST < float(torch.as_tensor(near, dtype=torch.float64).abs().max()) < math.inf:
             what = f"{what}, and at most {LARGEST:g}"
             raise ValueError
     except (TypeError, ValueError, RuntimeError, OverflowError):

@@ -1,9 +1,9 @@
 """A pretended second device: tensors that say they are on "meta", and hold their numbers on the CPU.
 
-Inside `Pretend()`, an operation on tensors of two devices is an error, as with a real GPU. (It is
-called "meta" because torch would look for a driver behind any other name.) Unlike torch's fake
-tensors these hold numbers, so that code which looks at one (is it finite? how many are dead?) runs
-as it would.
+Inside `Pretend()`, an operation on tensors of two devices is an error, as with a real GPU, and so is
+a float64 on the device, as on Apple's. (It is called "meta" because torch would look for a driver
+behind any other name.) Unlike torch's fake tensors these hold numbers, so that code which looks at
+one (is it finite? how many are dead?) runs as it would.
 """
 
 import os
@@ -112,6 +112,8 @@ def run(function, args, kwargs):
     if asked is not None:
         bare[1]["device"] = torch.device("cpu")
     found = function(*bare[0], **bare[1])
+    if to_gpu and any(_is_double(value) for value in tree_flatten(found)[0]):
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype as MPS has none")
     same = {id(t.held): t for t in given if isinstance(t, OnGpu)}
 
     def wrap(value):
@@ -122,6 +124,10 @@ def run(function, args, kwargs):
         return OnGpu(value) if to_gpu else value
 
     return tree_map(wrap, found)
+
+
+def _is_double(value):
+    return isinstance(value, torch.Tensor) and value.dtype in (torch.float64, torch.complex128)
 
 
 def _held_if_empty(value):

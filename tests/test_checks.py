@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ssae_kit import checks
+from tests.pretend import OnGpu, Pretend
 
 MASKS = (True, np.True_, torch.tensor(True))
 
@@ -101,3 +102,12 @@ def test_a_whole_number_lies_within_its_bounds_and_may_be_numpys():
 def test_a_generator_is_asked_for(wrong):
     with pytest.raises(TypeError, match="`generator` must be a torch"):
         checks.require_generator(wrong)
+
+
+def test_a_device_without_doubles_gets_floats():
+    with Pretend():
+        x = torch.ones(2, device="meta")
+        for values in checks.tensors(x=(x, "n"), y=(torch.ones(2, dtype=torch.float64), "n")):
+            assert isinstance(values, OnGpu)
+            assert values.dtype == torch.float32
+        checks.require("strength", x, "be positive", lambda value: (value > 0).all())

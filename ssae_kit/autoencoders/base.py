@@ -155,13 +155,13 @@ class Autoencoder(nn.Module):
         """Mean `[*run, d_model]` and mean squared distance from it `[*run]`, in double precision.
 
         In chunks, so that a mapped file is not copied, and in double: the squares of float16 inputs
-        of ordinary size overflow, and those of float32 inputs of 1e20. MPS has no double.
+        of ordinary size overflow, and those of float32 inputs of 1e20. (MPS has no double.)
         """
         if not isinstance(inputs, Tensor) or inputs.dim() < 2 or not inputs.numel():
             (inputs,) = checks.tensors(inputs=(inputs, "*run samples d_model"))
         device = self.decoder.device
-        kind = torch.float32 if device.type == "mps" else torch.float64
-        total, n_samples = torch.zeros((), dtype=kind, device=device), inputs.shape[-2]
+        kind, n_samples = checks.widest(device), inputs.shape[-2]
+        total = torch.zeros((), dtype=kind, device=device)
         for part in inputs.split(CHUNK, -2):
             total = total + self._checked("inputs", part, self.d_model).to(kind).sum(-2)
         mean, spread = total / n_samples, torch.zeros_like(total[..., 0])
