@@ -263,7 +263,7 @@ def test_the_line_and_the_link_make_the_same_lab_again(lab, monkeypatch):
     made = type(lab)(*([own()] if own else []), **eval(f"dict({line.partition('(')[2]}"))
     assert said(made) == said(lab)
     made.close()
-    monkeypatch.setenv("QUERY_STRING", link.partition(" ")[0])
+    monkeypatch.setenv("QUERY_STRING", f"{link.partition(' ')[0]}&theme=dark")  # the page's own
     made = type(lab).from_link()
     assert made.controls[name].value == lab.controls[name].value != getattr(made.start_at, name)
     made.close()
@@ -280,6 +280,10 @@ def test_panels_stand_one_below_the_other_on_a_phone(lab):
     stacked = sorted(lab.fig.layout[name].domain for name in axes)
     assert lab.fig.layout.width == 340
     assert all(low[1] < high[0] for low, high in itertools.pairwise(stacked))
+    scale = lab.fig.layout.coloraxis.colorbar  # it ends with its panel
+    assert scale.len is None or (scale.ypad, scale.y - scale.len) in {
+        (0, low) for low, _ in stacked
+    }
     lab.words_shown.width = 800
     assert {lab.fig.layout[name].domain for name in axes} == places
 

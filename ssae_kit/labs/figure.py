@@ -39,7 +39,7 @@ def blank(panels: Mapping[str, Any], **wanted: Any) -> go.Figure:
 def beside(fig: go.Figure, panel: int) -> go.Figure:
     """Make the scale of colours a thin bar at the right of the panel of this number, from -1 to 1."""
     (_, x), (low, high) = fig.layout[f"xaxis{panel}"].domain, fig.layout[f"yaxis{panel}"].domain
-    place = {"x": x, "y": high, "yanchor": "top", "len": high - low + 0.06}
+    place = {"x": x, "y": high, "yanchor": "top", "len": high - low, "ypad": 0}
     return fig.update_coloraxes(colorbar={**place, "thickness": 8, "tickvals": [-1, 0, 1]})
 
 
@@ -70,11 +70,12 @@ def _stack(fig: go.Figure, n: int) -> None:
         axis, high = i + 1 if i else "", 1 - i / n
         fig.layout[f"xaxis{axis}"].domain = (0.02, 0.9)
         fig.layout[f"yaxis{axis}"].domain = (high - (1 - BETWEEN / PANEL) / n, high)
-        title.update(x=0.5, y=high)
+        title.update(x=0.5, y=high, font_size=12)
         if any(trace.xaxis == f"x{axis}" for trace in fig.select_traces({"type": "heatmap"})):
             beside(fig, i + 1)
-    fig.update_layout(height=PANEL * n, legend={"x": 0, "xanchor": "left"})
-    fig.update_layout(margin_t=30 if fig.layout.showlegend is False else 110)
+    fig.update_layout(height=PANEL * n, legend={"x": 0, "xanchor": "left", "tracegroupgap": 0})
+    named = {trace.name for trace in fig.data if trace.name and trace.showlegend is not False}
+    fig.update_layout(margin_t=30 if fig.layout.showlegend is False else 35 + 19 * len(named))
 
 
 class LiveFigure(go.FigureWidget):  # type: ignore[misc]
