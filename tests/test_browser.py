@@ -125,6 +125,51 @@ def fits(page):
     page.page.wait_for_function(f"() => ({SIZES})().over <= 0")
 
 
+COLOURS = """() => [...document.querySelectorAll('.ssae-lab *')].flatMap((el) => {
+  const style = getComputedStyle(el), svg = el.closest('svg');
+  if (!el.getClientRects().length || el.closest('[disabled], .widget-play, .heatmap-label')) return [];
+  const behind = (up) => {
+    const [r, g, b, a = 1] = getComputedStyle(up).backgroundColor.match(/[\\d.]+/g).map(Number);
+    return a === 1 ? [r, g, b] : behind(up.parentElement).map((c, i) => (1 - a) * c + a * [r, g, b][i]);
+  };
+  const pair = (what, colour) => [[what, colour.match(/[\\d.]+/g).slice(0, 3).map(Number), behind(el)]];
+  if (el.matches('.noUi-handle')) return pair('handle', style.borderTopColor);
+  if (el.placeholder) return pair(el.placeholder, getComputedStyle(el, '::placeholder').color);
+  const own = [...el.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+  return own ? pair(el.textContent, svg ? style.fill : style.color) : [];
+})"""
+"""Of every text in the lab (but a heatmap's numbers): itself, its colour, and what is behind it."""
+FILTER = "() => getComputedStyle(document.querySelector('.ssae-lab')).filter"
+
+
+def contrast(*colours):
+    """WCAG's contrast of two colours as they are seen through the filter of the dark lab."""
+    light = []
+    for colour in colours:
+        r, g, b = (
+            0.9 - 0.8 * part / 255 for part in colour
+        )  # invert(0.9), then hue-rotate(180deg)
+        turned = (
+            -0.574 * r + 1.43 * g + 0.144 * b,
+            0.426 * r + 0.43 * g + 0.144 * b,
+            0.426 * r + 1.43 * g - 0.856 * b,
+        )
+        parts = [min(max(part, 0.0), 1.0) for part in turned]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+def faint(page):
+    """Texts of a dark lab that do not stand out, and what stands for them where none do."""
+    assert page.page.evaluate(FILTER) == "invert(0.9) hue-rotate(180deg)"
+    found = [
+        (text[:40], round(contrast(*colours), 1)) for text, *colours in page.page.evaluate(COLOURS)
+    ]
+    assert len(found) > 30
+    return [(text, ratio) for text, ratio in found if ratio < (3.0 if text == "handle" else 4.5)]
+
+
 def press(page, slider):
     page.handle(slider).focus()
     page.page.keyboard.press("ArrowRight")
@@ -164,7 +209,56 @@ def test_voila_serves_the_lab_as_a_page_without_serious_barriers(chromium, voila
         page.shot(f"voila_{lab}")
         assert complaints(page) == []
         assert page.barriers() == []
+        page.page.emulate_media(color_scheme="dark")
+        assert faint(page) == []
         fits(page)
+        page.page.emulate_media(color_scheme="light")
+        page.page.wait_for_function(f"() => ({SIZES})().over <= 0")
+
+
+LIT = "() => [...document.querySelectorAll('.ssae-lit')].map((el) => el.textContent)"
+
+
+def lit(page, what):
+    """Wait until something shines, by a selector."""
+    page.page.locator(f"{what}.ssae-lit").first.wait_for(state="attached")
+
+
+def test_a_dark_page_is_readable_and_its_words_and_bars_shine_together(chromium, voila):
+    with browser.opened(chromium) as page:
+        page.page.goto(f"{voila}/voila/render/LatentLab.ipynb?theme=dark")
+        page.status("Done")
+        assert faint(page) == []
+        alt = page.page.locator(".js-plotly-plot").first.get_attribute("aria-label")
+        for reach in ("hover", "focus"):  # the same by mouse and by keyboard
+            word = page.page.locator(".ssae-word").first
+            getattr(word, reach)()
+            lit(page, ".bars g.point")
+            assert set(page.page.evaluate(LIT)) == {"", word.text_content()}
+            page.page.locator("mark[tabindex]").last.focus()
+            lit(page, "mark")
+            lit(page, ".bars g.point")
+            page.page.locator("h2").hover()
+            page.page.evaluate("() => document.activeElement.blur()")
+            assert page.page.evaluate(LIT) == []
+        page.page.locator(".subplot.x2y2 .point").first.hover(force=True)
+        lit(page, ".ssae-word")
+        page.shot("voila_linked")
+        assert page.page.locator(".js-plotly-plot").first.get_attribute("aria-label") == alt
+        assert page.barriers() == []
+
+
+def test_a_ray_its_bar_and_its_overlaps_shine_together(chromium, voila):
+    with browser.opened(chromium) as page:
+        page.page.goto(f"{voila}/voila/render/SuperpositionLab.ipynb?theme=dark")
+        page.status("Done")
+        assert faint(page) == []
+        page.page.wait_for_timeout(500)  # the last drawing
+        page.page.locator(".subplot.x3y3 .point").nth(3).hover(force=True)
+        page.page.wait_for_function(f"() => ({LIT})().join('') === '3'")
+        box = page.page.locator(".subplot.x2y2 .heatmaplayer").bounding_box()
+        page.page.mouse.move(box["x"] + box["width"] / 10, box["y"] + box["height"] / 2)
+        page.page.wait_for_function(f"() => ({LIT})().join('') === '02'")
 
 
 def test_clearing_the_output_stops_the_computation(chromium, jupyterlab, folder):

@@ -17,8 +17,9 @@ import plotly.graph_objects as go
 import pytest
 from packaging.version import Version
 
-from ssae_kit import labs
+from ssae_kit import labs, plots
 from ssae_kit.labs.__main__ import NAMES, main, page
+from ssae_kit.labs.figure import blank, fitted
 from ssae_kit.plots.show import PLOTLY_MIME, STATIC
 from tests import labs as small
 from tests.labs import finished, hold
@@ -263,7 +264,7 @@ def test_the_line_and_the_link_make_the_same_lab_again(lab, monkeypatch):
     made = type(lab)(*([own()] if own else []), **eval(f"dict({line.partition('(')[2]}"))
     assert said(made) == said(lab)
     made.close()
-    monkeypatch.setenv("QUERY_STRING", link.partition(" ")[0])
+    monkeypatch.setenv("QUERY_STRING", f"{link.partition(' ')[0]}&theme=dark")  # the page's own
     made = type(lab).from_link()
     assert made.controls[name].value == lab.controls[name].value != getattr(made.start_at, name)
     made.close()
@@ -280,8 +281,22 @@ def test_panels_stand_one_below_the_other_on_a_phone(lab):
     stacked = sorted(lab.fig.layout[name].domain for name in axes)
     assert lab.fig.layout.width == 340
     assert all(low[1] < high[0] for low, high in itertools.pairwise(stacked))
+    scale = lab.fig.layout.coloraxis.colorbar  # it ends with its panel
+    assert scale.len is None or (scale.ypad, scale.y - scale.len) in {
+        (0, low) for low, _ in stacked
+    }
     lab.words_shown.width = 800
     assert {lab.fig.layout[name].domain for name in axes} == places
+
+
+@pytest.mark.parametrize(("n", "every"), [(30, 2), (12, 1)])
+def test_a_narrow_panel_shows_every_other_of_many_tick_labels(n, every):
+    names = [f"token {i}" for i in range(n)]
+    fig = plots.heat(blank({"a": ("", ""), "b": ("", "")}), np.eye(n), names, names, at=(1, 2))
+    assert fitted(go.Figure(fig), 800).layout.xaxis2.ticktext == tuple(names)
+    narrow = fitted(fig, 340).layout.xaxis2
+    assert narrow.ticktext == tuple(names[::every])
+    assert narrow.tickvals == tuple(range(0, n, every))
 
 
 def test_a_figure_that_did_not_start_is_replaced_by_another(lab):

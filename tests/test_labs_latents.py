@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ssae_kit import autoencoders, llama
 from ssae_kit.labs import LatentLab, TokenDictionary, latents, subjects
 from ssae_kit.labs.latents import PICK, LatentSettings
-from ssae_kit.labs.texts import shaded
+from ssae_kit.labs.texts import linked, shaded
 from tests import labs as small
 from tests.labs import finished, plain
 
@@ -141,11 +141,19 @@ def test_a_narrow_dictionary_can_be_searched():
     assert 0 < len(dictionary.search(texts[0])) <= 4
 
 
+def test_words_of_the_figure_are_linked_as_whole_words_and_never_inside_tags():
+    text = "<mark style='x'>l'ami</mark> ran &lt;b&gt; <b>mark</b> b"
+    one = "<span class='ssae-word' tabindex='0'>{}</span>".format
+    want = f"<mark style='x'>l'ami</mark> ran &lt;{one('b')}&gt; <b>{one('mark')}</b> {one('b')}"
+    assert linked(text, ["mark", "b", "style", "am", " "]) == want
+    assert linked(text, [""]) == text
+
+
 def test_tokens_are_shaded_by_their_codes_and_the_strongest_stands_out():
     text = shaded(["<s>", "king", "ran"], [0.0, 1.0, 2.0], 2.0)
     assert text.startswith("&lt;s&gt; <mark")
     assert text.count("<mark") == 2
-    assert "0.60)' title='2.00'><b>ran</b></mark>" in text
+    assert "0.60)' title='2.00' data-code='2' tabindex='0'><b>ran</b></mark>" in text
     assert plain(text) == "<s> king ran"
 
 

@@ -88,8 +88,8 @@ class Lab(Computing):
         """
         make: Callable[[], Lab] = cls  # every subclass starts by itself
         lab, said = make(), parse_qsl(os.environ.get("QUERY_STRING", ""))
-        theirs = "voila-"  # `?voila-theme=dark` is for the page
-        lab._quietly(**{n: _value(text) for n, text in said if not n.startswith(theirs)})
+        theirs = ("theme", "template", "token")  # `?theme=dark` is for the page
+        lab._quietly(**{n: _value(text) for n, text in said if n not in theirs})
         return lab
 
     def beginning(self) -> Any:

@@ -21,6 +21,8 @@ MARGIN: dict[str, Any] = {"l": 50, "r": 20, "t": 70, "b": 50}
 HEIGHT, NARROW, PANEL, BETWEEN = (380, 500), 560, 300, 80
 """Pixels: height of a live figure with one row of panels and with more; width below which panels
 stand one below the other; height of each there, and what of it lies between two."""
+CROWD = 20
+"""Tick labels above which a narrow panel shows every other one."""
 PAGE: dict[str, Any] = {"width": 820, "height": 600, "margin": MARGIN, "legend": plots.LEGEND_ABOVE}
 """Layout of a lab's figure."""
 
@@ -39,7 +41,7 @@ def blank(panels: Mapping[str, Any], **wanted: Any) -> go.Figure:
 def beside(fig: go.Figure, panel: int) -> go.Figure:
     """Make the scale of colours a thin bar at the right of the panel of this number, from -1 to 1."""
     (_, x), (low, high) = fig.layout[f"xaxis{panel}"].domain, fig.layout[f"yaxis{panel}"].domain
-    place = {"x": x, "y": high, "yanchor": "top", "len": high - low + 0.06}
+    place = {"x": x, "y": high, "yanchor": "top", "len": high - low, "ypad": 0}
     return fig.update_coloraxes(colorbar={**place, "thickness": 8, "tickvals": [-1, 0, 1]})
 
 
@@ -68,13 +70,16 @@ def fitted(fig: go.Figure, width: int) -> go.Figure:
 def _stack(fig: go.Figure, n: int) -> None:
     for i, title in zip(range(n), fig.layout.annotations, strict=False):
         axis, high = i + 1 if i else "", 1 - i / n
-        fig.layout[f"xaxis{axis}"].domain = (0.02, 0.9)
+        x = fig.layout[f"xaxis{axis}"].update(domain=(0.02, 0.9))
+        if len(x.ticktext or ()) > CROWD:
+            x.update(ticktext=x.ticktext[::2], tickvals=x.tickvals[::2])
         fig.layout[f"yaxis{axis}"].domain = (high - (1 - BETWEEN / PANEL) / n, high)
-        title.update(x=0.5, y=high)
+        title.update(x=0.5, y=high, font_size=12)
         if any(trace.xaxis == f"x{axis}" for trace in fig.select_traces({"type": "heatmap"})):
             beside(fig, i + 1)
-    fig.update_layout(height=PANEL * n, legend={"x": 0, "xanchor": "left"})
-    fig.update_layout(margin_t=30 if fig.layout.showlegend is False else 110)
+    fig.update_layout(height=PANEL * n, legend={"x": 0, "xanchor": "left", "tracegroupgap": 0})
+    named = {trace.name for trace in fig.data if trace.name and trace.showlegend is not False}
+    fig.update_layout(margin_t=30 if fig.layout.showlegend is False else 35 + 19 * len(named))
 
 
 class LiveFigure(go.FigureWidget):  # type: ignore[misc]

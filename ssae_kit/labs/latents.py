@@ -19,7 +19,7 @@ from ssae_kit.labs.figure import MARGIN, blank
 from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import choice, heading, line, setting, slider
 from ssae_kit.labs.subjects import N_LATENTS, TokenDictionary, stories, token_dictionary
-from ssae_kit.labs.texts import shaded, side_by_side, table
+from ssae_kit.labs.texts import linked, shaded, side_by_side, table
 
 N_TOP, N_NEAR = 5, 8
 """Texts, and tokens or neighbours, shown of one latent."""
@@ -208,6 +208,7 @@ class LatentLab(Lab):
             prompt=choice("prompt", at.prompt, prompts, hint),
             latent=slider("latent", at.latent, 0, last, 1, "Which latent is shown"),
         )
+        self.view.add_class("ssae-linked")
 
     def above(self) -> list[Any]:
         """Return the controls: those that choose a latent, then those of the clamp."""
@@ -251,9 +252,10 @@ class LatentLab(Lab):
     def figure(self, result: LatentOutcome) -> go.Figure:
         """Draw the outcome; texts and search results are shown beside it."""
         head = ["largest code", "text, tokens shaded by code"]
-        self.examples.value = table(head, result.shaded(), first="80px")
+        tokens = [token for token, _ in result.promoted]
+        self.examples.value = linked(table(head, result.shaded(), first="80px"), tokens)
         head, texts = ["as it is", "clamped"], (result.written, result.clamped)
-        self.texts.value = side_by_side(head, *texts) if result.clamped else ""
+        self.texts.value = linked(side_by_side(head, *texts), tokens) if result.clamped else ""
         names = [f"latent {i}: {code:.2f} at “{token}”" for i, code, token in result.found]
         if list(self.found.options) != [PICK, *names]:
             self.found.options = [PICK, *names]

@@ -182,6 +182,7 @@ class SuperpositionLab(Lab):
         )
         widgets.link((self._play, "value"), (self.moment, "value"))
         super().__init__(replace(SuperpositionSettings(), **settings))
+        self.view.add_class("ssae-linked")
         for one in (self.moment, self.turn):
             one.observe(self._redraw, "value")
 
@@ -227,8 +228,10 @@ def _directions(fig: go.Figure, tips: Float[ndarray, "features 2"]) -> None:
     """Draw the directions with their numbers, and the circle of length 1."""
     plots.rays(fig, {"directions": tips}, at=(1, 1))
     numbers = [f"<b>{i}</b>" for i in range(len(tips))]
-    (x, y), at = tips.T, {"row": 1, "col": 1}
-    fig.add_scatter(x=x, y=y, mode="text", textposition="top right", text=numbers, **at)
+    fig.data[-1].text = [text for number in numbers for text in ("", number, "")]
+    lengths = np.linalg.norm(tips, axis=1, keepdims=True)
+    (x, y), at = (tips * (1 + 0.17 / lengths.clip(1e-9))).T, {"row": 1, "col": 1}  # beyond the tips
+    fig.add_scatter(x=x, y=y, mode="text", text=numbers, hoverinfo="skip", **at)
     around, grey = np.linspace(0, 2 * np.pi, 80), {"color": "#999999", "width": 1, "dash": "dot"}
     circle = {"x": np.cos(around), "y": np.sin(around), "mode": "lines", "line": grey}
     fig.add_scatter(**circle, hoverinfo="skip", **at)

@@ -2,6 +2,7 @@
 
 import difflib
 import html
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -46,6 +47,15 @@ def shaded(tokens: Sequence[str], codes: Sequence[float], largest: float) -> str
         if strength > 0:
             word = f"<b>{word}</b>" if strength == strongest else word
             shade = f"rgba(86, 180, 233, {0.1 + 0.5 * min(strength / largest, 1.0):.2f})"
-            word = f"<mark style='background: {shade}' title='{strength:.2f}'>{word}</mark>"
+            tab = " tabindex='0'" if strength == strongest else ""
+            said = f"title='{strength:.2f}' data-code='{strength:.6g}'{tab}"
+            word = f"<mark style='background: {shade}' {said}>{word}</mark>"
         pieces.append(word)
     return " ".join(pieces)
+
+
+def linked(written: str, words: Iterable[str]) -> str:
+    """Mark words in HTML that the figure beside it names: hover or focus lights both."""
+    names = "|".join(re.escape(html.escape(word)) for word in words if word.strip())
+    outside = rf"(?<![\w&])({names or '(?!)'})(?!\w)(?![^<]*>)"  # of tags
+    return re.sub(outside, r"<span class='ssae-word' tabindex='0'>\1</span>", written)

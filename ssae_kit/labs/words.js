@@ -1,4 +1,39 @@
 // The read-out of a lab: text that is read aloud, a count of the views on screen, and their width.
+// And hover linking in a lab of class `ssae-linked`: what has the same name, or the same code, shines.
+const WORDS = ".ssae-word, mark[data-code]", POINTS = ".bars .point, .scatterlayer .point, .textpoint";
+// What something stands for: its names, and from where to where its code may lie.
+const plain = (text) => String(text ?? "").replace(/<[^>]*>/g, "");
+const hovered = ({ text, x, y, data: { type, width } }) =>
+  ({ names: type === "scatter" ? [plain(text)] : [x, y].map(String), low: x - width / 2, high: x + width / 2 });
+function meaning(el) {
+  const code = Number(el.closest("mark")?.dataset.code);
+  if (!el.closest(".trace")) return { names: [el.textContent], low: code, high: code };
+  if (el.matches(".textpoint")) return { names: [plain(el.textContent)] };
+  const { trace } = el.closest(".trace").__data__[0], i = el.__data__.i;
+  return hovered({ text: trace.text?.[i], x: trace.x[i], y: trace.y[i], data: trace });
+}
+function shine(root, { names = [], low, high } = {}) {
+  for (const el of root.querySelectorAll(`${WORDS}, ${POINTS}`)) {
+    const own = meaning(el), near = 1e-4 * high;
+    const lit = own.names.some((name) => name && names.includes(name));
+    el.classList.toggle("ssae-lit", lit || (own.low <= high + near && low <= own.high + near));
+  }
+}
+function link(figure) {
+  const root = figure.closest(".ssae-linked");
+  if (!root || figure.linked) return;
+  figure.linked = true;
+  let last = {};
+  const on = (what = {}) => shine(root, last = what);
+  figure.on("plotly_hover", ({ points: [point] }) => on(hovered(point)));
+  figure.on("plotly_unhover", () => on());
+  figure.on("plotly_afterplot", () => shine(root, last));
+  const follow = ({ type, target }) => {
+    const el = type !== "focusout" && target.closest(WORDS);
+    on(el ? meaning(el) : {});
+  };
+  for (const type of ["mouseover", "mouseleave", "focusin", "focusout"]) root.addEventListener(type, follow);
+}
 function render({ model, el }) {
   const region = document.createElement("div");
   region.setAttribute("role", "status");
@@ -25,13 +60,14 @@ function render({ model, el }) {
   const count = (by) => { model.set("views", model.get("views") + by); model.save_changes(); };
   const see = () => { if (!seen) { seen = true; count(1); } };
   const own = (figure) => figure && region.closest(".ssae-lab")?.contains(figure);
-  const drawn = (event) => { if (own(event.detail.element)) see(); };
+  const drawn = ({ detail: { element } }) => { if (own(element)) { see(); link(element); } };
   document.addEventListener("plotlywidget-after-render", drawn);
   let waited = 0;
   const late = setInterval(() => {
     if (seen) return;
     // It may have stood before this was listening.
-    if (region.closest(".ssae-lab")?.querySelector(".js-plotly-plot")?.calcdata?.length) see();
+    const figure = region.closest(".ssae-lab")?.querySelector(".js-plotly-plot");
+    if (figure?.calcdata?.length) { see(); link(figure); }
     // A busy page gives up on a widget after 2 s, for good: the kernel then makes another figure.
     else if (++waited % 4 === 0 && waited <= 20) { model.set("retries", waited / 4); model.save_changes(); }
   }, 3000);

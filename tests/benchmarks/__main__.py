@@ -18,6 +18,7 @@ MODULES = {
     "sae": "tests.benchmarks.sae",
     "ssae": "tests.benchmarks.ssae",
     "toy": "tests.benchmarks.toy",
+    "visitors": "tests.benchmarks.visitors",
     "wide": "tests.benchmarks.wide",
 }
 

@@ -1,0 +1,99 @@
+"""What visitors wait for who come to served labs together, and how much memory each takes.
+
+Four press "Run again" at the same moment: first sign is when the status says so, first drawing when
+the figure moves, final when it was drawn last. Then two rounds of eight arrive at once; a figure is
+dead if it does not move when the lab runs again. Memory is what a visitor's kernel shares with no
+other (USS). Seconds depend on what else the machine does, so processor seconds stand beside them:
+those of a visitor's kernel, for one run.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import psutil
+
+from ssae_kit.labs.__main__ import NAMES as LABS
+from ssae_kit.labs.__main__ import page
+from tests import browser
+
+ROUNDS = (["ShiftLab"] * 8, [*LABS, "ShiftLab", "SuperpositionLab"])
+FOURS = ("SuperpositionLab", "ShiftLab", "DictionaryLab")
+PRESS = """(at) => {
+  const lab = document.querySelector('.ssae-lab'), seen = window.seen = {}, now = () => Date.now() - at;
+  const says = (t) => [...lab.querySelectorAll('.widget-label')].some((l) => l.textContent.startsWith(t));
+  lab.querySelector('.js-plotly-plot').on('plotly_afterplot', () => {
+    if (now() < 0) return;
+    seen.drawing ??= now();
+    seen.final = now();
+  });
+  setTimeout(() => {
+    [...lab.querySelectorAll('button')].find((b) => b.textContent === 'Run again').click();
+    const timer = setInterval(() => {
+      if (says('Computing')) seen.sign ??= now();
+      if (seen.sign === undefined || !says('Done') || now() - (seen.final ?? 0) < 1000) return;
+      if (seen.final === undefined && now() < 30000) return;
+      seen.over = true;
+      clearInterval(timer);
+    }, 5);
+  }, -now());
+}"""
+
+
+def run() -> dict[str, Any]:
+    """Measure everything; see the module's text."""
+    found: dict[str, Any] = {}
+    for lab in FOURS:
+        with _arrived([lab] * 4) as (visitors, kernels):
+            used = _seconds(kernels)
+            seen = _pressed(visitors)
+            used = (_seconds(kernels) - used) / 4
+            for name in ("sign", "drawing", "final"):
+                times = [one.get(name, np.nan) / 1000 for one in seen]
+                found[f"visitors.four.{lab}.s_to_{name}"] = [round(t, 2) for t in sorted(times)]
+            found[f"visitors.four.{lab}.cpu_s_each"] = round(used, 2)
+    dead, mib = 0, {}
+    for names in ROUNDS:
+        with _arrived(names) as (visitors, kernels):
+            dead += sum("final" not in one for one in _pressed(visitors))
+            mib[len(mib)] = sorted(round(k.memory_full_info().uss / 2**20) for k in kernels)
+    return found | {"visitors.eight.dead_of_16": dead, "visitors.eight.unique_mib": mib}
+
+
+@contextmanager
+def _arrived(names: list[str]) -> Iterator[tuple[list[Any], list[psutil.Process]]]:
+    """Let a visitor come to each lab at once; gives them and their kernels once all have finished."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for name in set(names):
+            nbformat.write(page(name), folder / f"{name}.ipynb")
+        at = stack.enter_context(browser.served(folder, "voila", "--no-browser", "--port={port}"))
+        chromium = stack.enter_context(browser.started())
+        visitors = [stack.enter_context(browser.opened(chromium)) for _ in names]
+        for visitor, name in zip(visitors, names, strict=True):
+            visitor.page.set_default_timeout(300_000)
+            visitor.page.goto(f"{at}/voila/render/{name}.ipynb", wait_until="commit")
+        for visitor in visitors:
+            visitor.status("Done")
+        below = psutil.Process().children(recursive=True)
+        yield visitors, [one for one in below if "ipykernel_launcher" in " ".join(one.cmdline())]
+
+
+def _pressed(visitors: list[Any]) -> list[dict[str, float]]:
+    """Have all run their labs again at the same moment; returns milliseconds to what they saw."""
+    at = 1000 * (time.time() + 2)
+    for visitor in visitors:
+        visitor.page.evaluate(PRESS, at)
+    for visitor in visitors:
+        visitor.page.wait_for_function("() => window.seen.over")
+    return [visitor.page.evaluate("() => window.seen") for visitor in visitors]
+
+
+def _seconds(kernels: list[psutil.Process]) -> float:
+    """Processor seconds that they have used."""
+    return sum(sum(kernel.cpu_times()[:2]) for kernel in kernels)
