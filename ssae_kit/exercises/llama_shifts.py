@@ -59,6 +59,17 @@ def pushed(z: Tensor, push: Tensor) -> Tensor:
     return torch.add(z / z.norm(), push / push.norm())
 
 
+def truth_direction(states: Tensor, is_true: Tensor, about: Tensor, asked: int) -> Tensor:
+    """Mean state of true minus of false statements, about all relations but the one asked."""
+    return true_less_false(states, is_true, about != asked)
+
+
+def true_less_false(states: Tensor, is_true: Tensor, rows: Tensor) -> Tensor:
+    """The same of any rows."""
+    false, true = (states[rows & (is_true == value)].mean(0) for value in (0, 1))
+    return true - false
+
+
 def entangled() -> Tensor:
     """Changes of three concepts of which two often change together."""
     changes = torch.randint(-1, 2, (80, 3), generator=torch.Generator().manual_seed(2)).float()
@@ -144,4 +155,18 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "the push is missing: this is the score of doing nothing.":
             lambda z, g, v: measure(z, g).mean(),
     }, "mean over pairs of cos(z/|Z| + v/|V|, goal).", level="hard"),
+    "truth": Exercise(2, truth_direction, [
+        (FEW_SHIFTS, tensor([0, 1, 0, 1]), tensor([0, 0, 1, 1]), 1),
+        (SHIFTS, (normal(10, 80) > 0).long(), torch.arange(80) % 3, 2),
+    ], {
+        "the relation that you ask about is among those you fit on: it may tell its own answers by heart.":
+            lambda x, y, r, k: true_less_false(x, y, r >= 0),
+        "every other statement, whatever it is about: half of the relation asked is in it, which flatters.":
+            lambda x, y, r, k: true_less_false(x, y, torch.arange(len(y)) % 2 == 0),
+        "turned round: fit on the *other* relations, ask about this one.":
+            lambda x, y, r, k: true_less_false(x, y, r == k),
+        "this points to *false*: true minus false.": lambda x, y, r, k: -truth_direction(x, y, r, k),
+        "take the false statements' mean off: what all statements share is no direction of truth.":
+            lambda x, y, r, k: x[(r != k) & (y == 1)].mean(0),
+    }, "mean of true minus mean of false, where about != asked.", "one direction, [d_model]"),
 }

@@ -219,10 +219,8 @@ class Erase(Edit):
 
     def change(self, states: Tensor) -> Tensor:
         """Return the states without what is read."""
-        vectors, readers, means = (
-            rows[:, None].to(states) for rows in (self.vectors, self.readers, self.means)
-        )
-        return states - ((states - means) * readers).sum(-1, keepdim=True) * vectors
+        read = (states - self.means[:, None].to(states)) * self.readers[:, None].to(states)
+        return states - read.sum(-1, keepdim=True) * self.vectors[:, None].to(states)
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "real_words": (next_words, _grid(strength=[0.5], stream=STREAMS)),
     "real_chosen": (choose_layer, CHOSEN),
     "real_texts": (write_texts, WAYS),
-    "real_erasure": (erase_concept, ERASED),
+    "real_erasure": (erase_concept, _grid(concept=ERASED, stream=STREAMS)[:7]),
     "real_league": (score_way, LEAGUE),
 }
 """Parts of the study `real`, each a file of its own."""

@@ -1,12 +1,11 @@
 """The real Llama with one concept erased: what a probe reads then, and what the next word says."""
 
-from typing import Any
-
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from ssae_kit import llama, methods, steering
+from ssae_kit.methods.found import States
 from ssae_kit.streams import Streams
 from ssae_kit.studies.real import LAYER, MODEL, changes_of
 from ssae_kit.world.natural import CONCEPTS, NEXT_WORD, natural_pairs
@@ -17,6 +16,8 @@ N_TEXTS = 320
 """Half of them to fit the eraser to, a quarter to fit a probe to, a quarter to measure on."""
 N_ASKED = 24
 """Of those to measure on, how many are asked for their next word."""
+ERASED = ("tense", "sentiment", "time")
+"""The first two are claimed, on three streams: the text before moves their words most."""
 RIDGE = 0.1
 """Share of its mean variance that is added to the covariance: texts are fewer than dimensions."""
 
@@ -30,16 +31,12 @@ def stated(concept: str, generator: torch.Generator) -> tuple[list[str], Int64[T
     return texts, (change[chosen] < 0).long()
 
 
-def leace(
-    states: Float[Tensor, "texts d_model"], values: Int64[Tensor, " texts"]
-) -> tuple[Tensor, Tensor, Tensor]:
+def leace(states: States, values: Int64[Tensor, " texts"]) -> tuple[Tensor, Tensor, Tensor]:
     """Return vector, reader and mean of LEACE's eraser: see `llama.Erase`."""
-    mean, labels = states.mean(0), values.float()
-    away = states - mean
-    shared = away.T @ (labels - labels.mean()) / len(states)
-    covariance = away.T @ away / len(states)
-    covariance += RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance))
-    reader = torch.linalg.solve(covariance, shared)
+    mean, spread = states.mean(0), states.mT.cov(correction=0)
+    spread.diagonal().add_(RIDGE * spread.diagonal().mean())
+    shared = (states - mean).mT @ (values - values.float().mean()) / len(states)
+    reader = torch.linalg.solve(spread, shared)
     return shared, reader / (reader @ shared), mean
 
 
@@ -54,43 +51,21 @@ def erase_concept(concept: str, stream: int) -> dict[str, Tensor]:
     """
     model, draw = llama.load(MODEL), Streams(stream)
     texts, values = stated(concept, draw(390))
-    done = llama.run(model, texts, keep=PLACES)
-    words = NEXT_WORD[concept][1]
-    n, asked = len(texts), slice(3 * len(texts) // 4, 3 * len(texts) // 4 + N_ASKED)
-    noise = torch.randn(model.d_model, generator=draw(391))
-    read, moved, erased = [], [], []
+    done, quarter = llama.run(model, texts, keep=PLACES), len(texts) // 4
+    fit, known, new = (slice(i * quarter, j * quarter) for i, j in ((0, 2), (2, 3), (3, 4)))
+    asked = texts[new][:N_ASKED], NEXT_WORD[concept][1]
+    noise, by_layer = torch.randn(model.d_model, generator=draw(391)), []
     for layer in PLACES:
         x = done.at_last(layer).float().cpu()
-        vector, reader, mean = leace(x[: n // 2], values[: n // 2])
-        edits = [_eraser(vector, reader, mean), *(_eraser(u, u, mean) for u in (vector, noise))]
-        ways = [x, *(edit.change(x[:, None])[:, 0] for edit in edits[:2])]
-        read.append(torch.tensor([_read(way, values) for way in ways]))
-        moved.append(torch.stack([(way - x).norm(dim=1).mean() for way in ways[1:]]))
-        moved[-1] /= x.norm(dim=1).mean()
-        made = ({layer: edits[i]} for i in (0, 2))
-        odds = [steering.word_odds(model, texts[asked], words, edits=edit)[0] for edit in made]
-        erased.append(torch.stack(odds))
-    return {
-        "read": torch.stack(read),
-        "moved": torch.stack(moved),
-        "plain": steering.word_odds(model, texts[asked], words)[0],
-        "erased": torch.stack(erased),
-        "values": values[asked],
-    }
-
-
-def _eraser(vector: Tensor, reader: Tensor, mean: Tensor) -> llama.Erase:
-    """The edit of one concept; a direction that is its own reader is projected out."""
-    return llama.Erase(vector[None], (reader / (reader @ vector))[None], mean[None])
-
-
-def _read(states: Tensor, values: Tensor) -> tuple[float, float]:
-    half, cut = len(states) // 2, 3 * len(states) // 4
-    return methods.read_bits(states[half:cut], values[half:cut], states[cut:], values[cut:])
-
-
-ERASED: list[dict[str, Any]] = [
-    *({"concept": c, "stream": s} for c in ("tense", "sentiment") for s in (0, 1, 2)),
-    {"concept": "time", "stream": 0},
-]
-"""The first two are claimed: their words the text before moves by nats, those of time by less."""
+        vector, reader, mean = leace(x[fit], values[fit])
+        ways = (vector, reader), (vector, vector), (noise, noise)
+        edits = [llama.Erase(v[None], (r / (r @ v))[None], mean[None]) for v, r in ways]
+        left = [x, *(edit.change(x[:, None])[:, 0] for edit in edits[:2])]
+        bits = [methods.read_bits(y[known], values[known], y[new], values[new]) for y in left]
+        far = torch.stack([(y - x).norm(dim=1).mean() for y in left[1:]]) / x.norm(dim=1).mean()
+        odds = [steering.word_odds(model, *asked, edits={layer: edits[i]})[0] for i in (0, 2)]
+        by_layer.append((torch.tensor(bits), far, torch.stack(odds)))
+    read, moved, erased = map(torch.stack, zip(*by_layer, strict=True))
+    plain = steering.word_odds(model, *asked)[0]
+    found = {"read": read, "moved": moved, "plain": plain, "erased": erased}
+    return found | {"values": values[new][:N_ASKED]}
