@@ -249,7 +249,7 @@ _BLANK = [*_AGAIN, (TOKENS[0], 1)]
 SITES = [
     *(_site("one wording", 0, True, *place) for place in _PLACES),
     *(_site("one wording", s, True, *place) for s in STREAMS[1:] for place in _AGAIN),
-    *(_site("one wording", 0, False, *place) for place in _BLANK),
+    *(_site("one wording", s, False, *place) for s in STREAMS for place in _BLANK),
     *(
         _site(kind, s, True, TOKENS[0], LAYER)
         for kind in ("many wordings", "documents")
