@@ -1,7 +1,5 @@
 """The real Llama with one concept erased: what a probe reads then, and what the next word says."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -87,10 +85,3 @@ def _eraser(vector: Tensor, reader: Tensor, mean: Tensor) -> llama.Erase:
 def _read(states: Tensor, values: Tensor) -> tuple[float, float]:
     half, cut = len(states) // 2, 3 * len(states) // 4
     return methods.read_bits(states[half:cut], values[half:cut], states[cut:], values[cut:])
-
-
-ERASED: list[dict[str, Any]] = [
-    *({"concept": c, "stream": s} for c in ("tense", "sentiment") for s in (0, 1, 2)),
-    {"concept": "time", "stream": 0},
-]
-"""The first two are claimed: their words the text before moves by nats, those of time by less."""

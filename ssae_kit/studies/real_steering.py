@@ -36,7 +36,6 @@ TRIED, STRENGTHS = (10, 20), (1.0, 2.0)
 N_PAIRS = 32
 """Pairs that such a push is learned and judged from."""
 LEAST = ("tense", "negation", "gender", "formality")
-CHOSEN = [{"concept": concept, "stream": stream} for stream in STREAMS for concept in LEAST]
 """The four concepts whose next word the SSAE's direction of the middle layer turns least."""
 N_FAR = 5
 """Concepts that are pushed very far: only what that costs is read."""
