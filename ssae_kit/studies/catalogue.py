@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ssae_kit.pairs import DATASETS
 from ssae_kit.studies.choices import KINDS, score_choices
 from ssae_kit.studies.league import compose, instruct, league
 from ssae_kit.studies.persons import persons
@@ -22,11 +23,11 @@ from ssae_kit.studies.phases import (
 from ssae_kit.studies.protocol import SHIPPED, protocol
 from ssae_kit.studies.ravel import ravel
 from ssae_kit.studies.real import SITES, STREAMS, WIDTHS, score_site, train_shifts
-from ssae_kit.studies.real_erasure import ERASED, erase_concept
+from ssae_kit.studies.real_erasure import erase_concept
 from ssae_kit.studies.real_league import LEAGUE, score_way
-from ssae_kit.studies.real_sets import SETS, score_set
+from ssae_kit.studies.real_sets import score_set
 from ssae_kit.studies.real_steering import (
-    CHOSEN,
+    LEAST,
     WAYS,
     choose_layer,
     directions,
@@ -123,9 +124,9 @@ REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "real_shifts": (train_shifts, _grid(stream=STREAMS)),
     "real_directions": (directions, _grid(stream=STREAMS)),
     "real_sites": (score_site, SITES + WIDTHS),
-    "real_sets": (score_set, SETS),
+    "real_sets": (score_set, _grid(name=list(DATASETS), stream=STREAMS)),
     "real_words": (next_words, _grid(strength=[0.5], stream=STREAMS)),
-    "real_chosen": (choose_layer, CHOSEN),
+    "real_chosen": (choose_layer, _grid(stream=STREAMS, concept=LEAST)),
     "real_texts": (write_texts, WAYS),
     "real_erasure": (erase_concept, _grid(concept=ERASED, stream=STREAMS)[:7]),
     "real_league": (score_way, LEAGUE),

@@ -233,8 +233,11 @@ def score_site(
     }
 
 
-def _site(kind: str, stream: int, trained: bool, token: str, layer: int) -> dict[str, Any]:
-    return {"kind": kind, "stream": stream, "trained": trained, "token": token, "layer": layer}
+def _sites(
+    kind: str, streams: Sequence[int], trained: bool, places: Sequence[tuple[str, int]]
+) -> list[dict[str, Any]]:
+    shared = {"kind": kind, "trained": trained}
+    return [shared | {"stream": s, "token": t, "layer": n} for s in streams for t, n in places]
 
 
 STREAMS = (0, 1, 2)
@@ -245,21 +248,18 @@ _PLACES = [
     if layer or token == TOKENS[0]  # the embedding of a full stop is that of any full stop
 ]
 _AGAIN = [(TOKENS[0], 0), (TOKENS[0], 15), (TOKENS[1], 15), (TOKENS[1], 28), (TOKENS[2], 28)]
-_BLANK = [*_AGAIN, (TOKENS[0], 1)]
+_MAIN = [(TOKENS[0], LAYER)]
 SITES = [
-    *(_site("one wording", 0, True, *place) for place in _PLACES),
-    *(_site("one wording", s, True, *place) for s in STREAMS[1:] for place in _AGAIN),
-    *(_site("one wording", 0, False, *place) for place in _BLANK),
-    *(
-        _site(kind, s, True, TOKENS[0], LAYER)
-        for kind in ("many wordings", "documents")
-        for s in STREAMS
-    ),
+    *_sites("one wording", STREAMS[:1], True, _PLACES),
+    *_sites("one wording", STREAMS[1:], True, _AGAIN),
+    *_sites("one wording", STREAMS, False, [*_AGAIN, (TOKENS[0], 1)]),
+    *_sites("many wordings", STREAMS, True, _MAIN),
+    *_sites("documents", STREAMS, True, _MAIN),
 ]
 """Where every method is scored, with 16 latents: on all streams what the claims speak of."""
 WIDTHS = [
-    _site("one wording", s, True, TOKENS[0], LAYER) | {"n_latents": k}
-    for s in STREAMS
+    site | {"n_latents": k}
+    for site in _sites("one wording", STREAMS, True, _MAIN)
     for k in (8, 12, 24)
 ]
 """The same with other widths, in the middle layer."""

@@ -8,11 +8,10 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from ssae_kit import llama, methods, training
 from ssae_kit.llama.rows import token_rows
-from ssae_kit.pairs import DATASETS, dataset
+from ssae_kit.pairs import dataset
 from ssae_kit.streams import Streams
-from ssae_kit.studies.real import CONFIG, LAYER, MODEL, STREAMS, changes_of
+from ssae_kit.studies.real import CONFIG, LAYER, MODEL, changes_of
 
-SETS = [{"name": name, "stream": stream} for name in DATASETS for stream in STREAMS]
 FRAMES = {"bare": "{}", "begin token": "{}", "in a sentence": "The word: {}"}
 """How a word of a published set stands in its text; a bare one has no begin token before it."""
 

@@ -35,7 +35,7 @@ TRIED, STRENGTHS = (10, 20), (1.0, 2.0)
 """Layers and strengths, in typical shifts, that labels choose from."""
 N_PAIRS = 32
 """Pairs that such a push is learned and judged from."""
-CHOSEN = [{"concept": c, "stream": 0} for c in ("tense", "negation", "gender", "formality")]
+LEAST = ("tense", "negation", "gender", "formality")
 """The four concepts whose next word the SSAE's direction of the middle layer turns least."""
 N_FAR = 5
 """Concepts that are pushed very far: only what that costs is read."""
@@ -89,11 +89,11 @@ def next_words(stream: int, strength: float) -> dict[str, Tensor]:
 
     Returns:
         Per kind of direction, the change of the log-odds `[rows, concepts, prompts]`: half the
-        difference between a push forth and a push back. All but the SSAE's are tried once.
+        difference between a push forth and a push back.
     """
     model, found = llama.load(MODEL), {}
     size = strength * token_size(model, LAYER)
-    for name in ("SSAE",) if stream else ("SSAE", "difference of means", "random"):
+    for name in ("SSAE", "difference of means", "random"):
         rows = steering_rows(name, stream, model.d_model)
         pushes = size * torch.cat([rows, -rows])
         odds = torch.stack([log_odds(model, concept, pushes, LAYER) for concept in CONCEPTS], 1)
