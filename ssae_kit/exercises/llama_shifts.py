@@ -100,6 +100,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, c: unit(concept_directions(x, c), 1),
         "this predicts changes from shifts: turn the two arguments round.":
             lambda x, c: concept_directions(c, x).T,
+        "you took off means or fitted a constant. No change must predict no shift: fit C alone.":
+            lambda x, c: concept_directions(x - x.mean(0), c - c.mean(0)),
         "you averaged over pairs in which one concept changes. The others tell as much: use all.":
             alone,
     }, "fit all concepts at once, by least squares.", "directions [concepts, d_model]"),
@@ -116,6 +118,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "signs.": lambda x, c, d: (c @ d).square().sum() / x.square().sum(),
         "you averaged shares over pairs: a tiny shift would count as much as a large one. Sum "
         "first.": average_share,
+        "these are lengths. Take their squares, |error|² / |shifts|².":
+            lambda x, c, d: 1 - (x - c @ d).norm() / x.norm(),
         "this is the cosine of prediction and shifts. A cosine does not see a wrong length.":
             lambda x, c, d: measure(x, c @ d).mean(),
         "a prediction that is worse than none must come out negative: do not stop at zero.":

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ssae_kit.exercises.core import NO_ENTRY, Exercise, one_of
-from ssae_kit.exercises.tensors import normal
+from ssae_kit.exercises.tensors import normal, unit
 
 
 def affine(
@@ -64,6 +64,12 @@ def neighbours(supports: Tensor) -> set[int]:
     return named(never.triu(-1).tril(1))
 
 
+def at_risk(supports: Tensor) -> tuple[set[int], set[int]]:
+    """Concepts whose code, and those whose direction, the supports leave open."""
+    never = never_without(supports).fill_diagonal_(False)
+    return named(never.T), named(never)
+
+
 def active_latents(mixing: Tensor, supports: Tensor) -> Tensor:
     """Mean number of active latents of the code `mixing @ changes`, magnitudes being free."""
     return (supports.double() @ (mixing != 0).double().T > 0).double().sum(1).mean()
@@ -72,6 +78,12 @@ def active_latents(mixing: Tensor, supports: Tensor) -> Tensor:
 def elbow(levels: Tensor, errors: Tensor, tolerance: float) -> Tensor:
     """Smallest level whose error is the lowest, up to a tolerance."""
     return levels[errors <= errors.min() + tolerance].min()
+
+
+def whole_code(codes: Tensor, directions: Tensor, latent: int) -> Tensor:
+    """Code of a latent and of its copies, in its own direction's sense."""
+    cosine = directions @ directions[latent]
+    return codes @ (cosine.sign() * (cosine.abs() > 0.95))
 
 
 def turned_l1(angle: float, p: float) -> float:
@@ -86,6 +98,7 @@ def supports(*rows: str) -> list[tuple[Tensor]]:
 
 EVEN = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 0]]).bool()
 LEVELS = torch.tensor([0.1, 0.15, 0.2, 0.3, 0.4])
+COPIED = unit(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.1], [1.0, 0.1], [0.8, 0.6]]), 1)
 TURN = torch.tensor([4, 0, 3, 1, 2])
 NOISY = torch.tensor([0.7, 0.25, 0.23, 0.22, 0.21])
 # fmt: off
@@ -183,6 +196,29 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     },
         "name the concepts that never shift without some other one.",
         "a list of the concepts that break the condition", level="hard"),
+    "risk": Exercise(2, at_risk, supports("100 010 110 101 001", "1100 0100 0011 0010", "110 001"), {
+        "turned round: where j never shifts without k, the *code of k* and the *direction of j* are "
+        "open.": lambda s: at_risk(s)[::-1],
+        "you name the same concepts twice. If j never shifts without k, the code of k may hold j, and "
+        "the direction of j pays.": lambda s: (violators(s),) * 2,
+        "every concept shifts with itself: leave out j = k.":
+            lambda s: (named(never_without(s)),) * 2,
+    }, "codes: every k without which some j never shifts. Directions: every such j.",
+        "two lists of concepts: codes at risk, directions at risk"),
+    "copies": Exercise(2, whole_code, [
+        (torch.tensor([[1.0, 5.0, -2.0, 3.0, 7.0]]), COPIED, 0), (normal(7, 6, 5), COPIED, 2),
+    ], {
+        "a copy may point the other way: its code counts with the sign of the cosine.":
+            lambda r, w, j: r @ (abs(w @ w[j]) > 0.95).to(r.dtype),
+        "a copy may point the other way: ask for the *absolute* cosine.":
+            lambda r, w, j: r @ (w @ w[j] > 0.95).to(r.dtype),
+        "this is its own code. Add the codes of the copies.": lambda r, w, j: r[:, j],
+        "a direction that is only near is no copy: add the codes whose |cosine| is above .95.":
+            lambda r, w, j: r @ w @ w[j],
+        "add the copies' codes, do not average them: each holds a part.":
+            lambda r, w, j: whole_code(r, w, j) / (abs(w @ w[j]) > 0.95).sum(),
+    }, "sum the codes of all latents whose |cosine| with this one is above .95, each with its sign.",
+        "one code per pair, [pairs]"),
     "active": Exercise(2, active_latents, [
         (torch.eye(3), EVEN),
         (torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]), EVEN),
@@ -196,6 +232,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda m, s: (s.double() @ (m != 0).double().T).sum(1).mean(),
         "entries of M may be negative: ask whether they are zero, not whether they are positive.":
             lambda m, s: (s.double() @ m.double().T > 0).double().sum(1).mean(),
+        "a negative entry mixes a concept as well: ask for `mixing != 0`, not for `mixing > 0`.":
+            lambda m, s: active_latents(m.clamp(min=0), s),
         "this is the share of pairs in which some latent is active. Count the latents of each pair.":
             lambda m, s: (s.double() @ (m != 0).double().T > 0).any(1).double().mean(),
         "you counted the pairs of each latent. Sum over latents, `.sum(1)`, then average over pairs.":
@@ -251,8 +289,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         (LEVELS, torch.tensor([1.0, 0.75, 0.5, 0.25, 0.25]), 0.25),  # exact in float32
         (LEVELS[TURN], NOISY[TURN], 0.05),
     ], {
-        "this is the level of the lowest error. A slack level always wins that, and identifies "
-        "nothing: take the smallest level that is nearly as good.": lambda v, e, t: v[e.argmin()],
+        "this is the level of the lowest error, or the largest that is good enough. A slack level "
+        "identifies nothing: take the smallest level that is nearly as good.": lambda v, e, t: v[e.argmin()],
         NO_ENTRY: lambda v, e, t: int((v == elbow(v, e, t)).nonzero()[0]),
         "too tight: this level loses most of the shifts.": lambda v, e, t: v.min(),
         "the tolerance is 0.2 in one case: use the `tolerance` that is given.":

@@ -99,8 +99,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         ([1.0, 2.0, 3.0, 4.0], [0.44, 0.48, 0.50, 0.10]),
         ([1.0, 2.0, 3.0, 4.0], [0.16, 0.19, 0.20, 0.10]),
     ], {
-        "this is the strength of the best balance. A smaller one that is nearly as good disturbs "
-        "less.": lambda s, b: s[b.index(max(b))],
+        "this is the strength of the best balance, or the largest that is good enough. A smaller "
+        "one that is nearly as good disturbs less.": lambda s, b: s[b.index(max(b))],
         NO_ENTRY: lambda s, b: s.index(choose_strength(s, b)),
         "the strongest push is not asked for.": lambda s, b: s[-1],
         "this is the first strength that has an effect, but its balance is more than 0.05 below "
@@ -129,6 +129,10 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "like a side effect.": lambda c, t: (c[own(c, t)].nanmean(), c.nanmean()),
         "where a text says nothing you counted 'unchanged': that hides side effects. Leave it out.":
             lambda c, t: (c[own(c, t)].nanmean(), c[~own(c, t)].nan_to_num(0).mean()),
+        "a mask that multiplies leaves zeros, and they count: select, as in `changed[mask]`.":
+            lambda c, t: ((c * own(c, t)).nanmean(), (c * ~own(c, t)).nanmean()),
+        "every word off the target counts alike: do not average each prompt first.":
+            lambda c, t: (effect_and_side_effect(c, t)[0], c.where(~own(c, t), NAN).nanmean(1).mean()),
         "the effect is the mean of `changed` at each own target only.":
             lambda c, t: (c.nanmean(), side(c, t)),
     }, "the effect: mean of `changed` at each own target. The side effect: its mean off the target.",
