@@ -196,7 +196,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     },
         "name the concepts that never shift without some other one.",
         "a list of the concepts that break the condition", level="hard"),
-    "risk": Exercise(2, at_risk, supports("100 010 110 101 001", "1100 0100 0011 0010", "110 001"), {
+    "risk": Exercise(2, at_risk, supports("110 011 101", "11000 01000 00110 00100 00001", "110 001"), {
         "turned round: where j never shifts without k, the *code of k* and the *direction of j* are "
         "open.": lambda s: at_risk(s)[::-1],
         "you name the same concepts twice. If j never shifts without k, the code of k may hold j, and "
