@@ -22,6 +22,29 @@ install_import_hook("ssae_kit", f"{__name__}.check")
 
 collect_ignore = ["notebooks_bad"]  # they must fail; test_nbtest.py runs copies of them
 
+LONG = (
+    "test_browser.py",
+    "test_labs.py",
+    "test_site.py",
+    "test_labs_steering.py",
+    "test_sweep.py",
+    "test_nbtest.py",
+    "test_exercises_grade.py",
+    "test_fuzz.py",
+    "test_install.py",
+)
+"""Files that take longest, the longest first: whoever begins one at the end is waited for."""
+
+
+def pytest_collection_modifyitems(items):
+    """Run what takes long first, then notebooks; what takes a moment fills up the workers' ends."""
+
+    def place(item):
+        name = item.path.name
+        return LONG.index(name) if name in LONG else len(LONG) + (item.path.suffix == ".py")
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session")
 def smollm2():

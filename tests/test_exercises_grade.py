@@ -94,7 +94,7 @@ DIFF = "def shift(source, target):\n    return [diff(s, t) for s, t in zip(sourc
 HELP = "def diff(a, b):\n    return b - a"
 NUMPY = "def cosine(a, b):\n    return np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b)"
 EVIL = "\nclass E(Exception):\n    def __str__(self): raise SystemExit\nraise E"
-HIDE = "\nimport signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
+HIDE = "\nimport signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: signal.pause()"
 
 # student: (answer to 00.shift, answer to 00.cosine, own cells in front, points, part of the report)
 CASES = {

@@ -137,31 +137,34 @@ LOADED = """
 import importlib, sys
 import torch
 before = set(sys.modules)
-for name in sys.argv[1:]:
-    importlib.import_module(name)
-print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
+for names in sys.argv[1:]:
+    for name in names.split():
+        importlib.import_module(name)
+    print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
 """
 LIGHT = sorted({room for room, _ in modules(PACKAGE)} - LIBRARIES["transformers"])
 LIGHT = [room for room in LIGHT if room not in {"", "steering", "labs", "plots", "nbtest", "site"}]
 
 
-def loaded(*names):
-    """Top-level modules that the imports load over those of torch."""
-    command = [sys.executable, "-c", LOADED, *names]
+@pytest.fixture(scope="module")
+def loaded():
+    """Top-level modules that the package, the light rooms and a heavy one load over those of torch."""
+    light = " ".join(f"ssae_kit.{room}" for room in LIGHT)
+    command = [sys.executable, "-c", LOADED, "ssae_kit", light, "ssae_kit.plots"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    return [set(line.split()) for line in done.stdout.splitlines()]
 
 
-def test_importing_the_light_rooms_loads_nothing_slow():
-    assert loaded(*(f"ssae_kit.{room}" for room in LIGHT)) & SLOW == set()
+def test_importing_the_package_loads_no_room(loaded):
+    assert loaded[0] == {"ssae_kit"}
 
 
-def test_a_heavy_room_is_seen_to_load_something_slow():
-    assert loaded("ssae_kit.plots") & SLOW >= {"plotly"}
+def test_importing_the_light_rooms_loads_nothing_slow(loaded):
+    assert loaded[1] & SLOW == set()
 
 
-def test_importing_the_package_loads_no_room():
-    assert loaded("ssae_kit") == {"ssae_kit"}
+def test_a_heavy_room_is_seen_to_load_something_slow(loaded):
+    assert loaded[2] & SLOW >= {"plotly"}
 
 
 def test_docstrings_comments_and_blank_lines_are_no_code():
