@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ssae_kit import labs, llama, methods, steering, world
 from ssae_kit.labs import steering as steering_lab
 from ssae_kit.labs import subjects
+from ssae_kit.labs.job import Cancelled
 from ssae_kit.labs.listing import listing
 from ssae_kit.labs.steering import SteeringSettings, write
 from ssae_kit.labs.texts import side_by_side
@@ -114,6 +115,51 @@ def test_what_the_places_hints_say_is_what_is_written(monkeypatch):
     assert list(EFFECTS) == list(labs.SteeringLab.places)
 
 
+def test_nothing_is_written_twice(lab, subject, monkeypatch):
+    lab.set(seed=5, strength=1.0, concepts=("size",))
+    finished(lab)
+    written = []
+
+    def counted(subject, settings, vectors, report):
+        written.append(len(vectors))
+        return write(subject, settings, vectors, report)
+
+    monkeypatch.setattr(steering_lab, "write", counted)
+    for change, expected in (
+        ({"strength": 1.5}, [1]),
+        ({"strength": 1.0}, []),
+        ({"concepts": ("tense",)}, [1, 1]),  # at the chosen strength, then at 2; not unsteered
+        ({"seed": 6}, [2, 1]),
+    ):
+        written.clear()
+        lab.set(**change)
+        assert sorted(finished(lab).texts) == sorted({0.0, 2.0, lab.settings().strength})
+        assert written == expected
+
+
+def test_what_is_kept_is_what_a_fresh_subject_writes(lab, subject):
+    lab.set(seed=7, method="difference of means", strength=2.0)
+    finished(lab)
+    lab.set(strength=1.0)
+    kept = finished(lab)
+    assert steering_lab.run(replace(subject), lab.settings()).texts == kept.texts
+
+
+def test_a_change_stops_the_other_strengths_at_the_next_token(lab, subject):
+    reports = []
+
+    def stop(share, measure):
+        reports.append(measure)
+        if len(reports) > 4 and measure is None:  # the texts asked for are told, others begun
+            raise Cancelled
+
+    settings = replace(lab.settings(), seed=8, strength=1.0)
+    with pytest.raises(Cancelled):
+        steering_lab.run(subject, settings, stop)
+    assert [measure is None for measure in reports] == [True, True, False, True, True]
+    assert 2.0 in steering_lab.run(subject, settings).texts  # no hook is left that stops it
+
+
 def test_directions_are_found_once_per_layer_and_method(short, subject):
     first = subject.directions("SSAE latent", 2)
     assert subject.directions("SSAE latent", 2) is first
@@ -170,6 +216,7 @@ def test_the_real_llama_is_steered_from_a_free_prompt(smollm2, monkeypatch):
     assert subject.directions("SSAE latent", 15).shape == (len(subject.pairs.concepts), 576)
     directions = subject.directions("difference of means", 15)
     assert directions.shape == (len(subject.pairs.concepts), 576)
+    assert subject.directions("random", 15).shape == directions.shape
     settings = SteeringSettings(
         "", ("size",), "difference of means", layer=15, everywhere=True, own="The house was"
     )

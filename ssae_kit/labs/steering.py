@@ -1,5 +1,6 @@
 """The Steering lab: turn concepts of a Llama's text and see what else turns."""
 
+import functools
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -88,7 +89,7 @@ class SteeringOutcome:
             parts = (score.target, score.elsewhere, score.ill_formed)
             rates[strength] = tuple(float(part.nanmean()) for part in parts)
             shares[strength] = said.share.nanmean(0)
-        return cls(dict(texts), shares, rates, subject.labels, settings)
+        return cls(dict(sorted(texts.items())), shares, rates, subject.labels, settings)
 
     def figure(self) -> go.Figure:
         """Draw what the texts say without and with steering, and rates against the strength."""
@@ -129,33 +130,50 @@ class SteeringOutcome:
 
 
 def write(
-    subject: Subject, settings: SteeringSettings, vectors: Float[Tensor, "ways d_model"]
+    subject: Subject,
+    settings: SteeringSettings,
+    vectors: Float[Tensor, "ways d_model"],
+    report: Progress = quiet,
 ) -> list[list[str]]:
     """Continue the prompt `N_TEXTS` times under each vector, always with the same random numbers."""
     rows = vectors.repeat_interleave(N_TEXTS, 0)
     push = kit_llama.Add(rows, at="all" if settings.everywhere else "last")
-    written = kit_llama.generate(
-        subject.llama, [settings.text] * len(rows), max_new_tokens=subject.n_tokens,
-        generator=checks.seeded(settings.seed), edits={settings.layer: push}, temperature=TEMPERATURE,
-        n_ways=len(vectors),
-    )  # fmt: skip
+    words = subject.llama.model.get_input_embeddings()
+    with words.register_forward_pre_hook(lambda *_: report(0.7, None)):  # may stop at every token
+        written = kit_llama.generate(
+            subject.llama, [settings.text] * len(rows), max_new_tokens=subject.n_tokens,
+            generator=checks.seeded(settings.seed), edits={settings.layer: push},
+            temperature=TEMPERATURE, n_ways=len(vectors),
+        )  # fmt: skip
     return [written[start : start + N_TEXTS] for start in range(0, len(written), N_TEXTS)]
 
 
+@functools.lru_cache(16)
+def kept(*_: Any) -> dict[float, list[str]]:
+    """Return what was written so far under the same conditions, by strength."""
+    return {}
+
+
 def run(subject: Subject, settings: SteeringSettings, report: Progress = quiet) -> SteeringOutcome:
-    """Find the directions, write unsteered and steered, then at the other strengths."""
-    texts: dict[float, list[str]] = {}
+    """Find the directions, write unsteered and steered, then at the other strengths.
+
+    Nothing is written twice: another strength changes no other, and no direction what is unsteered.
+    """
     values = torch.tensor([list(subject.values_of(settings.text))])
     report(0.1, None)
     directions = subject.directions(settings.method, settings.layer)
     report(0.4, None)
     steered = torch.tensor([[name in settings.concepts for name in subject.pairs.concepts]])
     push = steering.steering_vectors(directions, values, steered, 1.0)
-    asked = {0.0, settings.strength}
-    for strengths in filter(None, (sorted(asked), sorted(set(STRENGTHS) - asked))):
-        written = write(subject, settings, torch.cat([strength * push for strength in strengths]))
-        texts.update(zip(strengths, written, strict=True))
-        report(0.7, lambda: SteeringOutcome.measure(texts, subject, settings))
+    plain = kept(subject, settings.text, settings.seed)
+    done, asked = kept(subject, replace(settings, strength=0.0)), {0.0, settings.strength}
+    for strengths, may_stop in ((asked, quiet), (asked | {*STRENGTHS}, report)):
+        done.update(plain)
+        if new := sorted(strengths - done.keys()):
+            vectors = torch.cat([strength * push for strength in new])
+            done.update(zip(new, write(subject, settings, vectors, may_stop), strict=True))
+        plain[0.0], texts = done[0.0], {strength: done[strength] for strength in strengths}
+        report(0.7, functools.partial(SteeringOutcome.measure, texts, subject, settings))
     return SteeringOutcome.measure(texts, subject, settings)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,13 +69,14 @@ class Subject:
 
         They are the SSAE's, at a level chosen without labels, or means, or random ones.
         """
+        if method == "random":  # as long as the means, which may be known without the shifts
+            means = self.directions("difference of means", layer)
+            return methods.random_directions(means, generator=checks.seeded(0))
         if (method, layer) not in self._kept:
             shifts = self.read_shifts(layer) if self.read_shifts else self.shifts[layer]
             changes = torch.tensor(self.pairs.changes).float()
             found = methods.difference_of_means(shifts, changes).directions
-            if method == "random":
-                found = methods.random_directions(found, generator=checks.seeded(0))
-            elif method != "difference of means":
+            if method != "difference of means":
                 width = 2 * len(self.pairs.concepts)
                 sae = methods.ssae(shifts, width, seed=1, n_restarts=1, config=TRAINING)
                 found = sae.named(shifts, changes)[0]
@@ -112,16 +113,17 @@ def real() -> Subject:
     """Return the real Llama as a subject: it has to be fetched, see `llama.load`.
 
     Its shifts are four times the means over tokens, so that a push of 2 at every token is a third
-    of a token's state. The middle layer's directions come with the course; those of another layer
-    are learned when it is first asked for (minutes). A prompt counts as value 0 of every concept,
-    so that a push always goes to value 1. Word lists read what is written: whatever they do not
+    of a token's state. The middle layer's directions come with the course; when another layer is
+    first asked for, one pass reads the pairs at all of them (a minute), and later ones are learned
+    in seconds. A prompt counts as value 0 of every concept, so that a push always goes to value 1. Word lists read what is written: whatever they do not
     hold is not seen, and every sentence counts as well-formed.
     """
     model, pairs = kit_llama.load("smollm2"), natural.natural_pairs(300, checks.seeded(0))
 
-    def read_shifts(layer: int) -> Tensor:
-        found = study.shifts_in(model, {"pairs": pairs}, [layer], 0)["pairs"]
-        return 4 * found[study.TOKENS.index("mean over tokens"), 0].float()
+    @cache
+    def shifts() -> Tensor:
+        found = study.shifts_in(model, {"pairs": pairs}, range(model.n_layers + 1), 0)["pairs"]
+        return found[study.TOKENS.index("mean over tokens")].clone()  # lets the others go
 
     def read(text: str) -> Any:
         counts = zip(natural.CONCEPTS, natural.word_counts([text])[0].int().tolist(), strict=True)
@@ -132,7 +134,8 @@ def real() -> Subject:
 
     subject = Subject(
         model, pairs, natural.PROMPTS[:12], lambda text: [0] * len(natural.CONCEPTS), read,
-        natural.VALUES, n_tokens=20, source="labs.real()", read_shifts=read_shifts,
+        natural.VALUES, n_tokens=20, source="labs.real()",
+        read_shifts=lambda layer: 4 * shifts()[layer].float(),
     )  # fmt: skip
     kept = load_study("real_directions").returned(0)
     for method, name in zip(METHODS, ("SSAE", "difference of means"), strict=False):
