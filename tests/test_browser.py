@@ -132,8 +132,9 @@ COLOURS = """() => [...document.querySelectorAll('.ssae-lab *')].flatMap((el) =>
     const [r, g, b, a = 1] = getComputedStyle(up).backgroundColor.match(/[\\d.]+/g).map(Number);
     return a === 1 ? [r, g, b] : behind(up.parentElement).map((c, i) => (1 - a) * c + a * [r, g, b][i]);
   };
-  const pair = (what, colour) => [[what, colour.match(/[\\d.]+/g).slice(0, 3).map(Number), behind(el)]];
-  if (el.matches('.noUi-handle')) return pair('handle', style.borderTopColor);
+  const pair = (what, colour, on = el) =>
+    [[what, colour.match(/[\\d.]+/g).slice(0, 3).map(Number), behind(on)]];
+  if (el.matches('.noUi-handle')) return pair('handle', style.borderTopColor, el.closest('.widget-box'));
   if (el.placeholder) return pair(el.placeholder, getComputedStyle(el, '::placeholder').color);
   const own = [...el.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
   return own ? pair(el.textContent, svg ? style.fill : style.color) : [];
