@@ -61,12 +61,7 @@ def pushed(z: Tensor, push: Tensor) -> Tensor:
 
 def truth_direction(states: Tensor, is_true: Tensor, about: Tensor, asked: int) -> Tensor:
     """Mean state of true minus of false statements, about all relations but the one asked."""
-    return true_less_false(states, is_true, about != asked)
-
-
-def true_less_false(states: Tensor, is_true: Tensor, rows: Tensor) -> Tensor:
-    """The same of any rows."""
-    false, true = (states[rows & (is_true == value)].mean(0) for value in (0, 1))
+    false, true = (states[(about != asked) & (is_true == value)].mean(0) for value in (0, 1))
     return true - false
 
 
@@ -164,13 +159,11 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         (SHIFTS, (normal(10, 80) > 0).long(), torch.arange(80) % 3, 2),
     ], {
         "the relation that you ask about is among those you fit on: it may tell its own answers by heart.":
-            lambda x, y, r, k: true_less_false(x, y, r >= 0),
+            lambda x, y, r, k: truth_direction(x, y, 0 * r, 1),
         "every other statement, whatever it is about: half of the relation asked is in it, which flatters.":
-            lambda x, y, r, k: true_less_false(x, y, torch.arange(len(y)) % 2 == 0),
-        "turned round: fit on the *other* relations, ask about this one.":
-            lambda x, y, r, k: true_less_false(x, y, r == k),
+            lambda x, y, r, k: truth_direction(x, y, torch.arange(len(y)) % 2, 1),
+        "turned round: fit on the *other* relations.": lambda x, y, r, k: truth_direction(x, y, r != k, 1),
         "this points to *false*: true minus false.": lambda x, y, r, k: -truth_direction(x, y, r, k),
-        "take the false statements' mean off: what all statements share is no direction of truth.":
-            lambda x, y, r, k: x[(r != k) & (y == 1)].mean(0),
+        "take the mean of the false off: what all share is no truth.": lambda x, y, r, k: x[(r != k) & (y == 1)].mean(0),
     }, "mean of true minus mean of false, where about != asked.", "one direction, [d_model]"),
 }
