@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
-from ssae_kit.exercises.tensors import normal
+from ssae_kit.exercises.tensors import normal, unit
 
 
 def f1_if_always(rates: Tensor) -> Tensor:
@@ -17,6 +17,12 @@ def share_recovered(clean: float, spliced: Tensor, ablated: float) -> Tensor:
     return (ablated - spliced) / (ablated - clean)
 
 
+def clamped(states: Tensor, codes: Tensor, direction: Tensor, value: float) -> Tensor:
+    """States in which one latent has another code, and all else stays."""
+    return states + (value - codes)[:, None] * direction
+
+
+STATES, ON, WRITES = normal(42, 6, 4), normal(43, 6).relu(), unit(normal(44, 4))
 # fmt: off
 EXERCISES = {  # a sentence, then the function of someone who needs it
     "always": Exercise(2, f1_if_always, [
@@ -37,6 +43,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda p: torch.full_like(p, 2 / 3),
         "turned round: this is the inverse of F1.": lambda p: (1 + p) / (2 * p),
         "a latent that never fires scores 0. This one always fires.": torch.zeros_like,
+        "brackets are missing: divide by the whole of (1 + rate).": lambda p: 2 * p / 1 + p,
     }, "the harmonic mean, 2ab / (a + b), of precision and recall.", "one F1 for each label"),
     "recovered": Exercise(2, share_recovered, [
         (1.0, tensor([1.0, 2.0, 3.0, 4.0]), 3.0), (2.5, 2.5 + 2 * normal(41, 7).abs(), 4.0),
@@ -56,6 +63,39 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "the sign is wrong: it must rise as the loss falls.": lambda c, s, a: (s - a) / (a - c),
         "a reconstruction may do worse than the constant, and its share is then below 0: do not cut "
         "it off.": lambda c, s, a: share_recovered(c, s, a).clamp(0, 1),
+        "brackets are missing: divide the whole difference by the whole of the other.":
+            lambda c, s, a: a - s / a - c,
+        "divide by what there is to win at all, not by what this reconstruction wins or loses.":
+            lambda c, s, a: (a - s) / (s - c),
+        "the quotient is turned round: what was won stands above, what there is to win below.":
+            lambda c, s, a: (a - c) / (a - s),
+        "a share of all is 1, not 100.": lambda c, s, a: 100 * share_recovered(c, s, a),
     }, "it must be 1 at the clean loss, 0 at the constant's, and in proportion between.",
         "one share for each reconstruction"),
+    "clamp": Exercise(2, clamped, [
+        (tensor([[1.0, 2], [0, 1], [3, -1]]), tensor([0.5, 3.0, 0.0]), tensor([0.6, 0.8]), 2.0),
+        (STATES, ON, WRITES, 0.8),
+    ], {
+        "the latent's old code is still in the state, so it ends at more than c: take it off.":
+            lambda x, r, w, c: x + c * w,
+        "turned round: what is added is c minus the old code.":
+            lambda x, r, w, c: x - (c - r)[:, None] * w,
+        "this is the push alone: the state must stay under it.":
+            lambda x, r, w, c: (c - r)[:, None] * w,
+        "the old code is gone, but c was not put in its place.":
+            lambda x, r, w, c: x - r[:, None] * w,
+        "the old code is added once more: take it off.": lambda x, r, w, c: x + (c + r)[:, None] * w,
+        "this is what the latent writes, alone: all else in the state must stay.":
+            lambda x, r, w, c: (c * w).expand_as(x),
+        "every token needs a push of its own: the old code differs.":
+            lambda x, r, w, c: x + (c - r.mean()) * w,
+        "the new code is c at every token, whatever the old one was: do not multiply them.":
+            lambda x, r, w, c: x + c * r[:, None] * w,
+        "`.clamp` of PyTorch cuts numbers off. Here the code becomes c at every token.":
+            lambda x, r, w, c: x + (r.clamp(max=c) - r)[:, None] * w,
+        "the code becomes c at every token, also where it was larger.":
+            lambda x, r, w, c: x + (r.clamp(min=c) - r)[:, None] * w,
+        "the code becomes c at every token, also where the latent was silent.":
+            lambda x, r, w, c: x + ((c - r) * (r > 0))[:, None] * w,
+    }, "x + (c - r) w, at every token.", "states [tokens, d_model]"),
 }
