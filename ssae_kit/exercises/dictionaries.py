@@ -165,8 +165,6 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, f, w, b, t: sae_loss(x, f, w, b, -t),
         "b_d is added to the reconstruction, not taken off.":
             lambda x, f, w, b, t: sae_loss(x, f, w, -b, t),
-        "the weight multiplies the penalty alone: the error must stay out of its brackets.":
-            lambda x, f, w, b, t: t * sae_loss(x, f, w, b, 1.0),
         "the error is halved: some books do so, this objective does not.":
             lambda x, f, w, b, t: error(x, f, w, b) / 2 + t * f.sum(1).mean(),
         "these are absolute errors. Square them.":

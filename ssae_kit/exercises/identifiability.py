@@ -182,8 +182,6 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, t: matched(correlations(c, t).abs()) * t.shape[1],
         "you averaged over latents. Average over concepts: a latent without one counts for nothing.":
             lambda c, t: matched(correlations(c, t).abs()) * t.shape[1] / c.shape[1],
-        "these are squared correlations. Take their absolute values.":
-            lambda c, t: matched(correlations(c, t).square()),
         "these are covariances. Divide by both standard deviations.":
             lambda c, t: matched((centred(c).T @ centred(t) / len(c)).abs()),
         "this is the mean of all correlations. Average only those of matched pairs.":

@@ -43,7 +43,6 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda p: torch.full_like(p, 2 / 3),
         "turned round: this is the inverse of F1.": lambda p: (1 + p) / (2 * p),
         "a latent that never fires scores 0. This one always fires.": torch.zeros_like,
-        "brackets are missing: divide by the whole of (1 + rate).": lambda p: 2 * p / 1 + p,
     }, "the harmonic mean, 2ab / (a + b), of precision and recall.", "one F1 for each label"),
     "recovered": Exercise(2, share_recovered, [
         (1.0, tensor([1.0, 2.0, 3.0, 4.0]), 3.0), (2.5, 2.5 + 2 * normal(41, 7).abs(), 4.0),
@@ -65,11 +64,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "it off.": lambda c, s, a: share_recovered(c, s, a).clamp(0, 1),
         "brackets are missing: divide the whole difference by the whole of the other.":
             lambda c, s, a: a - s / a - c,
-        "divide by what there is to win at all, not by what this reconstruction wins or loses.":
-            lambda c, s, a: (a - s) / (s - c),
         "the quotient is turned round: what was won stands above, what there is to win below.":
             lambda c, s, a: (a - c) / (a - s),
-        "a share of all is 1, not 100.": lambda c, s, a: 100 * share_recovered(c, s, a),
     }, "it must be 1 at the clean loss, 0 at the constant's, and in proportion between.",
         "one share for each reconstruction"),
     "clamp": Exercise(2, clamped, [
@@ -84,18 +80,11 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, r, w, c: (c - r)[:, None] * w,
         "the old code is gone, but c was not put in its place.":
             lambda x, r, w, c: x - r[:, None] * w,
-        "the old code is added once more: take it off.": lambda x, r, w, c: x + (c + r)[:, None] * w,
+        "take off the code that the encoder read. What lies along the direction is other latents', too.":
+            lambda x, r, w, c: x + (c - x @ w)[:, None] * w,
         "this is what the latent writes, alone: all else in the state must stay.":
             lambda x, r, w, c: (c * w).expand_as(x),
-        "every token needs a push of its own: the old code differs.":
-            lambda x, r, w, c: x + (c - r.mean()) * w,
-        "the new code is c at every token, whatever the old one was: do not multiply them.":
-            lambda x, r, w, c: x + c * r[:, None] * w,
         "`.clamp` of PyTorch cuts numbers off. Here the code becomes c at every token.":
             lambda x, r, w, c: x + (r.clamp(max=c) - r)[:, None] * w,
-        "the code becomes c at every token, also where it was larger.":
-            lambda x, r, w, c: x + (r.clamp(min=c) - r)[:, None] * w,
-        "the code becomes c at every token, also where the latent was silent.":
-            lambda x, r, w, c: x + ((c - r) * (r > 0))[:, None] * w,
     }, "x + (c - r) w, at every token.", "states [tokens, d_model]"),
 }
