@@ -128,9 +128,9 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         UNTRAINED: lambda *case: encode(*case).detach(),
     }, "compare with relu((x - b_d) W_eᵀ + b_e).", "codes [samples, latents]", use=encoding),
     "loss": Exercise(2, sae_loss, [
-        (tensor([[1.0, 2.0]]), tensor([[0.5, 2.0, 0.0]]), tensor([[1.0, 0.0, 0.6], [0.0, 1.0, 0.8]]),
+        (tensor([[1.0, 2.0]]), tensor([[0.5, 2.0, 0.2]]), tensor([[1.0, 0.0, 0.6], [0.0, 1.0, 0.8]]),
          tensor([0.25, -0.5]), 0.1),
-        (normal(21, 7, 4), normal(22, 7, 6).relu(), unit(normal(23, 4, 6)), normal(24, 4), 0.3),
+        (normal(21, 7, 4), normal(22, 7, 6).abs(), unit(normal(23, 4, 6)), normal(24, 4), 0.3),
     ], {
         "the penalty is missing: nothing asks for a sparse code.":
             lambda x, f, w, b, t: error(x, f, w, b) + 0 * f.sum(),
@@ -172,7 +172,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         CUT_OFF: lambda x, f, w, b, t: error(x, f, w, b) + t * f.detach().sum(1).mean(),
         COUNTED: lambda x, f, w, b, t: error(x, f, w, b) + t * (f > 0).float().sum(1).mean(),
         NO_GRADIENT: lambda *case: sae_loss(*case).item(),
-    }, "it is not the mean over x of |x - x'|² + weight × sum of f, with x' = W_d f + b_d.",
+    }, "it is not the mean over x of |x - x'|² + weight × sum of r, with x' = W_d r + b_d.",
         use=partial(with_gradient, NO_GRADIENT, sae_loss)),
     "combinations": Exercise(2, code_sizes, [
         (tensor([[1.0, -1.0, 0.0], [2.0, 0.0, -1.0]]),), (normal(31, 9, 4),),
@@ -213,6 +213,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda f, t: cosines(f, t).abs().mean(),
         "take the mean over true directions, not the best of them.":
             lambda f, t: cosines(f, t).abs().max(),
+        "this is the sum over true directions. Average.":
+            lambda f, t: cosines(f, t).abs().amax(0).sum(),
         "only one of the two has rows of length 1: a cosine needs both, here the truth.":
             lambda f, t: (unit(f, 1) @ t.T).abs().amax(0).mean(),
         "only one of the two has rows of length 1: a cosine needs both, here what was found.":
@@ -246,6 +248,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "you divided by the squared length.": lambda w: w / w.square().sum(0),
         "you divided by the sum of absolute values: that is the L1 norm, not the length.":
             lambda w: w / w.abs().sum(0),
+        "you divided by the sum of the entries. The length is the root of the sum of squares.":
+            lambda w: w / w.sum(0),
         "columns shorter than 1 stayed as they were: they must be stretched to 1 as well.":
             lambda w: w / w.norm(dim=0).clamp(min=1),
         "you divided by the largest entry: that is not the length.":
@@ -270,6 +274,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda g, w: g - (g * w).sum() * w,
         "the products were not summed: how much lies along a direction is one number per column.":
             lambda g, w: g - g * w,
+        "`.sum(0)` is missing: `gradient * decoder` still holds one product for each entry.":
+            lambda g, w: g - g * w * w,
         "you took the number off every entry. Take off that much *of the direction*: times decoder.":
             lambda g, w: g - (g * w).sum(0),
         "you took off a share of the gradient. Take off a share of the *direction*.":

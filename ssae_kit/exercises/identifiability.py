@@ -86,6 +86,10 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, y: centred(x - y).square().sum() / centred(x).square().sum(),
         "`x.var()` takes one mean over all entries. Every dimension has a mean of its own.":
             lambda x, y: missed(x, y).mean() / x.var(),
+        "`x.var(0)` divides by the number of samples minus one, your error by all of them.":
+            lambda x, y: missed(x, y).mean(0).sum() / x.var(0).sum(),
+        "the reconstruction may vary as much as the data and still be wrong: take squared errors.":
+            lambda x, y: 1 - centred(y).square().sum() / centred(x).square().sum(),
         "this is the mean squared error. Divide it by what there was to explain.":
             lambda x, y: missed(x, y).mean(),
         "this is the error per sample. Divide it by what there was to explain.":
@@ -161,7 +165,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     }, "a straight line through (floor, 0) and (1, 1).", level="easy"),
     "mcc": Exercise(2, mcc, [
         (tensor([[2.0, 1], [0, 3], [1, 1]]), tensor([[1.0, 0], [2, 1], [0, 0]])),
-        (CODES, CONCEPTS),
+        (CODES, CONCEPTS), (torch.cat([CODES, normal(9, 60, 2)], 1), CONCEPTS),
     ], {
         "each concept took its best latent, so one latent served two. Match one-to-one "
         "(scipy.optimize.linear_sum_assignment).":
@@ -176,6 +180,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, t: signed(correlations(c, t))[1],
         "this is the sum over concepts. Average.":
             lambda c, t: matched(correlations(c, t).abs()) * t.shape[1],
+        "you averaged over latents. Average over concepts: a latent without one counts for nothing.":
+            lambda c, t: matched(correlations(c, t).abs()) * t.shape[1] / c.shape[1],
         "these are covariances. Divide by both standard deviations.":
             lambda c, t: matched((centred(c).T @ centred(t) / len(c)).abs()),
         "this is the mean of all correlations. Average only those of matched pairs.":

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
-from ssae_kit.exercises.tensors import normal
+from ssae_kit.exercises.tensors import normal, unit
 
 
 def f1_if_always(rates: Tensor) -> Tensor:
@@ -17,6 +17,12 @@ def share_recovered(clean: float, spliced: Tensor, ablated: float) -> Tensor:
     return (ablated - spliced) / (ablated - clean)
 
 
+def clamped(states: Tensor, codes: Tensor, direction: Tensor, value: float) -> Tensor:
+    """States in which one latent has another code, and all else stays."""
+    return states + (value - codes)[:, None] * direction
+
+
+STATES, ON, WRITES = normal(42, 6, 4), normal(43, 6).relu(), unit(normal(44, 4))
 # fmt: off
 EXERCISES = {  # a sentence, then the function of someone who needs it
     "always": Exercise(2, f1_if_always, [
@@ -56,6 +62,29 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "the sign is wrong: it must rise as the loss falls.": lambda c, s, a: (s - a) / (a - c),
         "a reconstruction may do worse than the constant, and its share is then below 0: do not cut "
         "it off.": lambda c, s, a: share_recovered(c, s, a).clamp(0, 1),
+        "brackets are missing: divide the whole difference by the whole of the other.":
+            lambda c, s, a: a - s / a - c,
+        "the quotient is turned round: what was won stands above, what there is to win below.":
+            lambda c, s, a: (a - c) / (a - s),
     }, "it must be 1 at the clean loss, 0 at the constant's, and in proportion between.",
         "one share for each reconstruction"),
+    "clamp": Exercise(2, clamped, [
+        (tensor([[1.0, 2], [0, 1], [3, -1]]), tensor([0.5, 3.0, 0.0]), tensor([0.6, 0.8]), 2.0),
+        (STATES, ON, WRITES, 0.8),
+    ], {
+        "the latent's old code is still in the state, so it ends at more than c: take it off.":
+            lambda x, r, w, c: x + c * w,
+        "turned round: what is added is c minus the old code.":
+            lambda x, r, w, c: x - (c - r)[:, None] * w,
+        "this is the push alone: the state must stay under it.":
+            lambda x, r, w, c: (c - r)[:, None] * w,
+        "the old code is gone, but c was not put in its place.":
+            lambda x, r, w, c: x - r[:, None] * w,
+        "take off the code that the encoder read. What lies along the direction is other latents', too.":
+            lambda x, r, w, c: x + (c - x @ w)[:, None] * w,
+        "this is what the latent writes, alone: all else in the state must stay.":
+            lambda x, r, w, c: (c * w).expand_as(x),
+        "`.clamp` of PyTorch cuts numbers off. Here the code becomes c at every token.":
+            lambda x, r, w, c: x + (r.clamp(max=c) - r)[:, None] * w,
+    }, "x + (c - r) w, at every token.", "states [tokens, d_model]"),
 }
