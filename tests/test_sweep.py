@@ -38,12 +38,6 @@ def assert_same(first, second):
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_two_processes_give_what_one_gives_in_the_same_order():
-    serial = sweep(tiny, CONDITIONS)
-    with joblib.parallel_config(backend="loky", n_jobs=2):
-        assert_same(sweep(tiny, CONDITIONS), serial)
-
-
 def test_threads_are_given_back():
     before = torch.get_num_threads()
     sweep(tiny, CONDITIONS[:1])
