@@ -114,9 +114,10 @@ def real() -> Subject:
 
     Its shifts are four times the means over tokens, so that a push of 2 at every token is a third
     of a token's state. The middle layer's directions come with the course; when another layer is
-    first asked for, one pass reads the pairs at all of them (a minute), and later ones are learned
-    in seconds. A prompt counts as value 0 of every concept, so that a push always goes to value 1. Word lists read what is written: whatever they do not
-    hold is not seen, and every sentence counts as well-formed.
+    first asked for, one pass reads the pairs at all of them (minutes), and later ones need only be
+    learned. A prompt counts as value 0 of every concept, so that a push always goes to value 1. Word
+    lists read what is written: what they do not hold is not seen, and every sentence counts as
+    well-formed.
     """
     model, pairs = kit_llama.load("smollm2"), natural.natural_pairs(300, checks.seeded(0))
 
