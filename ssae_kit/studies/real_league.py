@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -14,7 +14,8 @@ from ssae_kit import checks, llama
 from ssae_kit.llama.rows import padded, token_rows
 from ssae_kit.pairs import dataset
 from ssae_kit.streams import Streams
-from ssae_kit.studies.real import LAYER, MODEL, read_texts
+from ssae_kit.studies.dictionary import shipped
+from ssae_kit.studies.real import LAYER, MODEL, STREAMS, read_texts
 from ssae_kit.studies.real_steering import (
     N_READ,
     NEW_TOKENS,
@@ -24,7 +25,7 @@ from ssae_kit.studies.real_steering import (
     token_size,
 )
 from ssae_kit.studies.rivals import LoReFT, add_lora, trainable
-from ssae_kit.world.natural import CONCEPTS, PROMPTS, natural_pairs, word_counts
+from ssae_kit.world.natural import CONCEPTS, PROMPTS, WRITING, natural_pairs, word_counts
 
 N_TEXTS = 64
 """Texts of each value to learn from."""
@@ -38,8 +39,20 @@ BATCH, RANK, STRENGTH = 4, 4, 0.25
 RATES = {"fine-tuning": 1e-4, "LoRA": 5e-3, "shuffled labels": 5e-3, "LoReFT": 5e-2}
 """Way of tuning -> learning rate; each sees every text once, LoRA is also what learns shuffled labels.
 Rates are those of several at which the training loss of other texts fell farthest."""
-SEEN_BY_SSAE = 2000
-"""Texts of the main experiment, from which its directions come."""
+N_DEV = 4
+"""Texts of either value by which a searched prompt is judged."""
+N_SEEN = {"example": 2 * N_EXAMPLES, "prompt search": 2 * (N_EXAMPLES + N_DEV), "random": 0}
+N_SEEN["SSAE"] = 2000
+"""Texts that a way read for both values, if not all of the budget; the SSAE those of notebook 07."""
+
+
+class Ready(NamedTuple):
+    """What writes: a model, edits that belong to it, what stands before a prompt, new weights."""
+
+    model: llama.Llama
+    edits: dict[int, llama.Edit]
+    before: str = ""
+    n_weights: int = 0
 
 
 def texts_with(concept: str, stream: int) -> tuple[list[str], list[str]]:
@@ -51,14 +64,8 @@ def texts_with(concept: str, stream: int) -> tuple[list[str], list[str]]:
     return [low for low, _ in ordered], [high for _, high in ordered]
 
 
-def tune(
-    way: str, model: llama.Llama, texts: Sequence[str], seed: int
-) -> tuple[llama.Llama, dict[int, llama.Edit], int]:
-    """Train in one of the ways of `RATES`, on every text once; the model itself stays as it is.
-
-    Returns:
-        The model to write with, the edits that belong to it, and the number of weights trained.
-    """
+def tune(way: str, model: llama.Llama, texts: Sequence[str], seed: int) -> Ready:
+    """Train in one of the ways of `RATES`, on every text once; the model itself stays as it is."""
     edits: dict[int, llama.Edit] = {}
     own = model
     reading: AbstractContextManager[None] = nullcontext()
@@ -82,7 +89,7 @@ def tune(
             optimizer.zero_grad()
             cross_entropy(logits[counts], seen[:, 1:][counts]).backward()
             optimizer.step()
-    return own, edits, sum(weight.numel() for weight in weights)
+    return Ready(own, edits, n_weights=sum(weight.numel() for weight in weights))
 
 
 def push(way: str, concept: str, stream: int, model: llama.Llama) -> Float[Tensor, "1 d_model"]:
@@ -94,6 +101,70 @@ def push(way: str, concept: str, stream: int, model: llama.Llama) -> Float[Tenso
     return size * normalize((high - low).mean(0, keepdim=True))
 
 
+def search_prompt(
+    model: llama.Llama, wanted: Sequence[str], others: Sequence[str], wish: str
+) -> str:
+    """Return what to put before a prompt: greedily, what makes wanted texts likeliest beside others."""
+    pool, before, unseen = [wish, *wanted[:N_EXAMPLES]], "", slice(N_EXAMPLES, N_EXAMPLES + N_DEV)
+    texts = [*wanted[unseen], *others[unseen]]
+
+    def lead(before: str) -> float:
+        told = [f"{before} {text}".strip() for text in texts]
+        n = torch.tensor([len(row) - 1 for row in token_rows(model, told)])
+        for_it, against = (llama.text_losses(model, told).cpu() * n).chunk(2)
+        return float((against - for_it).mean())
+
+    for _ in range(2):
+        before = max([before, *(f"{one} {before}".strip() for one in pool)], key=lead)
+    return before
+
+
+@torch.no_grad()
+def clamp_latent(
+    model: llama.Llama, wanted: Sequence[str], others: Sequence[str]
+) -> dict[int, llama.Edit]:
+    """Hold one latent of the shipped dictionary at a level as long as any push, at every token.
+
+    It is the latent whose mean code in a text tells wanted texts best from the others.
+    """
+    sae, texts = shipped().to(model.device), [*wanted, *others]
+    told = llama.token_states(model, texts, LAYER)
+    codes = sae.encode(told.states.to(model.device))[0].cpu()
+    means = torch.stack([codes[told.text.cpu() == i].mean(0) for i in range(len(texts))])
+    gap = means[: len(wanted)].mean(0) - means[len(wanted) :].mean(0)
+    latent = int((gap / means.std(0).clamp_min(1e-6)).argmax())
+    line = sae.scale * sae.directions[0, latent]
+    level = STRENGTH * token_size(model, LAYER) / line.norm()
+
+    def clamped(states: Tensor) -> Tensor:
+        code = sae.encode(states.reshape(-1, states.shape[-1]))[0][:, latent]
+        return states + ((level - code)[:, None] * line).view_as(states)
+
+    return {LAYER: llama.Apply(clamped, at=slice(1, None))}
+
+
+def prepare(way: str, concept: str, stream: int, model: llama.Llama) -> list[Ready]:
+    """Return what turns a concept to value 1, and what turns it to value 0, by one of `WAYS`."""
+    draw, (low, high) = Streams(stream), texts_with(concept, stream)
+    if way == "shuffled labels":
+        order = torch.randperm(2 * N_TEXTS, generator=draw(392)).tolist()
+        low, high = ([(low + high)[i] for i in side] for side in (order[:N_TEXTS], order[N_TEXTS:]))
+    sides = ((high, low, 1), (low, high, 0))
+    if way == "example":
+        return [Ready(model, {}, " ".join(own[:N_EXAMPLES])) for own, _, _ in sides]
+    if way == "prompt search":
+        wishes = WRITING["wishes"][concept]
+        return [Ready(model, {}, search_prompt(model, *two, wishes[v])) for *two, v in sides]
+    if way in RATES:
+        return [tune(way, model, own, draw.seed(393)) for own, _, _ in sides]
+    if way == "SAE clamp":
+        n = 2 * model.d_model
+        return [Ready(model, clamp_latent(model, *two), n_weights=n) for *two, _ in sides]
+    vector = push(way, concept, stream, model)
+    edits = [llama.Add(own, at=slice(1, None)) for own in (vector, -vector)]
+    return [Ready(model, {LAYER: edit}, n_weights=model.d_model) for edit in edits]
+
+
 def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
     """Turn a concept to value 1 and to value 0 in one way, and say what that does and costs.
 
@@ -103,40 +174,28 @@ def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
         `[2, texts]`, how much worse other texts are predicted, and the `texts` as bytes. And what
         it took: `cost`, CPU seconds for both values, weights of one, texts learned from.
     """
-    model, draw, spent = llama.load(MODEL), Streams(stream), 0.0
-    told: list[Any] = []
-    low, high = texts_with(concept, stream)
-    if way == "shuffled labels":
-        order = torch.randperm(2 * N_TEXTS, generator=draw(392)).tolist()
-        low, high = ([(low + high)[i] for i in side] for side in (order[:N_TEXTS], order[N_TEXTS:]))
-    others, vector = list(dataset("TRUTH").target[:N_OTHER]), None
-    known = llama.text_losses(model, others)
-    n_weights, n_seen = 0, {"example": 2 * N_EXAMPLES, "random": 0, "SSAE": SEEN_BY_SSAE}
-    for texts in (high, low):
-        started, own, prompts = time.process_time(), model, list(PROMPTS[:N_ASKED])
-        edits: dict[int, llama.Edit] = {}
-        if way == "example":
-            prompts = [" ".join([*texts[:N_EXAMPLES], text]) for text in prompts]
-        elif way in RATES:
-            own, edits, n_weights = tune(way, model, texts, draw.seed(393))
-        else:
-            vector = push(way, concept, stream, model) if vector is None else -vector
-            edits, n_weights = {LAYER: llama.Add(vector, at=slice(1, None))}, model.d_model
-        spent += time.process_time() - started
+    model, others = llama.load(MODEL), list(dataset("TRUTH").target[:N_OTHER])
+    known, told = llama.text_losses(model, others), []
+    started = time.process_time()
+    both = prepare(way, concept, stream, model)
+    spent = time.process_time() - started
+    for own, edits, before, _ in both:
+        prompts = [f"{before} {text}".strip() for text in PROMPTS[:N_ASKED]]
         options: Any = {"max_new_tokens": NEW_TOKENS, "temperature": TEMPERATURE, "edits": edits}
-        written = llama.generate(own, prompts, generator=draw(394), **options)
+        written = llama.generate(own, prompts, generator=Streams(stream)(394), **options)
         read = [f"{a} {b}" for a, b in zip(PROMPTS[:N_READ], written, strict=False)]
         lost = llama.text_losses(own, others, edits=edits) - known
         told.append((word_counts(written), llama.text_losses(model, read), lost, written))
-    *found, both = zip(*told, strict=True)
+    *found, texts = zip(*told, strict=True)
     rows = dict(zip(("counts", "losses", "lost"), map(torch.stack, found), strict=True))
-    cost = torch.tensor([spent, n_weights, n_seen.get(way, 2 * N_TEXTS)])
-    return rows | {"cost": cost, "texts": as_bytes(both[0] + both[1])}
+    cost = torch.tensor([spent, both[0].n_weights, N_SEEN.get(way, 2 * N_TEXTS)])
+    return rows | {"cost": cost, "texts": as_bytes(texts[0] + texts[1])}
 
 
-WAYS = ("example", *RATES, "difference of means", "SSAE")
+WAYS = ("example", "prompt search", *RATES, "difference of means", "SSAE", "SAE clamp")
 LEAGUE: list[dict[str, Any]] = [
-    {"way": way, "concept": concept, "stream": 0}
+    {"way": way, "concept": concept, "stream": stream}
+    for stream in STREAMS
     for concept in ("sentiment", "gender")
     for way in WAYS
 ] + [{"way": "random", "concept": "sentiment", "stream": s} for s in range(4)]
