@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,8 +15,7 @@ from ssae_kit import checks, llama
 from ssae_kit.llama.rows import padded, token_rows
 from ssae_kit.pairs import dataset
 from ssae_kit.streams import Streams
-from ssae_kit.studies.dictionary import shipped
-from ssae_kit.studies.real import LAYER, MODEL, STREAMS, read_texts
+from ssae_kit.studies.real import LAYER, MODEL, read_texts
 from ssae_kit.studies.real_steering import (
     N_READ,
     NEW_TOKENS,
@@ -24,8 +24,8 @@ from ssae_kit.studies.real_steering import (
     steering_rows,
     token_size,
 )
-from ssae_kit.studies.rivals import LoReFT, add_lora, trainable
-from ssae_kit.world.natural import CONCEPTS, PROMPTS, WRITING, natural_pairs, word_counts
+from ssae_kit.studies.rivals import Change, Ready, Task, asked_with, tuned
+from ssae_kit.world.natural import CONCEPTS, PROMPTS, natural_pairs, word_counts
 
 N_TEXTS = 64
 """Texts of each value to learn from."""
@@ -35,24 +35,14 @@ N_EXAMPLES = 3
 """Of these, how many stand before a prompt that is steered by examples."""
 N_OTHER = 24
 """Texts of another kind, right answers to questions of fact: what else was lost?"""
-BATCH, RANK, STRENGTH = 4, 4, 0.25
+BATCH, STRENGTH = 4, 0.25
+EDITED = slice(1, None)
+"""Tokens that an edit changes: the begin token is a sink."""
 RATES = {"fine-tuning": 1e-4, "LoRA": 5e-3, "shuffled labels": 5e-3, "LoReFT": 5e-2}
 """Way of tuning -> learning rate; each sees every text once, LoRA is also what learns shuffled labels.
 Rates are those of several at which the training loss of other texts fell farthest."""
-N_DEV = 4
-"""Texts of either value by which a searched prompt is judged."""
-N_SEEN = {"example": 2 * N_EXAMPLES, "prompt search": 2 * (N_EXAMPLES + N_DEV), "random": 0}
-N_SEEN["SSAE"] = 2000
+N_SEEN = {"example": 2 * N_EXAMPLES, "random": 0, "SSAE": 2000}
 """Texts that a way read for both values, if not all of the budget; the SSAE those of notebook 07."""
-
-
-class Ready(NamedTuple):
-    """What writes: a model, edits that belong to it, what stands before a prompt, new weights."""
-
-    model: llama.Llama
-    edits: dict[int, llama.Edit]
-    before: str = ""
-    n_weights: int = 0
 
 
 def texts_with(concept: str, stream: int) -> tuple[list[str], list[str]]:
@@ -66,30 +56,18 @@ def texts_with(concept: str, stream: int) -> tuple[list[str], list[str]]:
 
 def tune(way: str, model: llama.Llama, texts: Sequence[str], seed: int) -> Ready:
     """Train in one of the ways of `RATES`, on every text once; the model itself stays as it is."""
-    edits: dict[int, llama.Edit] = {}
-    own = model
-    reading: AbstractContextManager[None] = nullcontext()
-    if way == "LoReFT":
-        learner: Any = LoReFT(model.d_model, RANK, checks.seeded(seed)).to(model.device)
-        edits[LAYER] = llama.Apply(learner, at=slice(1, None))  # the begin token is a sink
-        reading = llama.edit(model, LAYER, learner, from_token=1)
-    else:
-        own = trainable(model, way)
-        learner = own.model
-    if way in ("LoRA", "shuffled labels"):
-        add_lora(own, RANK, seed)
-    weights = [weight for weight in learner.parameters() if weight.requires_grad]
     ids, last = padded(token_rows(model, texts))
-    optimizer = torch.optim.AdamW(weights, lr=RATES[way], weight_decay=0.0)
-    with reading:
-        for rows in torch.randperm(len(ids), generator=checks.seeded(seed)).split(BATCH):
-            seen = ids[rows][:, : last[rows].max() + 1].to(model.device)
-            counts = torch.arange(1, seen.shape[1]) <= last[rows][:, None]
+    batches = torch.randperm(len(ids), generator=checks.seeded(seed)).split(BATCH)
+
+    def loss(own: llama.Llama, change: Change | None, rows: Tensor) -> Tensor:
+        seen = ids[rows][:, : last[rows].max() + 1].to(model.device)
+        counts = torch.arange(1, seen.shape[1]) <= last[rows][:, None]
+        with llama.edit(own, LAYER, change, from_token=1) if change else nullcontext():
             logits = own.model(seen, use_cache=False).logits[:, :-1]
-            optimizer.zero_grad()
-            cross_entropy(logits[counts], seen[:, 1:][counts]).backward()
-            optimizer.step()
-    return Ready(own, edits, n_weights=sum(weight.numel() for weight in weights))
+        return cross_entropy(logits[counts], seen[:, 1:][counts])
+
+    how = "LoRA" if way == "shuffled labels" else way
+    return tuned(how, model, RATES[way], checks.seeded(seed), batches, loss)
 
 
 def push(way: str, concept: str, stream: int, model: llama.Llama) -> Float[Tensor, "1 d_model"]:
@@ -101,68 +79,18 @@ def push(way: str, concept: str, stream: int, model: llama.Llama) -> Float[Tenso
     return size * normalize((high - low).mean(0, keepdim=True))
 
 
-def search_prompt(
-    model: llama.Llama, wanted: Sequence[str], others: Sequence[str], wish: str
-) -> str:
-    """Return what to put before a prompt: greedily, what makes wanted texts likeliest beside others."""
-    pool, before, unseen = [wish, *wanted[:N_EXAMPLES]], "", slice(N_EXAMPLES, N_EXAMPLES + N_DEV)
-    texts = [*wanted[unseen], *others[unseen]]
-
-    def lead(before: str) -> float:
-        told = [f"{before} {text}".strip() for text in texts]
-        n = torch.tensor([len(row) - 1 for row in token_rows(model, told)])
-        for_it, against = (llama.text_losses(model, told).cpu() * n).chunk(2)
-        return float((against - for_it).mean())
-
-    for _ in range(2):
-        before = max([before, *(f"{one} {before}".strip() for one in pool)], key=lead)
-    return before
-
-
-@torch.no_grad()
-def clamp_latent(
-    model: llama.Llama, wanted: Sequence[str], others: Sequence[str]
-) -> dict[int, llama.Edit]:
-    """Hold one latent of the shipped dictionary at a level as long as any push, at every token.
-
-    It is the latent whose mean code in a text tells wanted texts best from the others.
-    """
-    sae, texts = shipped().to(model.device), [*wanted, *others]
-    told = llama.token_states(model, texts, LAYER)
-    codes = sae.encode(told.states.to(model.device))[0].cpu()
-    means = torch.stack([codes[told.text.cpu() == i].mean(0) for i in range(len(texts))])
-    gap = means[: len(wanted)].mean(0) - means[len(wanted) :].mean(0)
-    latent = int((gap / means.std(0).clamp_min(1e-6)).argmax())
-    line = sae.scale * sae.directions[0, latent]
-    level = STRENGTH * token_size(model, LAYER) / line.norm()
-
-    def clamped(states: Tensor) -> Tensor:
-        code = sae.encode(states.reshape(-1, states.shape[-1]))[0][:, latent]
-        return states + ((level - code)[:, None] * line).view_as(states)
-
-    return {LAYER: llama.Apply(clamped, at=slice(1, None))}
-
-
 def prepare(way: str, concept: str, stream: int, model: llama.Llama) -> list[Ready]:
     """Return what turns a concept to value 1, and what turns it to value 0, by one of `WAYS`."""
     draw, (low, high) = Streams(stream), texts_with(concept, stream)
     if way == "shuffled labels":
         order = torch.randperm(2 * N_TEXTS, generator=draw(392)).tolist()
         low, high = ([(low + high)[i] for i in side] for side in (order[:N_TEXTS], order[N_TEXTS:]))
-    sides = ((high, low, 1), (low, high, 0))
     if way == "example":
-        return [Ready(model, {}, " ".join(own[:N_EXAMPLES])) for own, _, _ in sides]
-    if way == "prompt search":
-        wishes = WRITING["wishes"][concept]
-        return [Ready(model, {}, search_prompt(model, *two, wishes[v])) for *two, v in sides]
+        return [asked_with(model, " ".join(own[:N_EXAMPLES])) for own in (high, low)]
     if way in RATES:
-        return [tune(way, model, own, draw.seed(393)) for own, _, _ in sides]
-    if way == "SAE clamp":
-        n = 2 * model.d_model
-        return [Ready(model, clamp_latent(model, *two), n_weights=n) for *two, _ in sides]
+        return [tune(way, model, own, draw.seed(393)) for own in (high, low)]
     vector = push(way, concept, stream, model)
-    edits = [llama.Add(own, at=slice(1, None)) for own in (vector, -vector)]
-    return [Ready(model, {LAYER: edit}, n_weights=model.d_model) for edit in edits]
+    return [Ready(model, partial(torch.add, own), model.d_model) for own in (vector, -vector)]
 
 
 def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
@@ -179,10 +107,11 @@ def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
     started = time.process_time()
     both = prepare(way, concept, stream, model)
     spent = time.process_time() - started
-    for own, edits, before, _ in both:
-        prompts = [f"{before} {text}".strip() for text in PROMPTS[:N_ASKED]]
+    asked = Task(list(PROMPTS[:N_ASKED]), [], torch.empty(0, 0).long())
+    for own, change, _, ask in both:
+        edits = {LAYER: llama.Apply(change, at=EDITED)} if change else None
         options: Any = {"max_new_tokens": NEW_TOKENS, "temperature": TEMPERATURE, "edits": edits}
-        written = llama.generate(own, prompts, generator=Streams(stream)(394), **options)
+        written = llama.generate(own, ask(asked), generator=Streams(stream)(394), **options)
         read = [f"{a} {b}" for a, b in zip(PROMPTS[:N_READ], written, strict=False)]
         lost = llama.text_losses(own, others, edits=edits) - known
         told.append((word_counts(written), llama.text_losses(model, read), lost, written))
@@ -192,10 +121,9 @@ def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
     return rows | {"cost": cost, "texts": as_bytes(texts[0] + texts[1])}
 
 
-WAYS = ("example", "prompt search", *RATES, "difference of means", "SSAE", "SAE clamp")
+WAYS = ("example", *RATES, "difference of means", "SSAE")
 LEAGUE: list[dict[str, Any]] = [
-    {"way": way, "concept": concept, "stream": stream}
-    for stream in STREAMS
+    {"way": way, "concept": concept, "stream": 0}
     for concept in ("sentiment", "gender")
     for way in WAYS
 ] + [{"way": "random", "concept": "sentiment", "stream": s} for s in range(4)]
