@@ -52,14 +52,15 @@ def test_loreft_changes_nothing_before_it_is_trained(base):
 
 def test_training_an_edit_leaves_the_model_as_it_was(base, task):
     before = [p.clone() for p in base.model.parameters()]
-    _, change, n_weights = rivals.tuned("LoReFT", base, task, Streams(0)(4))
+    draw = Streams(0)(4)
+    _, change, n_weights, _ = rivals.tuned("LoReFT", base, 0.02, draw, rivals.batches(task, draw))
     assert n_weights == 4 * (2 * base.d_model + 1)
     assert change is not None
     assert all(torch.equal(a, b) for a, b in zip(before, base.model.parameters(), strict=True))
 
 
 def test_the_share_decides_how_much_of_a_training_is_added(base):
-    own = rivals.trainable(base, "moved")
+    own = rivals.tuned("fine-tuning", base, 0.0, Streams(0)(5), []).model
     with torch.no_grad():
         for weight in own.model.parameters():
             weight += 1.0
@@ -77,10 +78,16 @@ def test_a_lora_depends_on_its_seed_alone_and_moves_no_stream(base):
     for seed in (0, 1):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        own = rivals.trainable(base, "LoRA")
-        rivals.add_lora(own, 2, 7)
+        own = rivals.tuned("LoRA", base, 0.0, Streams(0)(6), []).model
         assert torch.equal(torch.get_rng_state(), before)
-        found.append([p for p in own.model.parameters() if p.requires_grad])
+        found.append([p for name, p in own.model.named_parameters() if "lora_" in name])
     assert len(found[0]) == 2 * 4 * base.n_layers
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
     assert sum(float(p.abs().sum()) for p in found[0]) > 0
+
+
+def test_a_prompt_is_searched_greedily_before_and_behind_and_stays_if_nothing_is_better():
+    wanted = {("b", ""): 3.0, ("b", "c"): 2.0, ("a b", ""): 4.0}
+    found = rivals.search_prompt(lambda *around: wanted.get(around, 9.0), ["a", "b"], ["c"])
+    assert found == ("b", "c")
+    assert rivals.search_prompt(lambda first, last: len(first + last), ["a"], ["c"]) == ("", "")

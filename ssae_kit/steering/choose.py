@@ -124,33 +124,45 @@ def choose_push(
             or no push stays within bounds.
     """
     pairs = _of_one_concept(pairs)
-    n_random = checks.whole("n_random", n_random)
     checks.require("most_kl", most_kl, "above 0", lambda k: 0 < k < float("inf"))
+    amounts = _amounts(prompts, layers, strengths)
+    learned = pairs.take([i for i in range(len(pairs)) if i % 4])
+    held_out = pairs.take(range(0, len(pairs), 4))
+    means = (shift_vectors(llama, learned, list(layers)) * torch.tensor(learned.changes)).mean(1)
+    rows = [means, *_random(means, n_random, seed)]
+    tried = [
+        _try(llama, prompts, words, held_out, layer, amount * own)
+        for layer, own in zip(layers, torch.stack(rows, 1), strict=True)
+        for amount in amounts
+    ]
+    shape = len(layers), len(amounts)
+    effect, kl, loss = (torch.stack(e).unflatten(0, shape) for e in zip(*tried, strict=True))
+    chooses = (..., 0, slice(len(prompts) // 2))
+    best = _best(effect[chooses].mean(-1), kl[chooses].mean(-1), most_kl)
+    vectors = _vectors(llama, held_out, int(layers[best[0]]), means[best[0]])
+    return PushChoice(tuple(layers), tuple(amounts), effect, kl, loss, best, vectors)
+
+
+def _random(means: Tensor, n_random: int, seed: int) -> list[Tensor]:
+    """Random directions as long as the concept's."""
+    draw = checks.seeded(seed)
+    return [
+        methods.random_directions(means, generator=draw)
+        for _ in range(checks.whole("n_random", n_random))
+    ]
+
+
+def _amounts(
+    prompts: Sequence[str], layers: Sequence[int], strengths: Sequence[float]
+) -> list[float]:
+    """Strengths, where there is something to choose and to judge by."""
     (amounts,) = checks.tensors(strengths=(strengths, "strengths"))
     if isinstance(prompts, str) or len(prompts) < 4 or not len(layers) or not len(amounts):
         raise ValueError(
             "at least 4 prompts (two choose, two judge), one layer and one strength are required; "
             f"got {len(prompts)}, {len(layers)} and {len(amounts)}."
         )
-    learned = pairs.take([i for i in range(len(pairs)) if i % 4])
-    held_out = pairs.take(range(0, len(pairs), 4))
-    means = (shift_vectors(llama, learned, list(layers)) * torch.tensor(learned.changes)).mean(1)
-    draw = checks.seeded(seed)
-    chance = [methods.random_directions(means, generator=draw) for _ in range(n_random)]
-    rows = torch.stack([means, *chance], 1)
-    tried = [
-        _try(llama, prompts, words, held_out, layer, amount * own)
-        for layer, own in zip(layers, rows, strict=True)
-        for amount in amounts
-    ]
-    effect, kl, loss = (
-        torch.stack(each).unflatten(0, (len(layers), len(amounts)))
-        for each in zip(*tried, strict=True)
-    )
-    chooses = (..., 0, slice(len(prompts) // 2))
-    best = _best(effect[chooses].mean(-1), kl[chooses].mean(-1), most_kl)
-    vectors = _vectors(llama, held_out, int(layers[best[0]]), means[best[0]])
-    return PushChoice(tuple(layers), tuple(amounts.tolist()), effect, kl, loss, best, vectors)
+    return [float(amount) for amount in amounts]
 
 
 def _of_one_concept(pairs: ConceptPairs) -> ConceptPairs:

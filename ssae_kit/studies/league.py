@@ -2,30 +2,15 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from ssae_kit import llama, world
 from ssae_kit.streams import Streams
-from ssae_kit.studies.rivals import (
-    DEMANDS,
-    RATES,
-    Change,
-    demanded,
-    demonstrate,
-    losses,
-    other_families,
-    read,
-    search_prompt,
-    shifted,
-    trainable,
-    tune,
-    tuned,
-    turned,
-    write,
-)
+from ssae_kit.studies import rivals
+from ssae_kit.studies.rivals import DEMANDS, RATES, Batch, Change, Ready, Task
 from ssae_kit.world.state import Draws
 
 N_TEST = 42
@@ -39,6 +24,49 @@ COMPOSED = ("nothing", "example", "difference of means", "random direction", *RA
 """Rows of the composition of these three concepts."""
 
 
+def prepare(
+    way: str, base: llama.Llama, concept: str, task: Task, streams: Streams, seed: int = 5
+) -> Ready:
+    """Return what turns a concept by one of `WAYS`, with what the demonstrations say."""
+    how, own = way.split(",")[0], task
+    if way == "instruction":
+        return Ready(base, ask=lambda some: rivals.demanded(concept, 1, some))
+    if way == "example":
+        return Ready(base, ask=lambda some: [f"{t} {retold(t, concept)}" for t in some.before])
+    if way == "prompt search":
+        return rivals.asked_with(base, *searched(base, concept, task))
+    if how in RATES:
+        if how != way:  # a coin decides which value each continuation has
+            coins = torch.randint(2, (len(task.after),), generator=streams(6)).tolist()
+            pairs = zip(task.after, coins, strict=True)
+            own = task._replace(after=[world.counterfactual(t, concept, c) for t, c in pairs])
+        draw = streams(seed)
+        return rivals.tuned(how, base, RATES[how], draw, rivals.batches(own, draw))
+    if way == "nothing":
+        return Ready(base)
+    return Ready(base, rivals.shifted(way, base, concept, task, streams), base.d_model)
+
+
+def retold(text: str, *concepts: str) -> str:
+    """Return the last sentence of a text, told with value 1 of some concepts."""
+    again = text.split(". ")[-1]
+    for concept in concepts:
+        again = world.counterfactual(again, concept, 1)
+    return again
+
+
+def searched(base: llama.Llama, concept: str, task: Task) -> tuple[str, str]:
+    """Return what around the budget's beginnings makes their continuations likeliest."""
+    said = [text.split(". ")[0] + "." for text in task.after[:5]]
+    demands = [f"{sides[1]}:" for sides in DEMANDS[concept]]
+
+    def loss(first: str, last: str) -> float:
+        texts = [f"{first} {text} {last}".strip() for text in task.before[:16]]
+        return float(rivals.losses(base, texts, task.after[:16]).mean())
+
+    return rivals.search_prompt(loss, said + demands, said)
+
+
 @torch.no_grad()
 def league(concept: str, n_texts: int, stream: int) -> dict[str, Tensor]:
     """Hold every way against the others, on one budget of texts and the same test prompts.
@@ -48,43 +76,29 @@ def league(concept: str, n_texts: int, stream: int) -> dict[str, Tensor]:
         lost on the other families while the way is left on, weights, CPU seconds. NaN: impossible.
     """
     streams, base = Streams(stream), llama.load()
-    task = demonstrate(n_texts, streams(1), {concept: 0}, {concept: 1})
-    test = demonstrate(N_TEST, streams(2), {concept: 0}, {})
-    others = other_families(150, streams(3))
-    untouched = losses(base, others.before, others.after)
-    pool = [text.split(". ")[0] + "." for text in task.after[:5]]
-    pool += [f"{sides[1]}:" for sides in DEMANDS[concept]]
+    task = rivals.demonstrate(n_texts, streams(1), {concept: 0}, {concept: 1})
+    test = rivals.demonstrate(N_TEST, streams(2), {concept: 0}, {})
+    others = rivals.other_families(150, streams(3))
+    untouched = rivals.losses(base, others.before, others.after)
     scores, costs = torch.full((len(WAYS), N_TEST, 4), torch.nan), torch.zeros(len(WAYS), 3)
     together: dict[int, tuple[Sequence[str], Change | None]] = {}
     for i, way in enumerate(WAYS):
-        model, change, weights, asked = base, None, 0, test.before
-        before, own, start = others.before, task, time.process_time()
-        if way == "instruction":
-            asked, before = (demanded(concept, 1, some) for some in (test, others))
-        elif way == "example":
-            asked = [f"{text} {turned([text], concept)[0].split('. ')[-1]}" for text in asked]
-        elif way == "prompt search":
-            a, b = search_prompt(base, task, pool)
-            asked, before = ([f"{a} {t} {b}".strip() for t in some] for some in (asked, before))
-        elif way.split(",")[0] in RATES:
-            if "shuffled" in way:  # a coin decides which value each continuation has
-                coins = torch.randint(2, (n_texts,), generator=streams(6)).tolist()
-                pairs = zip(task.after, coins, strict=True)
-                own = task._replace(after=[world.counterfactual(t, concept, c) for t, c in pairs])
-            model, change, weights = tuned(way.split(",")[0], base, own, streams(5))
-        elif way != "nothing":
-            change, weights = shifted(way, base, concept, task, streams), base.d_model
+        start = time.process_time()
+        model, change, weights, ask = prepare(way, base, concept, task, streams)
         costs[i, 1:] = torch.tensor([weights, time.process_time() - start])
         if way == "SSAE" and change is None:
             continue
-        costs[i, 0] = (losses(model, before, others.after, change) - untouched).mean()
+        costs[i, 0] = torch.nan  # of an example: a question has no sentence to retell
+        if way != "example":
+            lost = rivals.losses(model, ask(others), others.after, change) - untouched
+            costs[i, 0] = lost.mean()
         if model is base:
-            together[i] = asked, change
+            together[i] = ask(test), change
         else:
-            scores[i] = read(write(model, [(asked, None)], streams), test.values, concept)
-    written = write(base, list(together.values()), streams)
-    scores[list(together)] = read(written, test.values, concept).view(-1, N_TEST, 4)
-    costs[WAYS.index("example"), 0] = torch.nan  # a question has no sentence to retell
+            written = rivals.write(model, [(ask(test), None)], streams)
+            scores[i] = rivals.read(written, test.values, concept)
+    written = rivals.write(base, list(together.values()), streams)
+    scores[list(together)] = rivals.read(written, test.values, concept).view(-1, N_TEST, 4)
     return {"scores": scores, "costs": costs}
 
 
@@ -109,51 +123,49 @@ def compose(n_texts: int, stream: int) -> dict[str, Tensor]:
     test itself: no other way has this advantage.
     """
     streams, base, found = Streams(stream), llama.load(), []
-    test = demonstrate(N_TEST, streams(30), dict.fromkeys(TOGETHER, 0), {})
+    test = rivals.demonstrate(N_TEST, streams(30), dict.fromkeys(TOGETHER, 0), {})
     tasks = {
-        c: demonstrate(n_texts, streams(31 + i), {c: 0}, {c: 1}) for i, c in enumerate(TOGETHER)
+        c: rivals.demonstrate(n_texts, streams(31 + i), {c: 0}, {c: 1})
+        for i, c in enumerate(TOGETHER)
     }
     for way in COMPOSED:
-        models, asked, changes = [base], test.before, []
+        ready = [prepare(way, base, *item, streams, seed=35) for item in tasks.items()]
+        changes = [one.change for one in ready if one.change]
+        own, asked = [one.model for one in ready if one.model is not base], test.before
+        models = [summed(base, own, k / 3) for k in (1, 2, 3)] if own else [base]
         if way == "example":
-            again = [text.split(". ")[-1] for text in asked]
-            for concept in TOGETHER:
-                again = turned(again, concept)
-            asked = [f"{text} {more}" for text, more in zip(asked, again, strict=True)]
-        elif way in RATES:
-            parts = [tuned(way, base, task, streams(35)) for task in tasks.values()]
-            changes = [part[1] for part in parts if part[1]]
-            if not changes:
-                models = [summed(base, [part[0] for part in parts], k / 3) for k in (1, 2, 3)]
-        elif way != "nothing":
-            made = [shifted(way, base, *item, streams) for item in tasks.items()]
-            changes = [one for one in made if one]
+            asked = [f"{text} {retold(text, *TOGETHER)}" for text in asked]
 
         def change(states: Tensor, changes: list[Change] = changes) -> Tensor:
             return states + torch.stack([one(states) - states for one in changes]).sum(0)
 
         ways = [(asked, change if changes else None)]
-        tried = [read(write(one, ways, streams), test.values, *TOGETHER) for one in models]
+        tried = [
+            rivals.read(rivals.write(one, ways, streams), test.values, *TOGETHER) for one in models
+        ]
         found.append(max(tried, key=lambda score: float(score[:, 1].mean())))
     return {"scores": torch.stack(found)}
 
 
 def taught(base: llama.Llama, stream: Streams, steps: int = 200) -> llama.Llama:
     """Tune a Llama to obey a demand before a story, mixed with stories and questions without one."""
-    own, draws, generator = trainable(base, "taught"), Draws(stream(50)), stream(51)
+    draws, generator = Draws(stream(50)), stream(51)
 
-    def draw() -> tuple[list[str], list[str]]:
-        rest, more = demonstrate(3, generator, {}, {}), other_families(6, generator)
-        before, after = rest.before + more.before, rest.after + more.after
-        for _ in range(9):
-            concept, value = list(DEMANDS)[draws.index(len(DEMANDS))], draws.index(2)
-            old = {concept: 1 - value} if draws.happens(0.7) else {}
-            one = demonstrate(1, generator, old, {concept: value})
-            before, after = before + demanded(concept, value, one), after + one.after
-        return before, after
+    def drawn() -> Iterator[Batch]:
+        for _ in range(steps):
+            rest, more = (
+                rivals.demonstrate(3, generator, {}, {}),
+                rivals.other_families(6, generator),
+            )
+            before, after = rest.before + more.before, rest.after + more.after
+            for _ in range(9):
+                concept, value = list(DEMANDS)[draws.index(len(DEMANDS))], draws.index(2)
+                old = {concept: 1 - value} if draws.happens(0.7) else {}
+                one = rivals.demonstrate(1, generator, old, {concept: value})
+                before, after = before + rivals.demanded(concept, value, one), after + one.after
+            yield before, after
 
-    tune(own, list(own.model.parameters()), 1e-3, draw, steps=steps)
-    return own
+    return rivals.tuned("fine-tuning", base, 1e-3, stream(52), drawn()).model
 
 
 @torch.no_grad()
@@ -165,14 +177,14 @@ def instruct(stream: int) -> dict[str, Tensor]:
         no demand, the demand, and the demand for another concept. `lost` `[models]` on questions.
     """
     streams, base = Streams(stream), llama.load()
-    others, found, lost = other_families(150, streams(3)), [], []
+    others, found, lost = rivals.other_families(150, streams(3)), [], []
     for model in (base, taught(base, streams)):
-        lost.append(losses(model, others.before, others.after).mean())
+        lost.append(rivals.losses(model, others.before, others.after).mean())
         for i, concept in enumerate(DEMANDS):
-            test = demonstrate(N_TEST, streams(2), {concept: 0}, {})
+            test = rivals.demonstrate(N_TEST, streams(2), {concept: 0}, {})
             wrong = list(DEMANDS)[i - 1]
-            told = [test.before, demanded(concept, 1, test), demanded(wrong, 1, test)]
-            written = write(model, [(asked, None) for asked in told], streams)
-            found.append(read(written, test.values, concept))
+            told = [test.before, rivals.demanded(concept, 1, test), rivals.demanded(wrong, 1, test)]
+            written = rivals.write(model, [(asked, None) for asked in told], streams)
+            found.append(rivals.read(written, test.values, concept))
     scores = torch.cat(found).view(2, len(DEMANDS), 3, N_TEST, 4)
     return {"scores": scores, "lost": torch.stack(lost)}

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from ssae_kit.studies.real_steering import (
     steering_rows,
     token_size,
 )
-from ssae_kit.studies.rivals import LoReFT, add_lora, trainable
+from ssae_kit.studies.rivals import Change, Ready, Task, asked_with, tuned
 from ssae_kit.world.natural import CONCEPTS, PROMPTS, natural_pairs, word_counts
 
 N_TEXTS = 64
@@ -34,12 +35,14 @@ N_EXAMPLES = 3
 """Of these, how many stand before a prompt that is steered by examples."""
 N_OTHER = 24
 """Texts of another kind, right answers to questions of fact: what else was lost?"""
-BATCH, RANK, STRENGTH = 4, 4, 0.25
+BATCH, STRENGTH = 4, 0.25
+EDITED = slice(1, None)
+"""Tokens that an edit changes: the begin token is a sink."""
 RATES = {"fine-tuning": 1e-4, "LoRA": 5e-3, "shuffled labels": 5e-3, "LoReFT": 5e-2}
 """Way of tuning -> learning rate; each sees every text once, LoRA is also what learns shuffled labels.
 Rates are those of several at which the training loss of other texts fell farthest."""
-SEEN_BY_SSAE = 2000
-"""Texts of the main experiment, from which its directions come."""
+N_SEEN = {"example": 2 * N_EXAMPLES, "random": 0, "SSAE": 2000}
+"""Texts that a way read for both values, if not all of the budget; the SSAE those of notebook 07."""
 
 
 def texts_with(concept: str, stream: int) -> tuple[list[str], list[str]]:
@@ -51,38 +54,20 @@ def texts_with(concept: str, stream: int) -> tuple[list[str], list[str]]:
     return [low for low, _ in ordered], [high for _, high in ordered]
 
 
-def tune(
-    way: str, model: llama.Llama, texts: Sequence[str], seed: int
-) -> tuple[llama.Llama, dict[int, llama.Edit], int]:
-    """Train in one of the ways of `RATES`, on every text once; the model itself stays as it is.
-
-    Returns:
-        The model to write with, the edits that belong to it, and the number of weights trained.
-    """
-    edits: dict[int, llama.Edit] = {}
-    own = model
-    reading: AbstractContextManager[None] = nullcontext()
-    if way == "LoReFT":
-        learner: Any = LoReFT(model.d_model, RANK, checks.seeded(seed)).to(model.device)
-        edits[LAYER] = llama.Apply(learner, at=slice(1, None))  # the begin token is a sink
-        reading = llama.edit(model, LAYER, learner, from_token=1)
-    else:
-        own = trainable(model, way)
-        learner = own.model
-    if way in ("LoRA", "shuffled labels"):
-        add_lora(own, RANK, seed)
-    weights = [weight for weight in learner.parameters() if weight.requires_grad]
+def tune(way: str, model: llama.Llama, texts: Sequence[str], seed: int) -> Ready:
+    """Train in one of the ways of `RATES`, on every text once; the model itself stays as it is."""
     ids, last = padded(token_rows(model, texts))
-    optimizer = torch.optim.AdamW(weights, lr=RATES[way], weight_decay=0.0)
-    with reading:
-        for rows in torch.randperm(len(ids), generator=checks.seeded(seed)).split(BATCH):
-            seen = ids[rows][:, : last[rows].max() + 1].to(model.device)
-            counts = torch.arange(1, seen.shape[1]) <= last[rows][:, None]
+    batches = torch.randperm(len(ids), generator=checks.seeded(seed)).split(BATCH)
+
+    def loss(own: llama.Llama, change: Change | None, rows: Tensor) -> Tensor:
+        seen = ids[rows][:, : last[rows].max() + 1].to(model.device)
+        counts = torch.arange(1, seen.shape[1]) <= last[rows][:, None]
+        with llama.edit(own, LAYER, change, from_token=1) if change else nullcontext():
             logits = own.model(seen, use_cache=False).logits[:, :-1]
-            optimizer.zero_grad()
-            cross_entropy(logits[counts], seen[:, 1:][counts]).backward()
-            optimizer.step()
-    return own, edits, sum(weight.numel() for weight in weights)
+        return cross_entropy(logits[counts], seen[:, 1:][counts])
+
+    how = "LoRA" if way == "shuffled labels" else way
+    return tuned(how, model, RATES[way], checks.seeded(seed), batches, loss)
 
 
 def push(way: str, concept: str, stream: int, model: llama.Llama) -> Float[Tensor, "1 d_model"]:
@@ -94,6 +79,20 @@ def push(way: str, concept: str, stream: int, model: llama.Llama) -> Float[Tenso
     return size * normalize((high - low).mean(0, keepdim=True))
 
 
+def prepare(way: str, concept: str, stream: int, model: llama.Llama) -> list[Ready]:
+    """Return what turns a concept to value 1, and what turns it to value 0, by one of `WAYS`."""
+    draw, (low, high) = Streams(stream), texts_with(concept, stream)
+    if way == "shuffled labels":
+        order = torch.randperm(2 * N_TEXTS, generator=draw(392)).tolist()
+        low, high = ([(low + high)[i] for i in side] for side in (order[:N_TEXTS], order[N_TEXTS:]))
+    if way == "example":
+        return [asked_with(model, " ".join(own[:N_EXAMPLES])) for own in (high, low)]
+    if way in RATES:
+        return [tune(way, model, own, draw.seed(393)) for own in (high, low)]
+    vector = push(way, concept, stream, model)
+    return [Ready(model, partial(torch.add, own), model.d_model) for own in (vector, -vector)]
+
+
 def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
     """Turn a concept to value 1 and to value 0 in one way, and say what that does and costs.
 
@@ -103,35 +102,23 @@ def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
         `[2, texts]`, how much worse other texts are predicted, and the `texts` as bytes. And what
         it took: `cost`, CPU seconds for both values, weights of one, texts learned from.
     """
-    model, draw, spent = llama.load(MODEL), Streams(stream), 0.0
-    told: list[Any] = []
-    low, high = texts_with(concept, stream)
-    if way == "shuffled labels":
-        order = torch.randperm(2 * N_TEXTS, generator=draw(392)).tolist()
-        low, high = ([(low + high)[i] for i in side] for side in (order[:N_TEXTS], order[N_TEXTS:]))
-    others, vector = list(dataset("TRUTH").target[:N_OTHER]), None
-    known = llama.text_losses(model, others)
-    n_weights, n_seen = 0, {"example": 2 * N_EXAMPLES, "random": 0, "SSAE": SEEN_BY_SSAE}
-    for texts in (high, low):
-        started, own, prompts = time.process_time(), model, list(PROMPTS[:N_ASKED])
-        edits: dict[int, llama.Edit] = {}
-        if way == "example":
-            prompts = [" ".join([*texts[:N_EXAMPLES], text]) for text in prompts]
-        elif way in RATES:
-            own, edits, n_weights = tune(way, model, texts, draw.seed(393))
-        else:
-            vector = push(way, concept, stream, model) if vector is None else -vector
-            edits, n_weights = {LAYER: llama.Add(vector, at=slice(1, None))}, model.d_model
-        spent += time.process_time() - started
+    model, others = llama.load(MODEL), list(dataset("TRUTH").target[:N_OTHER])
+    known, told = llama.text_losses(model, others), []
+    started = time.process_time()
+    both = prepare(way, concept, stream, model)
+    spent = time.process_time() - started
+    asked = Task(list(PROMPTS[:N_ASKED]), [], torch.empty(0, 0).long())
+    for own, change, _, ask in both:
+        edits = {LAYER: llama.Apply(change, at=EDITED)} if change else None
         options: Any = {"max_new_tokens": NEW_TOKENS, "temperature": TEMPERATURE, "edits": edits}
-        written = llama.generate(own, prompts, generator=draw(394), **options)
+        written = llama.generate(own, ask(asked), generator=Streams(stream)(394), **options)
         read = [f"{a} {b}" for a, b in zip(PROMPTS[:N_READ], written, strict=False)]
         lost = llama.text_losses(own, others, edits=edits) - known
         told.append((word_counts(written), llama.text_losses(model, read), lost, written))
-    *found, both = zip(*told, strict=True)
+    *found, texts = zip(*told, strict=True)
     rows = dict(zip(("counts", "losses", "lost"), map(torch.stack, found), strict=True))
-    cost = torch.tensor([spent, n_weights, n_seen.get(way, 2 * N_TEXTS)])
-    return rows | {"cost": cost, "texts": as_bytes(both[0] + both[1])}
+    cost = torch.tensor([spent, both[0].n_weights, N_SEEN.get(way, 2 * N_TEXTS)])
+    return rows | {"cost": cost, "texts": as_bytes(texts[0] + texts[1])}
 
 
 WAYS = ("example", *RATES, "difference of means", "SSAE")

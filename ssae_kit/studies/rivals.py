@@ -1,7 +1,8 @@
 """Ways to change what a Llama writes: demonstrations, prompts, edits, trainings, and their score."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from ssae_kit.world.state import Draws, draw_state
 from ssae_kit.world.stories import Story
 
 LAYER = 3
-STEPS, BATCH = 30, 8
+STEPS, BATCH, RANK = 30, 8, 4
 """Of every training; whatever the budget, it sees 240 texts, some of them again and again."""
 RATES = {"LoReFT": 2e-2, "LoRA": 3e-3, "fine-tuning": 3e-4}
 """Learning rates, chosen by a prototype on other texts."""
@@ -36,6 +37,8 @@ OTHERS = ("facts", "two_hop", "verdict", "agreement", "indirect_object")
 """Families that no way is tuned on."""
 Change = Callable[[Tensor], Tensor]
 """An edit: states to states."""
+Batch = tuple[Sequence[str], Sequence[str]]
+"""Beginnings, and how they should go on."""
 
 
 class Task(NamedTuple):
@@ -111,30 +114,6 @@ class LoReFT(torch.nn.Module):
         return new
 
 
-def tune(
-    model: llama.Llama,
-    parameters: Sequence[Tensor],
-    rate: float,
-    draw: Callable[[], tuple[Sequence[str], Sequence[str]]],
-    change: Change | None = None,
-    steps: int = STEPS,
-) -> None:
-    """Train parameters in place, so that what is drawn at each step is foreseen; then freeze them."""
-    optimizer = torch.optim.AdamW(parameters, rate, weight_decay=0)
-    with torch.enable_grad():
-        for _ in range(steps):
-            optimizer.zero_grad()
-            losses(model, *draw(), change).mean().backward()
-            optimizer.step()
-    for weight in parameters:
-        weight.requires_grad_(False)
-
-
-def trainable(model: llama.Llama, name: str) -> llama.Llama:
-    """Return a copy whose weights learn."""
-    return llama.Llama(name, copy.deepcopy(model.model).requires_grad_(True), model.tokenizer)
-
-
 def add_lora(model: llama.Llama, rank: int, seed: int) -> None:
     """Put matrices of low rank beside the attention's weights, in place; they alone learn then."""
     from peft import LoraConfig, inject_adapter_in_model  # of the extra `baselines`
@@ -146,40 +125,71 @@ def add_lora(model: llama.Llama, rank: int, seed: int) -> None:
         inject_adapter_in_model(config, model.model)
 
 
+class Ready(NamedTuple):
+    """What writes: a model, its edit, how many weights are new, and how prompts are put to it."""
+
+    model: llama.Llama
+    change: Change | None = None
+    n_weights: int = 0
+    ask: Callable[[Task], list[str]] = attrgetter("before")
+
+
+def continuation_loss(model: llama.Llama, change: Change | None, batch: Batch) -> Tensor:
+    """Return how badly the second texts of a batch are foreseen after the first."""
+    return losses(model, *batch, change).mean()
+
+
+@torch.enable_grad()
 def tuned(
-    how: str, model: llama.Llama, task: Task, generator: torch.Generator
-) -> tuple[llama.Llama, Change | None, int]:
-    """Train in one of the ways of `RATES`: the model, the edit, and how many weights are new."""
-    own, module = model, LoReFT(model.d_model, 4, generator)
-    if how != "LoReFT":
-        own = trainable(model, how)
+    how: str,
+    model: llama.Llama,
+    rate: float,
+    generator: torch.Generator,
+    batches: Iterable[Any],
+    loss: Callable[[llama.Llama, Change | None, Any], Tensor] = continuation_loss,
+) -> Ready:
+    """Train in one of the ways of `RATES` on every batch; the model itself stays as it is."""
+    edit = LoReFT(model.d_model, RANK, generator).to(model.device)
+    own, learner, change = model, edit, edit if how == "LoReFT" else None
+    if not change:
+        copied = copy.deepcopy(model.model).requires_grad_(True)
+        own, learner = llama.Llama(how, copied, model.tokenizer), copied
     if how == "LoRA":
-        add_lora(own, 4, generator.initial_seed())
-    learner: Any = module if how == "LoReFT" else own.model
-    weights = [p for p in learner.parameters() if p.requires_grad]
+        add_lora(own, RANK, generator.initial_seed())
+    weights = [weight for weight in learner.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, rate, weight_decay=0)
+    for batch in batches:
+        optimizer.zero_grad()
+        loss(own, change, batch).backward()
+        optimizer.step()
+    for weight in weights:
+        weight.requires_grad_(False)
+    return Ready(own, change, sum(weight.numel() for weight in weights))
 
-    def draw() -> tuple[list[str], list[str]]:
+
+def batches(task: Task, generator: torch.Generator) -> Iterator[Batch]:
+    """Draw demonstrations for every step of a training."""
+    for _ in range(STEPS):
         chosen = torch.randint(len(task.before), (BATCH,), generator=generator).tolist()
-        return [task.before[i] for i in chosen], [task.after[i] for i in chosen]
-
-    change = module if how == "LoReFT" else None
-    tune(own, weights, RATES[how], draw, change)
-    return own, change, sum(p.numel() for p in weights)
+        yield [task.before[i] for i in chosen], [task.after[i] for i in chosen]
 
 
-def search_prompt(model: llama.Llama, task: Task, pool: Sequence[str]) -> tuple[str, str]:
-    """Return what to put before and behind every prompt: greedily, what foresees best."""
-    around, best = ("", ""), float("inf")
+def search_prompt(
+    loss: Callable[[str, str], float], pool: Sequence[str], behind: Sequence[str] = ()
+) -> tuple[str, str]:
+    """Return what to put before and behind every prompt: greedily, what has the lowest loss."""
+    around = ("", "")
     for _ in range(2):
         first, last = around
-        tried = [around, *((f"{one} {first}", last) for one in pool)]
-        tried += [(first, f"{last} {one}") for one in pool if not one.endswith(":")]
-        for a, b in tried:
-            texts = [f"{a} {text} {b}".strip() for text in task.before[:16]]
-            loss = float(losses(model, texts, task.after[:16]).mean())
-            if loss < best:
-                best, around = loss, (a, b)
+        tried = [around, *((f"{one} {first}".strip(), last) for one in pool)]
+        tried += [(first, f"{last} {one}".strip()) for one in behind]
+        around = min(tried, key=lambda each: loss(*each))
     return around
+
+
+def asked_with(model: llama.Llama, before: str, behind: str = "") -> Ready:
+    """Return the model, asked with something before and behind every prompt."""
+    return Ready(model, ask=lambda some: [f"{before} {t} {behind}".strip() for t in some.before])
 
 
 def turned(texts: Sequence[str], concept: str) -> list[str]:
@@ -205,23 +215,28 @@ def shifted(
         found = steering.learn(model, pairs, LAYER, seed=stream.seed(23), config=config)[concept][0]
         return lambda states: states + STRENGTHS[name] * found
     if name == "SAE clamp":
-        own = TopKSAE(1, model.d_model, 128, k=8, generator=stream(24))
-        training.fit(own, states, training.Penalty(), config, generator=stream(25))
-        values = (torch.arange(len(both)) >= len(texts)).long()[:, None]
-        clamp = steering.clamp_of(own, states, values)
-
-        def clamped(states: Tensor) -> Tensor:
-            flat = states.reshape(-1, states.shape[-1])
-            old, on = torch.zeros(len(flat), 1).long(), torch.ones(len(flat), 1).bool()
-            return states + clamp.vectors(flat, old, on, STRENGTHS[name]).view_as(states)
-
-        return clamped
+        return clamped_on(states, stream, config)
     if name == "random direction":
         row = torch.randn(mean.shape, generator=stream(21))
     if name == "shuffled labels":
         signs = 1 - 2 * torch.randint(2, (len(texts), 1), generator=stream(20))
         mean = row = (signs * shifts).mean(0)
     return lambda states: states + row / row.norm() * mean.norm()
+
+
+def clamped_on(states: Tensor, stream: Streams, config: training.TrainingConfig) -> Change:
+    """Return a clamp of a dictionary fitted to states, of which the second half has value 1."""
+    own = TopKSAE(1, states.shape[1], 128, k=8, generator=stream(24))
+    training.fit(own, states, training.Penalty(), config, generator=stream(25))
+    values = (torch.arange(len(states)) >= len(states) // 2).long()[:, None]
+    clamp = steering.clamp_of(own, states, values)
+
+    def clamped(states: Tensor) -> Tensor:
+        flat = states.reshape(-1, states.shape[-1])
+        old, on = torch.zeros(len(flat), 1).long(), torch.ones(len(flat), 1).bool()
+        return states + clamp.vectors(flat, old, on, STRENGTHS["SAE clamp"]).view_as(states)
+
+    return clamped
 
 
 def write(
