@@ -56,10 +56,10 @@ def run() -> dict[str, Any]:
             seen = _pressed(visitors)
             used = (_seconds(kernels) - used) / 4
             for name in ("sign", "drawing", "final"):
-                times = [one.get(name, np.nan) / 1000 for one in seen]
+                times = [one.get(name, float(np.nan)) / 1000 for one in seen]
                 found[f"visitors.four.{lab}.s_to_{name}"] = [round(t, 2) for t in sorted(times)]
             found[f"visitors.four.{lab}.cpu_s_each"] = round(used, 2)
-    dead, mib = 0, {}
+    dead, mib = 0, dict[int, list[int]]()
     for names in ROUNDS:
         with _arrived(names) as (visitors, kernels):
             dead += len(names) - sum("final" in one for one in _pressed(visitors))
