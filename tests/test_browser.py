@@ -180,16 +180,14 @@ def complaints(page):
     return [text for text in page.complaints if not any(url in text for url in NOT_OURS)]
 
 
-@pytest.mark.parametrize("lab", ["ShiftLab", "SteeringLab"])  # one of each kind; Voilà has all
-def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(chromium, jupyterlab, lab):
+def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(chromium, jupyterlab):
     with browser.opened(chromium) as page:
-        page.page.goto(f"{jupyterlab}/lab/tree/{lab}.ipynb?token=t&reset")
+        page.page.goto(f"{jupyterlab}/lab/tree/ShiftLab.ipynb?token=t&reset")
         browser.run_all(page.page)
-        use(page, LABS[lab])
-        page.shot(f"jupyterlab_{lab}")
+        use(page, LABS["ShiftLab"])  # what another lab does of its own, Voilà shows
+        page.shot("jupyterlab_ShiftLab")
         assert complaints(page) == []
         browser.command(page.page, "docmanager:save")
-        page.page.wait_for_timeout(1000)
         page.page.reload()
         page.status("Done")  # the kernel lives, and so does the lab
         page.page.wait_for_function(DRAWN)
