@@ -23,7 +23,7 @@ from ssae_kit.studies.phases import (
 from ssae_kit.studies.protocol import SHIPPED, protocol
 from ssae_kit.studies.ravel import ravel
 from ssae_kit.studies.real import SITES, STREAMS, WIDTHS, score_site, train_shifts
-from ssae_kit.studies.real_erasure import erase_concept
+from ssae_kit.studies.real_erasure import ERASED, erase_concept
 from ssae_kit.studies.real_league import LEAGUE, score_way
 from ssae_kit.studies.real_sets import score_set
 from ssae_kit.studies.real_steering import (
