@@ -126,7 +126,7 @@ REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "real_sites": (score_site, SITES + WIDTHS),
     "real_sets": (score_set, _grid(name=list(DATASETS), stream=STREAMS)),
     "real_words": (next_words, _grid(strength=[0.5], stream=STREAMS)),
-    "real_chosen": (choose_layer, _grid(stream=STREAMS[:2], concept=LEAST)),
+    "real_chosen": (choose_layer, _grid(stream=STREAMS, concept=LEAST)),
     "real_texts": (write_texts, WAYS),
     "real_erasure": (erase_concept, _grid(concept=ERASED, stream=STREAMS)[:7]),
     "real_league": (score_way, LEAGUE),

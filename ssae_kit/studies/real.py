@@ -252,7 +252,7 @@ _MAIN = [(TOKENS[0], LAYER)]
 SITES = [
     *_sites("one wording", STREAMS[:1], True, _PLACES),
     *_sites("one wording", STREAMS[1:], True, _AGAIN),
-    *_sites("one wording", STREAMS[:2], False, [*_AGAIN, (TOKENS[0], 1)]),
+    *_sites("one wording", STREAMS, False, [*_AGAIN, (TOKENS[0], 1)]),
     *_sites("many wordings", STREAMS, True, _MAIN),
     *_sites("documents", STREAMS, True, _MAIN),
 ]
