@@ -47,14 +47,14 @@ def read_bits(
 
     given = {"states": (states, "texts d_model"), "labels": (labels, "texts")}
     given |= {"new_states": (new_states, "new d_model"), "new_labels": (new_labels, "new")}
-    old, held, new, asked = (values.detach().cpu().double() for values in checks.tensors(**given))
-    known, (told, counts) = held.unique().tolist(), asked.unique(return_counts=True)
+    known, held, other, asked = (one.detach().cpu().double() for one in checks.tensors(**given))
+    values, (told, counts) = held.unique().tolist(), asked.unique(return_counts=True)
     wanted = f"two values or more and every value of `new_labels`, {told.tolist()}: drop rare ones"
-    checks.require("labels", known, wanted, lambda v: len(v) > 1 and {*v} >= {*told.tolist()})
+    checks.require("labels", values, wanted, lambda v: len(v) > 1 and {*v} >= {*told.tolist()})
     # In double precision: Newton needs the digits.
-    old, new = (x / root_mean_square("states", old) for x in (old, new))
-    solver = "newton-cholesky" if len(known) == 2 else "lbfgs"  # ten times as fast for two values
-    probe = linear_model.LogisticRegression(solver=solver, max_iter=1000).fit(old, held)
+    old, new = ((x / root_mean_square("states", known)).numpy() for x in (known, other))
+    solver = "newton-cholesky" if len(values) == 2 else "lbfgs"  # ten times as fast for two values
+    probe = linear_model.LogisticRegression(solver=solver, max_iter=1000).fit(old, held.numpy())
     shares = counts.double() / len(asked)
-    unknown = metrics.log_loss(asked, probe.predict_proba(new), labels=known)
-    return Read((-float(shares @ shares.log()) - unknown) / log(2), probe.score(new, asked))
+    unknown = metrics.log_loss(asked.numpy(), probe.predict_proba(new), labels=values)
+    return Read((-float(shares @ shares.log()) - unknown) / log(2), probe.score(new, asked.numpy()))
