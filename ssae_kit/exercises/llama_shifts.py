@@ -154,14 +154,10 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "the push is missing: this is the score of doing nothing.":
             lambda z, g, v: measure(z, g).mean(),
     }, "mean over pairs of cos(z/|Z| + v/|V|, goal).", level="hard"),
-    "truth": Exercise(2, truth_direction, [
-        (FEW_SHIFTS, tensor([0, 1, 0, 1]), tensor([0, 0, 1, 1]), 1),
-        (SHIFTS, (normal(10, 80) > 0).long(), torch.arange(80) % 3, 2),
-    ], {
-        "the relation that you ask about is among those you fit on: it may tell its own answers by heart.":
-            lambda x, y, r, k: truth_direction(x, y, 0 * r, 1),
-        "every other statement, whatever it is about: half of the relation asked is in it, which flatters.":
-            lambda x, y, r, k: truth_direction(x, y, torch.arange(len(y)) % 2, 1),
+    "truth": Exercise(2, truth_direction, [(FEW_SHIFTS, tensor([0, 1, 0, 1]), tensor([0, 0, 1, 1]), 1),
+        (SHIFTS, (normal(10, 80) > 0).long(), torch.arange(80) % 3, 2)], {
+        "leave the relation asked out: it tells its answers by heart.": lambda x, y, r, k: truth_direction(x, y, r, -1),
+        "half of the relation asked is in it: it flatters.": lambda x, y, r, k: truth_direction(x[::2], y[::2], r[::2], -1),
         "turned round: fit on the *other* relations.": lambda x, y, r, k: truth_direction(x, y, r != k, 1),
         "this points to *false*: true minus false.": lambda x, y, r, k: -truth_direction(x, y, r, k),
         "take the mean of the false off: what all share is no truth.": lambda x, y, r, k: x[(r != k) & (y == 1)].mean(0),

@@ -12,9 +12,8 @@ from ssae_kit.exercises.tensors import normal
 
 def probe_bits(log_probs: Tensor, labels: Tensor) -> Tensor:
     """Entropy of the labels minus the probe's cross-entropy, in bits."""
-    entropy = torch.special.entr(labels.bincount() / len(labels)).sum()
-    bits: Tensor = (entropy - nll_loss(log_probs, labels)) / log(2)
-    return bits
+    entropy: Tensor = torch.special.entr(labels.bincount() / len(labels)).sum()
+    return (entropy - nll_loss(log_probs, labels)) / log(2)
 
 
 def control_labels(values: Tensor, coins: Tensor) -> Tensor:
@@ -57,39 +56,26 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "these are nats: divide by the logarithm of 2.": lambda p, y: probe_bits(p, y) * log(2),
         "turned round: subtract the cross-entropy, what is left unknown.": lambda p, y: -probe_bits(p, y),
         "what is still unknown alone: take it off the labels' entropy.": lambda p, y: nll_loss(p, y) / log(2),
-        "the labels need not be equally frequent: their entropy comes from their own shares.":
-            lambda p, y: (log(p.shape[1]) - nll_loss(p, y)) / log(2),
-        "take the log-probability of the true label, not of the likeliest: a sure error must cost.":
-            lambda p, y: probe_bits(p, y) + (p.amax(1).mean() + nll_loss(p, y)) / log(2),
+        "labels may be unequally frequent: count them.": lambda p, y: (log(p.shape[1]) - nll_loss(p, y)) / log(2),
+        "a sure error must cost: take the true label.": lambda p, y: probe_bits(p.amax(1, keepdim=True).expand_as(p), y),
     }, "entropy of the labels, plus the mean log-probability of the true label; both over log 2."),
-    "control": Exercise(1, control_labels, [
-        (tensor([[0, 1], [1, 1], [0, 1]]), tensor([1, 0, 1, 0])),
-        ((normal(2, 9, 3) > 0).long(), tensor([1, 0, 0, 1, 1, 1, 0, 0])),
-    ], {
+    "control": Exercise(1, control_labels, [(tensor([[0, 1], [1, 1], [0, 1]]), tensor([1, 0, 1, 0])),
+        ((normal(2, 9, 3) > 0).long(), tensor([1, 0, 0, 1, 1, 1, 0, 0]))], {
         "same values, same label: one coin each, not one per text.": lambda v, c: c[torch.arange(len(v)) % len(c)],
         "some combinations share a coin: number each, in binary digits.": lambda v, c: c[v.sum(1)],
         "this is the place of a coin: look it up.": lambda v, c: control_labels(v, torch.arange(len(c))),
         "backwards: the first column counts 1, the next 2, then 4.": lambda v, c: control_labels(v.flip(1), c),
     }, "coins[number], where number is the sum of values[:, k] * 2**k.", "one label per text", level="easy"),
     "leace": Exercise(3, leace, [(FEW, FEW_SIDES), (STATES, SIDES)], {
-        "this projects the covariance out: it erases, but moves states too far. Read by the whitened one.":
-            lambda x, y: erased(x, y, "shared", "shared"),
-        "this projects the probe's direction out, and others still tell. Move along the covariance.":
-            lambda x, y: erased(x, y, "whitened", "whitened"),
-        "read what is *away from the mean*: a state at the mean must stay.":
-            lambda x, y: erased(x, y, "whitened", "shared", x.mean(0)),
-        "turned round: move along the covariance, read by the whitened direction.":
-            lambda x, y: erased(x, y, "shared", "whitened"),
-    }, "states - ((states - mean) @ reader) * shared, with reader = whitened / (whitened @ shared).",
-        "states [texts, d_model]", level="hard"),
-    "spurious": Exercise(2, spurious, [
-        TOP, (normal(5, 24, 10), *((normal(seed, 24) > 0).long() for seed in (6, 7)), 6),
-    ], {
+        "this erases, but moves states too far: *read* whitened.": lambda x, y: erased(x, y, "shared", "shared"),
+        "other directions still tell: *move* along the covariance.": lambda x, y: erased(x, y, "whitened", "whitened"),
+        "a state at the mean must stay: read from there.": lambda x, y: erased(x, y, "whitened", "shared", x.mean(0)),
+        "turned round: move along the covariance, read whitened.": lambda x, y: erased(x, y, "shared", "whitened"),
+    }, "states - (away @ whitened)[:, None] * shared / (whitened @ shared).", "states [texts, d_model]", level="hard"),
+    "spurious": Exercise(2, spurious, [TOP, (normal(5, 24, 10), *(normal(6, 2, 24) > 0).long(), 6)], {
         "look at its top texts: over all, latents look alike.": lambda c, w, o, n: spurious(c, w, o, len(c)),
         "turned round: spurious is who agrees on the *other*.": lambda c, w, o, n: spurious(c, o, w, n),
-        "texts that all have value 0 agree as well: take how far the share is from one half.":
-            lambda c, w, o, n: leaning(c, o, n) > leaning(c, w, n),
+        "top texts of value 0 agree too: how far from one half?": lambda c, w, o, n: leaning(c, o, n) > leaning(c, w, n),
         "these are the texts on which it fires least.": lambda c, w, o, n: spurious(-c, w, o, n),
-    }, "compare |share - 1/2| of `other` and of `wanted` among each latent's n top texts.",
-        "one flag per latent"),
+    }, "compare |share - 1/2| of `other` and of `wanted` among each latent's n top texts.", "one flag per latent"),
 }

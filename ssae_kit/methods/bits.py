@@ -3,7 +3,6 @@
 from math import log
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -44,24 +43,18 @@ def read_bits(
     Source: Pimentel et al. 2020 (arXiv 2004.03061).
     """
     # Slow to import; only a probe needs them.
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import log_loss
+    from sklearn import linear_model, metrics
 
     given = {"states": (states, "texts d_model"), "labels": (labels, "texts")}
     given |= {"new_states": (new_states, "new d_model"), "new_labels": (new_labels, "new")}
-    old, held, new, asked = (values.detach().cpu().double() for values in checks.tensors(**given))
-    known = held.unique()
-    told, counts = asked.unique(return_counts=True)
-    if len(known) < 2 or not torch.isin(told, known).all():
-        raise ValueError(
-            "`labels` must hold two values or more, and every value of `new_labels`; got "
-            f"{known.tolist()} and {told.tolist()}. Add texts, or leave rare values out."
-        )
-    size = root_mean_square("states", old)
-    old, new = old / size, new / size  # in double precision: Newton needs the digits
-    solver = "newton-cholesky" if len(known) == 2 else "lbfgs"  # ten times as fast for two values
-    probe = LogisticRegression(solver=solver, max_iter=1000).fit(old.numpy(), held.numpy())
-    entropy = float(torch.special.entr(counts.double() / len(asked)).sum())
-    answers, inputs = asked.numpy(), new.numpy()
-    nats = entropy - log_loss(answers, probe.predict_proba(inputs), labels=known.numpy())
-    return Read(nats / log(2), probe.score(inputs, answers))
+    known, held, other, asked = (one.detach().cpu().double() for one in checks.tensors(**given))
+    values, (told, counts) = held.unique().tolist(), asked.unique(return_counts=True)
+    wanted = f"two values or more and every value of `new_labels`, {told.tolist()}: drop rare ones"
+    checks.require("labels", values, wanted, lambda v: len(v) > 1 and {*v} >= {*told.tolist()})
+    # In double precision: Newton needs the digits.
+    old, new = ((x / root_mean_square("states", known)).numpy() for x in (known, other))
+    solver = "newton-cholesky" if len(values) == 2 else "lbfgs"  # ten times as fast for two values
+    probe = linear_model.LogisticRegression(solver=solver, max_iter=1000).fit(old, held.numpy())
+    shares = counts.double() / len(asked)
+    unknown = metrics.log_loss(asked.numpy(), probe.predict_proba(new), labels=values)
+    return Read((-float(shares @ shares.log()) - unknown) / log(2), probe.score(new, asked.numpy()))
