@@ -18,7 +18,11 @@ SHOTS = ROOT / "build" / "labs"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SEVERE = ("serious", "critical")
 """Impacts of an accessibility finding, as axe-core names them, that are too much."""
-NO_NEWS = '{"fetchNews": "false", "checkForUpdates": false}'
+SETTINGS = {
+    "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+    "docmanager-extension/plugin": '{"autosave": false}',
+}
+"""JupyterLab's, which change nothing behind a test's back."""
 WAIT = 90_000
 """Milliseconds that the browser waits for anything, at most."""
 
@@ -56,9 +60,10 @@ def free_port():
 def served(folder, *command):
     """Run a Jupyter server with settings of its own, and yield its address."""
     port = free_port()
-    settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True, exist_ok=True)
-    (settings / "notification.jupyterlab-settings").write_text(NO_NEWS)
+    settings = folder / "settings" / "@jupyterlab"
+    for name, text in SETTINGS.items():
+        (settings / name).parent.mkdir(parents=True, exist_ok=True)
+        (settings / name).with_suffix(".jupyterlab-settings").write_text(text)
     config = folder / "config"
     config.mkdir(exist_ok=True)
     (config / "jupyter_server_config.py").write_text("c.ServerApp.allow_root = True\n")
@@ -202,3 +207,9 @@ def run_all(page):
 def command(page, name):
     """Have JupyterLab carry out a command of its menus."""
     page.evaluate(f"() => window.jupyterapp.commands.execute('{name}')")
+
+
+def execute(page, code):
+    """Run code in the kernel of the notebook open in JupyterLab."""
+    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    page.evaluate(f"(code) => {kernel}.requestExecute({{code}}).done", code)

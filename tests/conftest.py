@@ -9,6 +9,10 @@ import torch
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
+# A kernel, and a worker behind its shape checks, takes seconds to compile the package: once is enough.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # The tests' tensors are small: a second thread costs more than it brings. OMP_NUM_THREADS=2 asks
 # for one all the same, to see that no result hangs on it.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

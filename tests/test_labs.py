@@ -126,9 +126,13 @@ def test_a_computation_cancelled_before_its_turn_is_not_begun(lab, monkeypatch):
 
 def test_controls_at_their_ends_draw_a_figure_or_explain_themselves(lab):
     start = {name: control.value for name, control in lab.controls.items()}
+    done = []
     for name, control in lab.controls.items():
         for end in small.ends(control):
-            lab.set(**start | {name: end})
+            if (wanted := start | {name: end}) in done:
+                continue
+            done.append(wanted)
+            lab.set(**wanted)
             lab.wait(300.0)
             expected = lab.error or lab.words(lab.settings(), lab.result)
             assert lab.words_shown.text == expected != ""

@@ -34,7 +34,7 @@ function link(figure) {
   };
   for (const type of ["mouseover", "mouseleave", "focusin", "focusout"]) root.addEventListener(type, follow);
 }
-function render({ model, el }) {
+function render({ model, el }, count) {
   const region = document.createElement("div");
   region.setAttribute("role", "status");
   region.setAttribute("aria-live", "polite");
@@ -57,8 +57,7 @@ function render({ model, el }) {
   const timers = [100, 500, 1500, 4000].map((wait) => setTimeout(name, wait));
   // The lab counts as seen once its figure stands: an update of a figure not yet drawn is lost.
   let seen = false;
-  const count = (by) => { model.set("views", model.get("views") + by); model.save_changes(); };
-  const see = () => { if (!seen) { seen = true; count(1); } };
+  const see = () => { if (!seen) { seen = true; count(model, 1); } };
   const own = (figure) => figure && region.closest(".ssae-lab")?.contains(figure);
   const drawn = ({ detail: { element } }) => { if (own(element)) { see(); link(element); } };
   document.addEventListener("plotlywidget-after-render", drawn);
@@ -87,7 +86,12 @@ function render({ model, el }) {
     sized.disconnect();
     document.removeEventListener("plotlywidget-after-render", drawn);
     model.off("change:text", write);
-    if (seen) count(-1);
+    if (seen) count(model, -1);
   };
 }
-export default { render };
+// Once per lab and page. Views are those of this page: one that was loaded again never says goodbye.
+export default () => {
+  let views = 0;
+  const count = (model, by) => { model.set("views", views += by); model.save_changes(); };
+  return { render: (context) => render(context, count) };
+};
