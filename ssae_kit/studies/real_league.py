@@ -168,12 +168,13 @@ def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
 
 
 WAYS = ("example", "prompt search", *RATES, "difference of means", "SSAE", "SAE clamp")
-AGAIN = ("prompt search", "difference of means", "SAE clamp")
-"""Ways that are drawn on a second stream."""
+ONCE = ("fine-tuning", "LoReFT")
+"""Ways that are drawn on one stream alone, the others on two."""
 LEAGUE: list[dict[str, Any]] = [
     {"way": way, "concept": concept, "stream": stream}
-    for stream, ways in enumerate((WAYS, AGAIN))
+    for stream in range(2)
     for concept in ("sentiment", "gender")
-    for way in ways
+    for way in WAYS
+    if stream == 0 or way not in ONCE
 ] + [{"way": "random", "concept": "sentiment", "stream": s} for s in range(4)]
 """Random directions, one of each stream, are no concept's: their texts count for all."""
