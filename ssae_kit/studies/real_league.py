@@ -114,7 +114,8 @@ def clamp_latent(model: llama.Llama, wanted: Sequence[str], others: Sequence[str
 
     def clamped(states: Tensor) -> Tensor:
         code = sae.encode(states.reshape(-1, states.shape[-1]))[0][:, latent]
-        return states + ((level - code)[:, None] * line).view_as(states)
+        moved: Tensor = states + ((level - code)[:, None] * line).view_as(states)
+        return moved
 
     return clamped
 
@@ -128,7 +129,7 @@ def prepare(way: str, concept: str, stream: int, model: llama.Llama) -> list[Rea
     sides = ((high, low, 1), (low, high, 0))
     if way == "prompt search":
         wishes = WRITING["wishes"][concept]
-        return [asked_with(model, searched(model, *two, wishes[v])) for *two, v in sides]
+        return [asked_with(model, searched(model, own, rest, wishes[v])) for own, rest, v in sides]
     if way == "example":
         return [asked_with(model, " ".join(own[:N_EXAMPLES])) for own, _, _ in sides]
     if way in RATES:
