@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ssae_kit import llama
+from ssae_kit.autoencoders import TopKSAE
 from ssae_kit.llama.create import create_llama, create_tokenizer
 from ssae_kit.pairs import dataset
 from ssae_kit.studies import __main__ as command
@@ -141,6 +142,29 @@ def test_tuning_makes_its_texts_likelier_and_leaves_the_model_itself_alone(way, 
     torch.testing.assert_close(llama.text_losses(model, texts), before)
     whole = model.model.num_parameters()
     assert n_weights == whole if way == "fine-tuning" else 0 < n_weights < whole / 10
+
+
+def test_a_clamped_latent_is_the_one_that_tells_the_texts_and_moves_a_state_as_far_as_a_push(
+    monkeypatch,
+):
+    model, low_high = reader(), real_league.texts_with("gender", 0)
+    sae = TopKSAE(1, model.d_model, 64, k=64, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(real_league, "LAYER", 3)
+    monkeypatch.setattr(real_league, "shipped", lambda: sae)
+    low, high = (side[:12] for side in low_high)
+    states = llama.hidden_states(model, high[:2], 3)[None]
+    moved = (real_league.clamp_latent(model, high, low)(states) - states)[0]
+    codes = [
+        torch.stack([sae.encode(llama.token_states(model, [t], 3).states)[0].mean(0) for t in side])
+        for side in (high, low)
+    ]
+    gap = (codes[0].mean(0) - codes[1].mean(0)) / torch.cat(codes).std(0)
+    line = torch.nn.functional.cosine_similarity(moved[:1], sae.directions[0])
+    latent = int(line.abs().argmax())
+    assert latent == int(gap.argmax())
+    held = moved @ sae.directions[0, latent] + sae.scale * sae.encode(states[0])[0][:, latent]
+    long = real_league.STRENGTH * real_steering.token_size(model, 3)
+    torch.testing.assert_close(held, torch.full((2,), long), rtol=1e-4, atol=1e-4)  # float32
 
 
 def test_texts_of_two_values_are_as_many_and_say_the_values():

@@ -15,6 +15,7 @@ from ssae_kit import checks, llama
 from ssae_kit.llama.rows import padded, token_rows
 from ssae_kit.pairs import dataset
 from ssae_kit.streams import Streams
+from ssae_kit.studies.dictionary import shipped
 from ssae_kit.studies.real import LAYER, MODEL, read_texts
 from ssae_kit.studies.real_steering import (
     N_READ,
@@ -24,8 +25,8 @@ from ssae_kit.studies.real_steering import (
     steering_rows,
     token_size,
 )
-from ssae_kit.studies.rivals import Change, Ready, Task, asked_with, tuned
-from ssae_kit.world.natural import CONCEPTS, PROMPTS, natural_pairs, word_counts
+from ssae_kit.studies.rivals import Change, Ready, Task, asked_with, search_prompt, tuned
+from ssae_kit.world.natural import CONCEPTS, PROMPTS, WRITING, natural_pairs, word_counts
 
 N_TEXTS = 64
 """Texts of each value to learn from."""
@@ -41,7 +42,10 @@ EDITED = slice(1, None)
 RATES = {"fine-tuning": 1e-4, "LoRA": 5e-3, "shuffled labels": 5e-3, "LoReFT": 5e-2}
 """Way of tuning -> learning rate; each sees every text once, LoRA is also what learns shuffled labels.
 Rates are those of several at which the training loss of other texts fell farthest."""
-N_SEEN = {"example": 2 * N_EXAMPLES, "random": 0, "SSAE": 2000}
+N_DEV = 4
+"""Texts of either value by which a searched prompt is judged."""
+N_SEEN = {"example": 2 * N_EXAMPLES, "prompt search": 2 * (N_EXAMPLES + N_DEV), "random": 0}
+N_SEEN["SSAE"] = 2000
 """Texts that a way read for both values, if not all of the budget; the SSAE those of notebook 07."""
 
 
@@ -79,16 +83,59 @@ def push(way: str, concept: str, stream: int, model: llama.Llama) -> Float[Tenso
     return size * normalize((high - low).mean(0, keepdim=True))
 
 
+def searched(model: llama.Llama, wanted: Sequence[str], others: Sequence[str], wish: str) -> str:
+    """Return what before a prompt makes wanted texts likeliest beside the others."""
+    unseen = slice(N_EXAMPLES, N_EXAMPLES + N_DEV)
+    texts = [*wanted[unseen], *others[unseen]]
+
+    def loss(before: str, _: str) -> float:
+        told = [f"{before} {text}".strip() for text in texts]
+        n = torch.tensor([len(row) - 1 for row in token_rows(model, told)])
+        for_it, against = (llama.text_losses(model, told).cpu() * n).chunk(2)
+        return float((for_it - against).mean())
+
+    return search_prompt(loss, [wish, *wanted[:N_EXAMPLES]])[0]
+
+
+@torch.no_grad()
+def clamp_latent(model: llama.Llama, wanted: Sequence[str], others: Sequence[str]) -> Change:
+    """Return an edit that holds a latent of the shipped dictionary, as long as any push.
+
+    It is the latent whose mean code in a text tells wanted texts best from the others.
+    """
+    sae, texts = shipped().to(model.device), [*wanted, *others]
+    told = llama.token_states(model, texts, LAYER)
+    codes = sae.encode(told.states.to(model.device))[0].cpu()
+    means = torch.stack([codes[told.text.cpu() == i].mean(0) for i in range(len(texts))])
+    gap = means[: len(wanted)].mean(0) - means[len(wanted) :].mean(0)
+    latent = int((gap / means.std(0).clamp_min(1e-6)).argmax())
+    line = sae.scale * sae.directions[0, latent]
+    level = STRENGTH * token_size(model, LAYER) / line.norm()
+
+    def clamped(states: Tensor) -> Tensor:
+        code = sae.encode(states.reshape(-1, states.shape[-1]))[0][:, latent]
+        moved: Tensor = states + ((level - code)[:, None] * line).view_as(states)
+        return moved
+
+    return clamped
+
+
 def prepare(way: str, concept: str, stream: int, model: llama.Llama) -> list[Ready]:
     """Return what turns a concept to value 1, and what turns it to value 0, by one of `WAYS`."""
     draw, (low, high) = Streams(stream), texts_with(concept, stream)
     if way == "shuffled labels":
         order = torch.randperm(2 * N_TEXTS, generator=draw(392)).tolist()
         low, high = ([(low + high)[i] for i in side] for side in (order[:N_TEXTS], order[N_TEXTS:]))
+    sides = ((high, low, 1), (low, high, 0))
+    if way == "prompt search":
+        wishes = WRITING["wishes"][concept]
+        return [asked_with(model, searched(model, own, rest, wishes[v])) for own, rest, v in sides]
     if way == "example":
-        return [asked_with(model, " ".join(own[:N_EXAMPLES])) for own in (high, low)]
+        return [asked_with(model, " ".join(own[:N_EXAMPLES])) for own, _, _ in sides]
     if way in RATES:
-        return [tune(way, model, own, draw.seed(393)) for own in (high, low)]
+        return [tune(way, model, own, draw.seed(393)) for own, _, _ in sides]
+    if way == "SAE clamp":
+        return [Ready(model, clamp_latent(model, *two), 2 * model.d_model) for *two, _ in sides]
     vector = push(way, concept, stream, model)
     return [Ready(model, partial(torch.add, own), model.d_model) for own in (vector, -vector)]
 
@@ -121,10 +168,14 @@ def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
     return rows | {"cost": cost, "texts": as_bytes(texts[0] + texts[1])}
 
 
-WAYS = ("example", *RATES, "difference of means", "SSAE")
+WAYS = ("example", "prompt search", *RATES, "difference of means", "SSAE", "SAE clamp")
+ONCE = ("fine-tuning", "LoReFT")
+"""Ways that are drawn on one stream alone, the others on two."""
 LEAGUE: list[dict[str, Any]] = [
-    {"way": way, "concept": concept, "stream": 0}
+    {"way": way, "concept": concept, "stream": stream}
+    for stream in range(2)
     for concept in ("sentiment", "gender")
     for way in WAYS
+    if stream == 0 or way not in ONCE
 ] + [{"way": "random", "concept": "sentiment", "stream": s} for s in range(4)]
 """Random directions, one of each stream, are no concept's: their texts count for all."""
