@@ -55,8 +55,11 @@ def test_the_figure_shows_the_kits_own_numbers(lab):
     lab.set(**vars(SuperpositionSettings(n_features=4, sparsity=0.5)))
     result = finished(lab)
     directions = result.frames[-1, result.best]
-    tips, heat, bars = lab.fig.data[1], lab.fig.data[3], lab.fig.data[4]
-    np.testing.assert_allclose(np.stack([tips.x, tips.y], 1), directions)
+    rays, numbers, heat, bars = (lab.fig.data[i] for i in (0, 1, 3, 4))
+    tips = np.stack([rays.x[1::3], rays.y[1::3]], 1).astype(float)
+    np.testing.assert_allclose(tips, directions, rtol=1e-6)
+    beyond = np.stack([numbers.x, numbers.y], 1) - tips  # a number stands where its ray points
+    np.testing.assert_allclose(np.linalg.norm(beyond, axis=1), 0.17, rtol=1e-3)
     overlap = directions @ directions.T  # a float32 product: sums may run in another order
     np.testing.assert_allclose(np.asarray(heat.z), overlap, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(
@@ -70,7 +73,8 @@ def test_the_replay_goes_back_to_the_start(lab):
     assert lab.moment.value == lab.moment.max == 60
     lab.moment.value = 0
     start = result.frames[0, result.best]
-    np.testing.assert_allclose(lab.fig.data[1].x, start[:, 0])
+    tips = np.array(lab.fig.data[0].x[1::3], dtype=float)
+    np.testing.assert_allclose(tips, start[:, 0], rtol=1e-6)
     assert lab.words_shown.text.startswith("After 0 updates")
 
 
