@@ -13,6 +13,7 @@ import pytest
 from ssae_kit.exercises.release import read, tasks
 
 SOURCE = Path(__file__).resolve().parents[1] / "notebooks" / "00_start_here.ipynb"
+PAGE = SOURCE.with_suffix(".html").name
 POINTS = {"perfect": 2.0, "wrong": 1.0, "unsolved": 0.0}
 
 pytestmark = pytest.mark.skipif(
@@ -63,3 +64,7 @@ def test_nbgrader_generates_and_autogrades_the_source_unchanged(tmp_path):
     with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}") as gradebook:
         scores = {s: gradebook.find_submission("start", s).score for s in POINTS}
     assert scores == POINTS
+    nbgrader(tmp_path, "generate_feedback", "start")
+    told = {s: (tmp_path / "feedback" / s / "start" / PAGE).read_text("utf-8") for s in POINTS}
+    assert "the target minus the source" in told["wrong"]
+    assert "the sign is turned round" not in told["perfect"]
