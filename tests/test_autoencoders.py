@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from ssae_kit import storage
 from ssae_kit.autoencoders import (
+    Autoencoder,
     BatchTopKSAE,
     GatedSAE,
     JumpReluSAE,
@@ -275,8 +276,32 @@ def test_a_file_of_an_unknown_architecture_says_so(tmp_path, name):
     path = tmp_path / "weights.safetensors"
     metadata = {"format": "ssae_kit.autoencoder/1", "class": name}
     storage.save_tensors(path, build(ReluSAE).state_dict(), metadata)
-    with pytest.raises(ValueError, match=f"'{name}', an architecture this version does not know"):
+    with pytest.raises(ValueError, match=f"'{name}', an architecture that is not known here"):
         load(path)
+
+
+def test_an_architecture_of_ones_own_is_saved_and_read_back(tmp_path):
+    class HalfSAE(ReluSAE):
+        """Codes half as large."""
+
+        def _encode(self, scaled):
+            return super()._encode(scaled) / 2
+
+    path, mine = tmp_path / "weights.safetensors", build(HalfSAE)
+    mine.save(path)
+    inputs = some_inputs()
+    assert_close(load(path).encode(inputs), mine.encode(inputs), rtol=0, atol=0)
+
+
+def test_an_architecture_without_a_loss_says_what_is_missing():
+    class Bare(Autoencoder):
+        """Nothing of its own."""
+
+    bare = Bare(1, 4, 3, generator=torch.Generator())
+    with pytest.raises(NotImplementedError, match="a Bare must bring a `loss` of its own"):
+        bare.loss(torch.ones(2, 4))
+    with pytest.raises(NotImplementedError, match="a Bare must bring an `_encode` of its own"):
+        bare.encode(torch.ones(2, 4))
 
 
 def test_a_file_of_other_shapes_says_so(tmp_path):

@@ -5,7 +5,7 @@ Inputs are divided by one number per run, `scale`, so codes and losses are unitl
 between data sets.
 """
 
-import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -37,8 +37,10 @@ class LossTerms(NamedTuple):
 class Autoencoder(nn.Module):
     """Base of every autoencoder: affine maps to and fro, unit-norm directions, many runs.
 
-    A subclass brings `_encode` and `loss`. All of its parameters and buffers start with the run
-    axis, and `options` names what its constructor needs beyond the sizes.
+    A subclass brings `_encode`, of inputs that `_scaled` has checked and divided by `scale`, and
+    `loss`, which begins with `_scaled`. All of its parameters and buffers start with the run axis,
+    and `options` names what its constructor needs beyond the sizes. Training, `methods.of_autoencoder`,
+    `save` and `load` then take it as they take ours.
 
     Args:
         n_runs: Independent runs trained side by side, at least 1.
@@ -112,10 +114,10 @@ class Autoencoder(nn.Module):
 
     def loss(self, inputs: Float[Tensor, "*run batch d_model"]) -> LossTerms:
         """Return error and sparsity of a batch, per run."""
-        raise NotImplementedError
+        raise NotImplementedError(f"a {type(self).__name__} must bring a `loss` of its own")
 
     def _encode(self, scaled: Tensor) -> Tensor:
-        raise NotImplementedError
+        raise NotImplementedError(f"a {type(self).__name__} must bring an `_encode` of its own")
 
     def _decode(self, codes: Tensor) -> Tensor:
         return torch.baddbmm(self.decoder_bias[:, None], codes, self.decoder.mT)
@@ -218,7 +220,7 @@ class Autoencoder(nn.Module):
 
 
 def load(path: str | Path) -> Any:
-    """Read an autoencoder that `save` wrote, whatever its class.
+    """Read an autoencoder that `save` wrote, whatever its class; yours too, once it is defined.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -233,10 +235,11 @@ def load(path: str | Path) -> Any:
             f"{told.get('format')!r}. Save it anew with this version of the kit."
         )
     name = str(told.get("class"))
-    kind = getattr(importlib.import_module("ssae_kit.autoencoders"), name, None)
-    if not (isinstance(kind, type) and issubclass(kind, Autoencoder)):
+    kind = {known.__name__: known for known in _architectures(Autoencoder)}.get(name)
+    if kind is None:
         raise ValueError(
-            f"{path} holds a {name!r}, an architecture this version does not know. Update the kit."
+            f"{path} holds a {name!r}, an architecture that is not known here. Update the kit, or "
+            "import the module that defines it."
         )
     sizes = tensors["decoder"].shape if "decoder" in tensors else ()
     try:
@@ -250,3 +253,10 @@ def load(path: str | Path) -> Any:
     for weights, values in tensors.items():
         checks.require_finite(weights, values, f"{path} is damaged or diverged: fetch it anew.")
     return autoencoder
+
+
+def _architectures(kind: type[Autoencoder]) -> Iterator[type[Autoencoder]]:
+    """Every class made so far; of two with one name the later one comes last."""
+    yield kind
+    for further in kind.__subclasses__():
+        yield from _architectures(further)

@@ -16,7 +16,8 @@ class SparseAutoencoder(Autoencoder):
         z = W_e (x - b_d) + b_e,      f = activation(z),      x' = W_d f + b_d
 
     `scale` is the root mean square distance of the training inputs from their mean, and b_d starts
-    at that mean. The error is therefore the share of variance left unexplained.
+    at that mean. The error is therefore the share of variance left unexplained. A subclass with a
+    `loss` of its own calls `_note_fired(codes)` there, or no latent will ever count as dead.
 
     Args:
         n_runs: Independent runs trained side by side, at least 1.

@@ -46,7 +46,7 @@ class Edit:
         self, states: Float[Tensor, "texts tokens width"]
     ) -> Float[Tensor, "texts tokens width"]:
         """Return what becomes of the states of tokens that are edited."""
-        raise NotImplementedError
+        raise NotImplementedError(f"an edit such as {type(self).__name__} must bring a `change`")
 
     def __call__(
         self,
@@ -155,7 +155,7 @@ class Swap(Edit):
     """
 
     sources: Float[Tensor, "texts d_model"]
-    """States of other texts at the same site."""
+    """States of other texts at the same site, one per text: `pass.at_last(site)`."""
     subspace: Float[Tensor, "k d_model"] | None = None
     """Orthonormal rows; None for all of the space. Gradients flow to it."""
     axes: ClassVar[dict[str, str]] = {"sources": "texts width", "subspace": "k width"}

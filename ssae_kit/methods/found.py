@@ -133,6 +133,9 @@ def score(
         shifts: Best of other pairs than the fit's, so that nothing is scored by heart.
         changes: True change of each concept in the same pairs.
         directions: Directions that count as true.
+
+    Returns:
+        `codes.score` and `directions.score` are the means over concepts, one number per fit.
     """
     every = [found] if isinstance(found, Found) else list(found)
     checks.require("found", len(every), "one fit or more", lambda n: n > 0)
