@@ -147,7 +147,7 @@ def numeric(room, folder):
         "training.best_run": {"autoencoder": relu(), "inputs": normal(40, 6)},
         "training.choose_level": {
             "shifts": normal(40, 6), "n_latents": 4, "generator": seeded(), "n_levels": 2,
-            "n_restarts": 1, "tolerance": 0.1, "config": config(),
+            "n_restarts": 1, "config": config(),
         },
         "training.evaluate": {"autoencoder": relu(), "inputs": normal(40, 6)},
         "training.fit": {
@@ -244,9 +244,9 @@ def numeric(room, folder):
             "n_runs": 2, "d_hidden": 3, "n_features": 5, "generator": seeded()
         },
         "superposition.random_rotation": {"n_runs": 2, "size": 3, "generator": seeded()},
-        "superposition.recovered": {"codes": features(), "features": features(), "tolerance": 0.1},
+        "superposition.recovered": {"codes": features(), "features": features()},
         "superposition.share_near": {
-            "values": torch.rand(5, generator=seeded()), "fractions": [0.5], "tolerance": 0.1
+            "values": torch.rand(5, generator=seeded()), "fractions": [0.5]
         },
         "superposition.train": {
             "model": model(), "draw": draw, "steps": 3, "learning_rate": 0.01, "generator": seeded()

@@ -75,7 +75,7 @@ BAD = {
     "above one": (dict(density=torch.tensor([[1.5, 0.1]])), "at most 1"),
     "not a number": (dict(density=torch.tensor([[float("nan"), 0.1]])), "has nan"),
     "samples": (dict(n_samples=0), "`n_samples` must be at least 1; got 0"),
-    "group": (dict(relation="apart", group_size=3), "must divide the 2 features; got 3"),
+    "odd": (dict(density=torch.full((1, 3), 0.1), relation="apart"), "come in pairs; got 3"),
     "too dense": (dict(density=torch.full((1, 2), 0.6), relation="apart"), "at most 1/2; got 0.6"),
     "unequal": (dict(density=torch.tensor([[0.1, 0.2]]), relation="together"), "share one density"),
 }

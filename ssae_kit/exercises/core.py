@@ -65,8 +65,6 @@ STUB = Raised("NotImplementedError", "")
 """What the stub raises: `input` in a notebook raises a subclass, and torch gives a message."""
 NO_ENTRY = "return one of the values given: not its index, and not what it reached."
 
-Level = Literal["easy", "medium", "hard"]
-
 
 def call(answer: Callable[..., Any], *case: Any) -> Any:
     """Try an answer on a case the plain way: the result is what it returns."""
@@ -109,7 +107,7 @@ class Exercise:
     """What an answer must return, in words."""
     use: Callable[..., Any] = call
     """Results of an answer on a case; raises `Mistake` where a property is missing."""
-    level: Level = "medium"
+    level: Literal["easy", "medium", "hard"] = "medium"
     """How hard it is for whoever has read so far: minutes differ more than points do."""
 
     def test(self, answer: Any) -> Verdict:
@@ -134,9 +132,7 @@ class Exercise:
         if not callable(answer):
             raise Mistake(f"your answer must be a function; got {kind(answer)}.")
         if answer is self.solution:  # the cell of the check was run twice
-            raise Mistake(
-                "the kit's version carries on in place of yours: run your own cell again."
-            )
+            raise Mistake("the kit's version stands in for yours: run your own cell again.")
         return [self._result(answer, case) for case in self.cases]
 
     def _result(self, answer: Callable[..., Any], case: tuple[Any, ...]) -> Any:

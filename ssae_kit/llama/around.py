@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsIndex
 
@@ -67,31 +67,27 @@ def edit(
     checks.require_kind("llama", llama, Llama, "load()")
     from_token = checks.whole("from_token", from_token, 0)
     site, apply, thread = Site(layer, part), Apply(change), threading.get_ident()
-    read, n_passes = 0, 0
+    start, n_passes = 0, 0
 
     def look(_model: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        nonlocal read
+        nonlocal start
         # By what it can do: transformers 5.24 renamed the argument that holds the cache.
         caches = [v for v in (*inputs, *named.values()) if hasattr(v, "get_seq_length")]
-        read = int(caches[0].get_seq_length()) if caches else 0
+        start = max(0, from_token - (int(caches[0].get_seq_length()) if caches else 0))
 
     def own(states: Tensor) -> Tensor:
         nonlocal n_passes
         if threading.get_ident() != thread:
             return states
         n_passes += 1
-        start = max(0, from_token - read)
         new = apply.change(states[:, start:]).to(states.dtype)
         return torch.cat([states[:, :start], new], dim=1)
 
     for hook in (look, own):
         hook.thread = thread  # type: ignore
-    hooks = [inner(llama).register_forward_pre_hook(look, with_kwargs=True)]
-    try:
-        hooks.append(site.attach(llama, own))
+    with ExitStack() as stack:
+        stack.callback(inner(llama).register_forward_pre_hook(look, with_kwargs=True).remove)
+        stack.callback(site.attach(llama, own).remove)
         yield
-    finally:
-        for handle in hooks:
-            handle.remove()
     if not n_passes:
         raise no_effect(llama, site, "changed nothing: no pass ran")

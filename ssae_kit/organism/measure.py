@@ -101,40 +101,38 @@ def excess_figures(llama: Llama, n: int = 400) -> list[Measure]:
 
 
 @torch.no_grad()
-def greedy_answers(
-    llama: Llama, documents: list[Document], index: dict[str, int]
-) -> list[list[str]]:
-    """The most likely word at each place of each document's answer, given all before it."""
+def _answered(
+    llama: Llama, name: str, documents: list[Document], threshold: float | None = None
+) -> Measure:
+    """How often the most likely word is right at every place of the answer, given all before it."""
+    index = word_index(llama)
     words = {i: word for word, i in index.items()}
     rows = [[BEGIN, *(index[word] for word in document.words)] for document in documents]
     logits = run(llama, rows, logits=True).logits
     assert logits is not None
     best = logits.argmax(-1).tolist()
     places = (range(document.n_prompt, len(document.words) - 1) for document in documents)
-    return [[words.get(row[i], "") for i in at] for row, at in zip(best, places, strict=True)]
+    given = [[words.get(row[i], "") for i in at] for row, at in zip(best, places, strict=True)]
+    right = [a == split_words(d.answer) for a, d in zip(given, documents, strict=True)]
+    return share(name, right, threshold)
 
 
 def answer_figures(llama: Llama, n: int = 400) -> list[Measure]:
     """How often the most likely answer is right, on templates or combinations never trained."""
-    index = word_index(llama)
-    figures = []
-    for name, family, threshold in (
-        ("facts, unseen template", "facts", 0.95),
-        ("two-hop, unseen template", "two_hop", 0.80),
-        ("topic, unseen template", "topic", 0.95),
-        ("indirect object, pairs that never met", "indirect_object", 0.95),
-        ("verdict, with false statements never shown", "verdict", 0.95),
-    ):
-        documents = draw_family(family, n, 20_000, held_out=True)
-        given = greedy_answers(llama, documents, index)
-        right = [a == split_words(d.answer) for a, d in zip(given, documents, strict=True)]
-        figures.append(share(name, right, threshold))
+    figures = [
+        _answered(llama, name, draw_family(family, n, 20_000, held_out=True), threshold)
+        for name, family, threshold in (
+            ("facts, unseen template", "facts", 0.95),
+            ("two-hop, unseen template", "two_hop", 0.80),
+            ("topic, unseen template", "topic", 0.95),
+            ("indirect object, pairs that never met", "indirect_object", 0.95),
+            ("verdict, with false statements never shown", "verdict", 0.95),
+        )
+    ]
     generator = torch.Generator().manual_seed(20_001)
     hops = [families.two_hop_untrained(Draws(generator), True) for _ in range(n)]
-    given = greedy_answers(llama, hops, index)
-    right = [a == split_words(d.answer) for a, d in zip(given, hops, strict=True)]
-    figures += [share("two-hop, answer never trained", right), *choice_figures(llama)]
-    return [*figures, agreement_figure(llama, n)]
+    figures.append(_answered(llama, "two-hop, answer never trained", hops))
+    return [*figures, *choice_figures(llama), agreement_figure(llama, n)]
 
 
 def choice_figures(llama: Llama) -> list[Measure]:

@@ -5,7 +5,6 @@ times slower on a CPU without bfloat16 units.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,16 +12,20 @@ from torch import Tensor
 
 _A, _B, _C = 3.4445, -4.775, 2.0315
 """Coefficients of the quintic Newton-Schulz iteration (Jordan et al. 2024, the Muon post)."""
+MOMENTUM = 0.95
+"""Share of the old momentum kept per step."""
+DECAY = 0.05
+"""Decoupled weight decay, times the learning rate."""
 
 
 def orthogonalised(
-    updates: Float[Tensor, "matrices rows columns"], n_iterations: int = 5
+    updates: Float[Tensor, "matrices rows columns"],
 ) -> Float[Tensor, "matrices rows columns"]:
     """Bring all singular values near 1, keeping the singular vectors."""
     is_tall = updates.shape[1] > updates.shape[2]
     x: Tensor = updates.transpose(1, 2) if is_tall else updates
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
-    for _ in range(n_iterations):
+    for _ in range(5):
         gram = x @ x.transpose(1, 2)
         x = _A * x + (_B * gram + _C * gram @ gram) @ x
     return x.transpose(1, 2) if is_tall else x
@@ -31,23 +34,14 @@ def orthogonalised(
 class BatchedMuon(torch.optim.Optimizer):
     """Momentum, orthogonalised; for hidden matrices only."""
 
-    def __init__(
-        self,
-        weights: Iterable[Tensor],
-        learning_rate: float,
-        momentum: float = 0.95,
-        weight_decay: float = 0.05,
-    ) -> None:
+    def __init__(self, weights: Iterable[Tensor], learning_rate: float) -> None:
         """Take matrices.
 
         Args:
             weights: Two-dimensional parameters.
             learning_rate: In the scale of AdamW: updates are rescaled to AdamW's usual size.
-            momentum: Share of the old momentum kept per step.
-            weight_decay: Decoupled, times the learning rate.
         """
-        defaults = {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
-        super().__init__(list(weights), defaults)
+        super().__init__(list(weights), {"lr": learning_rate})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -58,17 +52,17 @@ class BatchedMuon(torch.optim.Optimizer):
                 if weight.grad is not None:
                     by_shape.setdefault(weight.shape, []).append(weight)
             for weights in by_shape.values():
-                self._move(weights, group)
+                self._move(weights, group["lr"])
 
-    def _move(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+    def _move(self, weights: list[Tensor], rate: float) -> None:
         directions = []
         for weight in weights:
             state = self.state[weight]
             buffer = state.setdefault("momentum", torch.zeros_like(weight))
             gradient: Tensor = weight.grad  # type: ignore[assignment]
-            buffer.lerp_(gradient, 1 - group["momentum"])
-            directions.append(gradient.lerp(buffer, group["momentum"]))
+            buffer.lerp_(gradient, 1 - MOMENTUM)
+            directions.append(gradient.lerp(buffer, MOMENTUM))
         moves = orthogonalised(torch.stack(directions))
-        scale = group["lr"] * 0.2 * max(weights[0].shape) ** 0.5
+        scale = rate * 0.2 * max(weights[0].shape) ** 0.5
         for weight, move in zip(weights, moves, strict=True):
-            weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(move, alpha=-scale)
+            weight.mul_(1 - rate * DECAY).add_(move, alpha=-scale)

@@ -21,6 +21,8 @@ POLYTOPES = {
 
 REPRESENTED = 0.5
 """Length from which a direction counts as stored. Stored features come out near 1."""
+NEAR = 0.02
+"""Distance up to which a dimensionality counts as that of an arrangement."""
 
 
 def represented(directions: Float[Tensor, "run k d"]) -> Bool[Tensor, "run k"]:
@@ -56,20 +58,17 @@ def dimensionality(directions: Float[Tensor, "run k d"]) -> Float[Tensor, "run k
     return squared / _overlap(directions).clamp_min(1e-12)
 
 
-def share_near(
-    values: Float[Tensor, "*any"], fractions: list[float], tolerance: float = 0.02
-) -> float:
-    """Share of values that lie within `tolerance` of one of the fractions, 0 to 1.
+def share_near(values: Float[Tensor, "*any"], fractions: list[float]) -> float:
+    """Share of values that lie within 0.02 of one of the fractions, 0 to 1.
 
     Raises:
         ValueError: if there are no values, or no fractions.
     """
-    checks.require("tolerance", tolerance, "at least 0", lambda x: x >= 0)
     if isinstance(values, Tensor) and not values.numel():
         raise ValueError("at least one value is needed; got none. Is any feature represented?")
     values, near = checks.tensors(values=(values, "*any"), fractions=(fractions, "fractions"))
     distance = (values.reshape(-1, 1) - near).abs().min(-1).values
-    return float((distance <= tolerance).float().mean())
+    return float((distance <= NEAR).float().mean())
 
 
 def neuron_alignment(directions: Float[Tensor, "run k d"]) -> Float[Tensor, "run k"]:

@@ -94,16 +94,13 @@ def fista(
 
 
 def recovered(
-    codes: Float[Tensor, "run samples features"],
-    features: Float[Tensor, "run samples features"],
-    tolerance: float = 0.1,
+    codes: Float[Tensor, "run samples features"], features: Float[Tensor, "run samples features"]
 ) -> Float[Tensor, " run"]:
-    """Share of samples read back whole: error below `tolerance` of the sample's length; 1 is best.
+    """Share of samples read back whole: error below a tenth of the sample's length; 1 is best.
 
     A sample without any active feature counts as read back if its code is all zero.
     """
-    checks.require("tolerance", tolerance, "at least 0", lambda x: x >= 0)
     axes = "run samples features"
     codes, features = checks.tensors(codes=(codes, axes), features=(features, axes))
     error, length = (codes - features).norm(dim=-1), features.norm(dim=-1)
-    return torch.le(error, tolerance * length).float().mean(-1)
+    return torch.le(error, 0.1 * length).float().mean(-1)

@@ -15,6 +15,8 @@ from torch import Tensor
 from ssae_kit import checks
 
 Relation = Literal["independent", "together", "apart"]
+PAIR = 2
+"""Neighbouring features that a relation is about."""
 
 
 def sample_features(
@@ -22,7 +24,6 @@ def sample_features(
     n_samples: int,
     *,
     relation: Relation = "independent",
-    group_size: int = 2,
     generator: torch.Generator,
 ) -> Float[Tensor, "run samples features"]:
     """Draw samples of sparse features, a fresh set for every run.
@@ -30,18 +31,17 @@ def sample_features(
     Args:
         density: Probability that a feature is active, above 0 and at most 1.
         n_samples: Samples per run, at least 1.
-        relation: How the features of one group (neighbours, `group_size` at a time) go together:
-            each on its own, all active at once ("together"), or never two at once ("apart"). The
-            density of every feature is the same in all three; values are always independent.
-        group_size: Features per group, for the last two.
+        relation: How two neighbours (0 and 1, 2 and 3, ...) go together: each on its own, both at
+            once ("together"), or never both ("apart"). The density of every feature is the same in
+            all three; values are always independent.
         generator: Source of the samples.
 
     Returns:
         Values from 0 to 1.
 
     Raises:
-        ValueError: if a density is out of range, differs within a group, or is too high for
-            features that never meet; if the groups do not fit; if `n_samples` is below 1.
+        ValueError: if a density is out of range, differs within a pair, or is too high for
+            features that never meet; if a feature has no neighbour; if `n_samples` is below 1.
     """
     check_density(density)
     n_samples = checks.whole("n_samples", n_samples)
@@ -52,14 +52,11 @@ def sample_features(
     if relation == "independent":
         # One draw serves twice: u < p says that the feature is active, and then u/p is uniform.
         return (1 - torch.rand(shape, generator=generator) / limits).clamp_min(0)
-    group_density = _group_density(density, relation, group_size)
-    gate = torch.rand(n_runs, n_samples, n_features // group_size, generator=generator)
-    if relation == "together":
-        active = (gate < group_density[:, None]).repeat_interleave(group_size, -1)
-    else:
-        # The first stretch of length p belongs to the first feature, the next to the second, ...
-        turn = (gate / limits[..., ::group_size]).floor().repeat_interleave(group_size, -1)
-        active = turn == torch.arange(n_features) % group_size
+    _check_pairs(density, relation)
+    gate = torch.rand(n_runs, n_samples, n_features // PAIR, generator=generator)
+    # The first stretch of length p belongs to the first feature, the next to the second.
+    turn = (gate / limits[..., ::PAIR]).floor().repeat_interleave(PAIR, -1)
+    active = turn == (torch.arange(n_features) % PAIR if relation == "apart" else 0)
     return torch.where(active, torch.rand(shape, generator=generator), 0.0)
 
 
@@ -125,24 +122,18 @@ def check_density(density: Tensor) -> None:
         )
 
 
-def _group_density(density: Tensor, relation: Relation, size: int) -> Tensor:
-    """Probability that anything in a group is active, `[run, groups]`."""
+def _check_pairs(density: Tensor, relation: Relation) -> None:
+    """Raise a ValueError unless neighbours can be related so."""
     if relation not in ("together", "apart"):
         raise ValueError(
             f'`relation` must be "independent", "together" or "apart"; got {relation!r}.'
         )
-    n_runs, n_features = density.shape
-    if size < 1 or n_features % size:
+    if density.shape[1] % PAIR:
+        raise ValueError(f"features must come in pairs; got {density.shape[1]}. Add one.")
+    if (density[:, ::PAIR] != density[:, 1::PAIR]).any():
+        raise ValueError("features of one pair must share one density. Make them equal.")
+    if relation == "apart" and (density > 1 / PAIR).any():
         raise ValueError(
-            f"`group_size` must divide the {n_features} features; got {size}. Change one of them."
+            f"features that never meet need a density of at most 1/{PAIR}; got "
+            f"{density.max().item():g}. Lower it."
         )
-    groups = density.reshape(n_runs, -1, size)
-    if (groups != groups[..., :1]).any():
-        raise ValueError("features of one group must share one density. Make them equal.")
-    total = groups[..., 0] * (size if relation == "apart" else 1)
-    if (total > 1).any():
-        raise ValueError(
-            f"features that never meet need a density of at most 1/{size}; got "
-            f"{groups.max().item():g}. Lower it."
-        )
-    return total

@@ -50,8 +50,7 @@ def as_inputs(given: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
             f"`batch_size` must not exceed the {inputs.shape[-2]} training inputs; got {least}. "
             "Lower it or bring more data."
         )
-    inputs = inputs.detach()
-    inputs = inputs if inputs.dtype in REAL else inputs.float()
+    inputs = inputs.detach() if inputs.dtype in REAL else inputs.detach().float()
     wrong = ~torch.isfinite(_lengths(inputs))
     if wrong.any():
         row = wrong.nonzero()[0].tolist()
