@@ -147,7 +147,7 @@ def numeric(room, folder):
         "training.best_run": {"autoencoder": relu(), "inputs": normal(40, 6)},
         "training.choose_level": {
             "shifts": normal(40, 6), "n_latents": 4, "generator": seeded(), "n_levels": 2,
-            "n_restarts": 1, "config": config(),
+            "n_restarts": 1, "tolerance": 0.1, "config": config(),
         },
         "training.evaluate": {"autoencoder": relu(), "inputs": normal(40, 6)},
         "training.fit": {

@@ -43,7 +43,7 @@ def test_a_run_that_is_not_a_number_is_never_the_best():
         model.decoder_bias[0] = torch.nan
         model.encoder[0] = torch.nan
     error = torch.tensor([[torch.nan, 0.5], [0.2, torch.nan]])
-    sweep = LevelSweep(model, error, torch.tensor([0.1, 0.2]))
+    sweep = LevelSweep(model, error, torch.tensor([0.1, 0.2]), 0.03)
     assert best_run(model, shifts) != 0
     assert sweep.best_error.tolist() == pytest.approx([0.5, 0.2])
     assert sweep.best_runs.tolist() == [1, 2]
@@ -54,7 +54,7 @@ def test_nothing_is_chosen_where_no_error_is_a_number():
     model = ShiftAutoencoder(2, 4, 4, generator=seeded())
     with torch.no_grad():
         model.encoder[:] = torch.nan
-    lost = LevelSweep(model, torch.full((2, 1), torch.nan), torch.tensor([0.1, 0.2]))
+    lost = LevelSweep(model, torch.full((2, 1), torch.nan), torch.tensor([0.1, 0.2]), 0.03)
     for call in (
         lambda: best_run(model, torch.randn(50, 4, generator=seeded())),
         lambda: lost.chosen,

@@ -37,7 +37,9 @@ class Site:
         for name in ("layer", "head") if self.head is not None else ("layer",):
             value = getattr(self, name)
             if checks.is_bool(value) or not hasattr(value, "__index__"):
-                raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
+                raise TypeError(
+                    f"`{name}` must be a whole number, as in Site(3, 'head', 2); got {value!r}."
+                )
             object.__setattr__(self, name, operator.index(value))
 
     @classmethod

@@ -181,11 +181,8 @@ def _known(name: str, values: Tensor, most: float) -> Tensor:
     """One number per text, without those that are NaN: there the text says nothing."""
     checks.require_kind(name, values, Tensor, "torch.tensor([...])")
     known = values.float()[~values.float().isnan()]
-    if (
-        values.dim() != 1
-        or not len(values)
-        or not ((known >= 0) & (known <= most) & known.isfinite()).all()
-    ):
+    within = (known >= 0) & (known <= most) & known.isfinite()
+    if values.dim() != 1 or not len(values) or not within.all():
         raise ValueError(
             f"`{name}` must hold one finite number per text, 0 to {most:g}; got shape "
             f"{list(values.shape)} with {known.unique()[:5].tolist()}."
