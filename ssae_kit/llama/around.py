@@ -3,38 +3,32 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, SupportsIndex
+from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ssae_kit import checks
-from ssae_kit.llama.edits import Add, Apply
+from ssae_kit.llama.edits import Add, Apply, At
 from ssae_kit.llama.load import Llama
 from ssae_kit.llama.passes import no_effect
 from ssae_kit.llama.sites import Part, Site, inner
 
 
-@dataclass(frozen=True)
-class Intervention:
-    """One nudge as a value, as `generate` takes it: short for `edits={layer: Add(vectors, at=at)}`."""
+class Intervention(dict[Site, Add]):
+    """One nudge: short for the edits `{layer: Add(vectors, at=at)}`.
 
-    layer: SupportsIndex
-    """0 is the embedding, l the output of block l."""
-    vectors: Float[Tensor, "texts d_model"]
-    """What is added, in the units of the hidden state; one row per text."""
-    at: Literal["last", "all"] = "last"
-    """"last": once, at the last token of the prompt. "all": at every token, prompt and new."""
+    Args:
+        layer: 0 is the embedding, l the output of block l.
+        vectors: What is added, in the units of the hidden state; one row per text.
+        at: "last": once, at the last token of the prompt. "all": at every token, prompt and new.
+    """
 
-    def __post_init__(self) -> None:
-        self.edits  # noqa: B018  (says what is wrong at once)
-
-    @property
-    def edits(self) -> dict[Site, Add]:
-        """The same for `run` and the readers."""
-        return {Site.of(self.layer): Add(self.vectors, at=self.at)}
+    def __init__(
+        self, layer: SupportsIndex, vectors: Float[Tensor, "texts d_model"], at: At = "last"
+    ) -> None:
+        super().__init__({Site.of(layer): Add(vectors, at=at)})
 
 
 @contextmanager
