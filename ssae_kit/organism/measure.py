@@ -1,6 +1,5 @@
 """Figures of a trained Llama: what it knows of the world, with intervals and thresholds."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
@@ -11,6 +10,7 @@ from ssae_kit.llama import Llama, generate, run
 from ssae_kit.llama.passes import at_last
 from ssae_kit.organism.corpus import BEGIN, MIXTURE, draw_document, log_probability, vocabulary
 from ssae_kit.organism.loss import document_losses, n_predicted
+from ssae_kit.steering import rate_interval
 from ssae_kit.world import families
 from ssae_kit.world.documents import Document, question_words
 from ssae_kit.world.lexicon import SLOTS
@@ -52,11 +52,8 @@ class Measure:
 def share(name: str, hits: Iterable[bool], threshold: float | None = None) -> Measure:
     """A share of successes with its Wilson interval."""
     found = list(hits)
-    n, p = max(1, len(found)), sum(found) / max(1, len(found))
-    z = 1.96
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return Measure(name, p, max(0.0, centre - half), min(1.0, centre + half), len(found), threshold)
+    value, low, high = rate_interval(torch.tensor(found or [False]))
+    return Measure(name, value, low, high, len(found), threshold)
 
 
 def word_index(llama: Llama) -> dict[str, int]:
