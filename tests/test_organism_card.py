@@ -91,12 +91,12 @@ def test_a_perfect_continuation_is_a_strict_flip_and_an_unchanged_one_is_not():
         for i, (text, concept) in enumerate(zip(texts, concepts, strict=True))
     ]
     perfect, same = judge(texts, values, flipped), judge(texts, values, list(texts))
-    assert all(perfect.strict())
-    assert not any(same.strict())
-    assert not any(any(words) for words in [*perfect.others, *same.others])
-    assert all(all(kept) for kept in perfect.keeps_character)
+    assert all(one.is_strict for one in perfect)
+    assert not any(one.is_strict for one in same)
+    assert not any(any(one.others) for one in [*perfect, *same])
+    assert all(all(one.keeps_character) for one in perfect)
     broken = judge(texts, values, [text.replace(".", " the.") for text in flipped])
-    assert not any(broken.strict())
+    assert not any(one.is_strict for one in broken)
 
 
 def test_a_tokenizer_of_another_world_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Whether the concepts of a Llama can be read and moved at a middle layer."""
 
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 from jaxtyping import Float, Int64
@@ -29,50 +30,45 @@ TEMPERATURE = 0.5
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a continuation did, prompt by prompt."""
+    """What one continuation did."""
 
-    concept: list[int]
+    concept: int
     """Column in `CONCEPTS` of the concept that was to be moved."""
-    flips: list[list[bool]]
+    flips: list[bool]
     """Per word that expresses the target concept: whether it has the new value."""
-    others: list[list[bool]]
+    others: list[bool]
     """Per word and other concept it expresses: whether the value differs from the prompt's."""
-    is_well_formed: list[list[bool]]
+    is_well_formed: list[bool]
     """Per sentence."""
-    keeps_character: list[list[bool]]
+    keeps_character: list[bool]
     """Per well-formed sentence: whether it is about the prompt's character."""
 
-    def strict(self, concept: int | None = None) -> list[bool]:
-        """Per prompt: every expressing word flipped and every sentence well-formed."""
-        rows = zip(self.concept, self.flips, self.is_well_formed, strict=True)
-        return [
-            bool(flips) and all(flips) and all(well)
-            for target, flips, well in rows
-            if concept in (None, target)
-        ]
+    @property
+    def is_strict(self) -> bool:
+        """Whether every expressing word flipped and every sentence is well-formed."""
+        return bool(self.flips) and all(self.flips) and all(self.is_well_formed)
 
 
-def probe_figures(llama: Llama, layer: int = MIDDLE) -> list[Measure]:
+def probe_figures(llama: Llama) -> list[Measure]:
     """How well a least-squares probe reads each concept off the last full stop."""
     texts, values = prompts(2000, torch.Generator().manual_seed(30_000))
-    states = hidden_states(llama, texts, layer).cpu()
+    states = hidden_states(llama, texts, MIDDLE)
     inputs = torch.cat([states, torch.ones(len(states), 1)], 1)
     n_train = 1500
     targets = 2.0 * values - 1
     weights = torch.linalg.lstsq(inputs[:n_train], targets[:n_train], driver="gelsd").solution
     right = (inputs[n_train:] @ weights > 0) == (targets[n_train:] > 0)
     return [
-        share(f"probe at layer {layer}, {concept}", right[:, k].tolist(), 0.97)
+        share(f"probe at layer {MIDDLE}, {concept}", right[:, k].tolist(), 0.97)
         for k, concept in enumerate(CONCEPTS)
     ]
 
 
-def learned_directions(llama: Llama, layer: int = MIDDLE) -> Float[Tensor, "concepts d_model"]:
+def learned_directions(llama: Llama) -> Float[Tensor, "concepts d_model"]:
     """Difference of means of every concept, from value 0 to value 1."""
     pairs = concept_pairs(N_PAIRS, torch.Generator().manual_seed(30_001))
-    shifts = shift_vectors(llama, pairs, layer).cpu()
-    changes = torch.tensor(pairs.changes).float()
-    return methods.difference_of_means(shifts, changes).directions
+    shifts = shift_vectors(llama, pairs, MIDDLE)
+    return methods.difference_of_means(shifts, torch.tensor(pairs.changes)).directions
 
 
 def continue_prompts(
@@ -80,7 +76,6 @@ def continue_prompts(
     texts: tuple[str, ...],
     ways: list[Float[Tensor, "prompts d_model"]],
     seed: int,
-    layer: int = MIDDLE,
 ) -> list[list[str]]:
     """Four more sentences for each prompt and way, after one nudge at its last full stop.
 
@@ -91,7 +86,7 @@ def continue_prompts(
         texts * len(ways),
         max_new_tokens=MAX_SENTENCE_LENGTH * N_SENTENCES,
         generator=torch.Generator().manual_seed(seed),
-        edits={layer: Add(torch.cat(ways).to(llama.model.device))},
+        edits={MIDDLE: Add(torch.cat(ways))},
         temperature=TEMPERATURE,
         n_ways=len(ways),
     )
@@ -101,26 +96,21 @@ def continue_prompts(
 
 def judge(
     texts: tuple[str, ...], values: Int64[Tensor, "prompts concepts"], continuations: list[str]
-) -> Outcome:
+) -> list[Outcome]:
     """Read what the continuations express."""
-    steered = concepts_in_turn(len(values), len(CONCEPTS))
-    outcome = Outcome(steered.int().argmax(1).tolist(), [], [], [], [])
+    targets = concepts_in_turn(len(values), len(CONCEPTS)).int().argmax(1).tolist()
+    outcomes = []
     for target, text, row, continuation in zip(
-        outcome.concept, texts, values.tolist(), continuations, strict=True
+        targets, texts, values.tolist(), continuations, strict=True
     ):
         reading, character = read(continuation), parse(text).sentences[0].character
-        flips: list[bool] = []
-        others: list[bool] = []
-        for word in reading.words:
-            for k, concept in enumerate(CONCEPTS):
-                if concept in word.values:
-                    (flips if k == target else others).append(word.values[concept] != row[k])
-        outcome.flips.append(flips)
-        outcome.others.append(others)
-        outcome.is_well_formed.append([s.is_well_formed for s in reading.sentences])
+        words, own = [word.values for word in reading.words], zip(CONCEPTS, row, strict=True)
+        differs = {c: [said[c] != value for said in words if c in said] for c, value in own}
+        flips, others = differs.pop(CONCEPTS[target]), [*chain(*differs.values())]
+        is_well_formed = [s.is_well_formed for s in reading.sentences]
         kept = [s.character == character for s in reading.sentences if s.is_well_formed]
-        outcome.keeps_character.append(kept)
-    return outcome
+        outcomes.append(Outcome(target, flips, others, is_well_formed, kept))
+    return outcomes
 
 
 def choose_strength(llama: Llama, directions: Float[Tensor, "concepts d_model"]) -> float:
@@ -130,14 +120,14 @@ def choose_strength(llama: Llama, directions: Float[Tensor, "concepts d_model"])
     ways = [steering_vectors(directions, values, turn, strength) for strength in STRENGTHS]
     written = continue_prompts(llama, texts, ways, 30_003)
     scores = {
-        strength: sum(judge(texts, values, out).strict())
+        strength: sum(outcome.is_strict for outcome in judge(texts, values, out))
         for strength, out in zip(STRENGTHS, written, strict=True)
     }
     return max(scores, key=lambda strength: (scores[strength], -strength))
 
 
-def _pooled(lists: list[list[bool]]) -> list[bool]:
-    return [value for values in lists for value in values]
+def _pooled(outcomes: list[Outcome], name: str) -> list[bool]:
+    return [*chain(*(getattr(outcome, name) for outcome in outcomes))]
 
 
 def steering_figures(llama: Llama, n: int = 420) -> tuple[list[Measure], list[dict[str, str]]]:
@@ -157,7 +147,7 @@ def steering_figures(llama: Llama, n: int = 420) -> tuple[list[Measure], list[di
     plain, steered, random = continue_prompts(llama, texts, ways, 30_006)
     before, after, control = (judge(texts, values, out) for out in (plain, steered, random))
     figures = [
-        share(f"strict flip, {concept}", after.strict(k), 0.85)
+        share(f"strict flip, {concept}", [o.is_strict for o in after if o.concept == k], 0.85)
         for k, concept in enumerate(CONCEPTS)
     ]
     figures += _side_effects(before, after, control)
@@ -171,17 +161,19 @@ def steering_figures(llama: Llama, n: int = 420) -> tuple[list[Measure], list[di
     return figures, samples
 
 
-def _side_effects(before: Outcome, after: Outcome, control: Outcome) -> list[Measure]:
-    off_before, off_after = share("", _pooled(before.others)), share("", _pooled(after.others))
+def _side_effects(
+    before: list[Outcome], after: list[Outcome], control: list[Outcome]
+) -> list[Measure]:
+    off_before, off_after = (share("", _pooled(every, "others")) for every in (before, after))
     half = (off_after.high - off_after.low + off_before.high - off_before.low) / 2
     rise = off_after.value - off_before.value
-    ill = share("ill-formed sentences, steered", [not w for w in _pooled(after.is_well_formed)])
+    ill = share("ill-formed sentences, steered", [not w for w in _pooled(after, "is_well_formed")])
     return [
-        share("strict flip, all concepts", after.strict()),
-        share("words flipped, steered", _pooled(after.flips)),
-        share("words flipped, unsteered", _pooled(before.flips)),
-        share("words flipped, random direction of equal length", _pooled(control.flips)),
-        share("strict flip, random direction of equal length", control.strict()),
+        share("strict flip, all concepts", [outcome.is_strict for outcome in after]),
+        share("words flipped, steered", _pooled(after, "flips")),
+        share("words flipped, unsteered", _pooled(before, "flips")),
+        share("words flipped, random direction of equal length", _pooled(control, "flips")),
+        share("strict flip, random direction of equal length", [o.is_strict for o in control]),
         Measure(
             "off-target words, steered minus unsteered",
             rise,
@@ -192,6 +184,8 @@ def _side_effects(before: Outcome, after: Outcome, control: Outcome) -> list[Mea
             True,
         ),
         replace(ill, threshold=0.03, smaller_is_better=True),
-        share("ill-formed sentences, unsteered", [not w for w in _pooled(before.is_well_formed)]),
-        share("character kept, steered", _pooled(after.keeps_character)),
+        share(
+            "ill-formed sentences, unsteered", [not w for w in _pooled(before, "is_well_formed")]
+        ),
+        share("character kept, steered", _pooled(after, "keeps_character")),
     ]
