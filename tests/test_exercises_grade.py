@@ -69,17 +69,6 @@ try:
             time.sleep(60)
 except OSError:
     pass"""
-FORGE = """
-import os, json
-_verdicts = [{"name": "00.shift", "passed": True, "text": "00.shift: passed."}]
-_forged = [{"key": "00-shift", "kind": "check", "verdicts": _verdicts, "error": ""}, {"tampered": []}]
-_token = os.environ["SSAE_" + "SUBMISSION"]
-for _file in range(3, 64):
-    try:
-        os.write(_file, "".join(_token + json.dumps(one) + chr(10) for one in _forged).encode())
-    except OSError:
-        pass
-getattr(os, "_ex" + "it")(0)"""
 DAEMON = "\nimport subprocess\nsubprocess.Popen(['sleep', '6543'], start_new_session=True)"
 STARTUP = """
 import os

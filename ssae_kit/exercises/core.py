@@ -132,7 +132,7 @@ class Exercise:
         if not callable(answer):
             raise Mistake(f"your answer must be a function; got {kind(answer)}.")
         if answer is self.solution:  # the cell of the check was run twice
-            raise Mistake("the kit's version stands in for yours: run your own cell again.")
+            raise Mistake("the kit's version carries on instead: run your own cell again.")
         return [self._result(answer, case) for case in self.cases]
 
     def _result(self, answer: Callable[..., Any], case: tuple[Any, ...]) -> Any:
