@@ -35,9 +35,9 @@ NOT_OURS = ("/lsp/status", "cdn.jsdelivr.net", "/voila/files/", "favicon.ico")
 """Requests that JupyterLab and Voilà make themselves, in vain, also without a lab."""
 LIVE = ("DictionaryLab", "ShiftLab", "SuperpositionLab")
 """Labs whose figure moves while a model trains."""
-DRAWINGS = 3
-"""Drawings of a training that a browser must show at least: it moves. A machine with nothing else to
-do shows six and more; how many is a question of its speed, which no test asks."""
+DRAWINGS = 1
+"""Drawings of a training that a browser must show at least. A machine with nothing else to do shows
+six and more, a crowded one its end only (`Job.due`); how many is no question of a test."""
 DRAWN = "() => JSON.stringify(document.querySelector('.js-plotly-plot').data.map((t) => [t.x, t.y, t.z]))"
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from importlib.metadata import version
 
 import ipywidgets
@@ -20,6 +21,7 @@ from packaging.version import Version
 from ssae_kit import labs, plots
 from ssae_kit.labs.__main__ import NAMES, main, page
 from ssae_kit.labs.figure import blank, fitted
+from ssae_kit.labs.job import Job
 from ssae_kit.plots.show import PLOTLY_MIME, STATIC
 from tests import labs as small
 from tests.labs import finished, hold
@@ -104,6 +106,29 @@ def test_a_computation_overtaken_by_a_slider_draws_once_so_that_the_figure_follo
     lab.wait(10.0)
     assert drawn[:3] == [0, 1, 2]
     assert len(lab._past) == past + 1  # one change, to be undone at once
+
+
+@pytest.mark.parametrize(
+    ("share", "cancelled", "first"),
+    [
+        (1.0, False, 0.1),
+        (0.85, False, 0.1),
+        (0.6, False, 0.72),
+        (0.3, False, 3.0),
+        (0.3, True, 0.1),
+    ],
+)
+def test_a_computation_draws_less_often_where_others_want_the_processors(
+    monkeypatch, share, cancelled, first
+):
+    clock = types.SimpleNamespace(now=0.0)
+    clock.monotonic, clock.process_time = lambda: clock.now, lambda: share * clock.now
+    monkeypatch.setattr("ssae_kit.labs.job.time", clock)
+    job = Job(None, lambda _: None)
+    job.cancelled = cancelled  # then it is of a slider that is dragged
+    while not job.due:
+        clock.now += 0.01
+    assert clock.now == pytest.approx(first, abs=0.03)
 
 
 def test_a_computation_cancelled_before_its_turn_is_not_begun(lab, monkeypatch):

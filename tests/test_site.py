@@ -138,17 +138,16 @@ def test_what_the_notebook_folds_is_folded(tmp_path):
         ('<a href="one.html#there">x</a>', "no place at one.html#there"),
         ('<img src="data:," alt=" ">', "a picture without words"),
         ('<script src="https://cdn.example/x.js"></script>', "which needs the network"),
+        ("<h1>two</h1>", "2 headings of the first level"),
     ],
 )
 def test_a_planted_fault_is_found(tmp_path, body, fault):
-    (tmp_path / "one.html").write_text(body)
+    (tmp_path / "one.html").write_text(f"<h1>one</h1>{body}")
     assert [fault in one for one in broken(tmp_path)] == [True]
 
 
 def test_what_is_right_is_no_fault(tmp_path):
-    body = (
-        '<a id="x" href="#x">x</a><a href="https://a.example/b">b</a><img src="one.html" alt="y">'
-    )
+    body = '<h1>x</h1><a id="x" href="#x">x</a><a href="https://a.example/b">b</a><img src="one.html" alt="y">'
     (tmp_path / "one.html").write_text(body)
     assert broken(tmp_path) == []
 

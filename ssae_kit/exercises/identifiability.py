@@ -40,6 +40,17 @@ def signed(scores: Tensor) -> tuple[Tensor, Tensor]:
     return scores[best[0]].abs().mean(), scores[best[1]].mean()
 
 
+def greedy(scores: Tensor, *, in_order: bool = False) -> Tensor:
+    """A wrong matching: the best pair first, or the first concept first; what is taken is gone."""
+    left, got = scores.clone(), []
+    for k in range(min(scores.shape)):
+        column = k if in_order else int(left.amax(0).argmax())
+        row = int(left[:, column].argmax())
+        got.append(scores[row, column])
+        left[row], left[:, column] = -1.0, -1.0
+    return torch.stack(got).mean()
+
+
 def above_floor(score: float, floor: float) -> float:
     """Score on a scale where the floor is 0 and a perfect score is 1."""
     return (score - floor) / (1 - floor)
@@ -172,6 +183,15 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, t: correlations(c, t).abs().amax(0).mean(),
         "each latent took its best concept, so one concept served two. Match one-to-one.":
             lambda c, t: correlations(c, t).abs().amax(1).mean(),
+        "this matching is greedy: the best pair first, then the best of what is left. Two good pairs may "
+        "be worth more than the best one: `linear_sum_assignment` finds the best sum.":
+            lambda c, t: greedy(correlations(c, t).abs()),
+        "this matching is greedy: each concept in turn takes the best latent left, so their order "
+        "decides. `linear_sum_assignment` finds the best sum.":
+            lambda c, t: greedy(correlations(c, t).abs(), in_order=True),
+        "this matching is greedy: each latent in turn takes the best concept left, so their order "
+        "decides. `linear_sum_assignment` finds the best sum.":
+            lambda c, t: greedy(correlations(c, t).abs().T, in_order=True),
         "the sign of a latent is arbitrary: match and average absolute correlations.":
             lambda c, t: matched(correlations(c, t)),
         "you averaged absolute values, but matched signed ones: take them before the matching.":
@@ -184,6 +204,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, t: matched(correlations(c, t).abs()) * t.shape[1] / c.shape[1],
         "these are covariances. Divide by both standard deviations.":
             lambda c, t: matched((centred(c).T @ centred(t) / len(c)).abs()),
+        "these are squares, as of R². The MCC averages correlations themselves.":
+            lambda c, t: matched(correlations(c, t).square()),
         "this is the mean of all correlations. Average only those of matched pairs.":
             lambda c, t: correlations(c, t).abs().mean(),
         "means are still in it: a correlation is a cosine of *centred* columns.":

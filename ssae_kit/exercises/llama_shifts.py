@@ -1,12 +1,13 @@
 """Exercises of notebook 05: shifts of a language model."""
 
 from collections.abc import Callable
+from math import ceil, log2
 
 import torch
 from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
-from ssae_kit.exercises.tensors import mean_shifts, normal, unit
+from ssae_kit.exercises.tensors import alone, mean_shifts, normal, unit
 
 measure = torch.cosine_similarity
 
@@ -15,12 +16,6 @@ def concept_directions(shifts: Tensor, changes: Tensor) -> Tensor:
     """Least-squares direction of each concept, from shifts and their changes."""
     solution: Tensor = torch.linalg.lstsq(changes, shifts).solution
     return solution
-
-
-def alone(shifts: Tensor, changes: Tensor) -> Tensor:
-    """Class means over the pairs in which one concept changes."""
-    kept = changes.abs().sum(1) == 1
-    return mean_shifts(shifts[kept], changes[kept])
 
 
 def share_explained(shifts: Tensor, changes: Tensor, directions: Tensor) -> Tensor:
@@ -139,6 +134,12 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "red to green.": lambda n: n * (n - 1) / 2,
         "this counts the changes, and both ways. What is asked is how many are independent.":
             lambda n: n * (n - 1),
+        "that many bits *name* n values. Here each value has a column of its own.":
+            lambda n: ceil(log2(n)),
+    } | {
+        f"{n - 1} is right for {n} values, and you return it for any number of them.":
+            lambda _, n=n: n - 1
+        for n in (2, 3, 4, 10)
     }, "try n = 2 by hand, then n = 3."),
     "cosine": Exercise(2, steering_cosine, [batch(9, 2, 2), batch(8, 12, 5)], {
         "state and push must be scaled to the same size before they are added.":
@@ -153,6 +154,23 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda z, g, v: measure(pushed(z, v).flatten(), g.flatten(), dim=0),
         "the push is missing: this is the score of doing nothing.":
             lambda z, g, v: measure(z, g).mean(),
+        "the push is taken off, not added.": lambda z, g, v: steering_cosine(z, g, -v),
+        "only the push is scaled. Scale the state as well, or a long state drowns it.":
+            lambda z, g, v: measure(z + v / v.norm(), g).mean(),
+        "only the state is scaled. Scale the push as well.":
+            lambda z, g, v: measure(z / z.norm() + v, g).mean(),
+        "the norm of a batch is one number: you took one for each dimension.":
+            lambda z, g, v: measure(unit(z) + unit(v), g).mean(),
+        "a pair is a row: take cosines along rows, `dim=1`.":
+            lambda z, g, v: measure(pushed(z, v), g, dim=0).mean(),
+        "this is a dot product. Divide by both lengths: a cosine does not see them.":
+            lambda z, g, v: (pushed(z, v) * g).sum(1).mean(),
+        "you summed over pairs; take their mean.":
+            lambda z, g, v: measure(pushed(z, v), g).sum(),
+        "a push that leads away must lower the score: no absolute values.":
+            lambda z, g, v: measure(pushed(z, v), g).abs().mean(),
+        "this compares the push with the shift. Asked is where the pushed *state* ends, against the goal.":
+            lambda z, g, v: measure(v, g - z).mean(),
     }, "mean over pairs of cos(z/|Z| + v/|V|, goal).", level="hard"),
     "truth": Exercise(2, truth_direction, [(FEW_SHIFTS, tensor([0, 1, 0, 1]), tensor([0, 0, 1, 1]), 1),
         (SHIFTS, (normal(10, 80) > 0).long(), torch.arange(80) % 3, 2)], {

@@ -1,12 +1,16 @@
 """Exercises of notebook 04: the Sparse Shift Autoencoder and its conditions."""
 
-from math import cos, pi, sin
+from collections.abc import Callable
+from math import cos, pi, sin, sqrt
 
 import torch
 from torch import Tensor
 
 from ssae_kit.exercises.core import NO_ENTRY, Exercise, one_of
-from ssae_kit.exercises.tensors import normal, unit
+from ssae_kit.exercises.supports import ON_SUPPORTS
+from ssae_kit.exercises.tensors import centred, normal, unit
+
+Wrong = Callable[[Tensor, Tensor], list[Tensor]]
 
 
 def affine(
@@ -36,45 +40,6 @@ def dual_step(multiplier: float, sparsity: float, level: float, rate: float) -> 
     return max(0.0, multiplier + rate * (sparsity - level))
 
 
-def never_without(supports: Tensor) -> Tensor:
-    """Whether concept j shifts wherever concept i does, itself included."""
-    held = supports.double()
-    return held.T @ (1 - held) == 0
-
-
-def violators(supports: Tensor) -> set[int]:
-    """Concepts that never shift without some other one."""
-    return named(never_without(supports).fill_diagonal_(False))
-
-
-def named(never: Tensor) -> set[int]:
-    """Rows of a matrix that hold a true entry."""
-    return set(never.any(1).nonzero().flatten().tolist())
-
-
-def both_ways(supports: Tensor, *, either: bool) -> set[int]:
-    """Wrong violators: the condition is read without its direction."""
-    never = never_without(supports).fill_diagonal_(False)
-    return named(never | never.T if either else never & never.T)
-
-
-def neighbours(supports: Tensor) -> set[int]:
-    """Wrong violators: each concept is held against the next ones only."""
-    never = never_without(supports).fill_diagonal_(False)
-    return named(never.triu(-1).tril(1))
-
-
-def at_risk(supports: Tensor) -> tuple[set[int], set[int]]:
-    """Concepts whose code, and those whose direction, the supports leave open."""
-    never = never_without(supports).fill_diagonal_(False)
-    return named(never.T), named(never)
-
-
-def active_latents(mixing: Tensor, supports: Tensor) -> Tensor:
-    """Mean number of active latents of the code `mixing @ changes`, magnitudes being free."""
-    return (supports.double() @ (mixing != 0).double().T > 0).double().sum(1).mean()
-
-
 def elbow(levels: Tensor, errors: Tensor, tolerance: float) -> Tensor:
     """Smallest level whose error is the lowest, up to a tolerance."""
     return levels[errors <= errors.min() + tolerance].min()
@@ -86,23 +51,47 @@ def whole_code(codes: Tensor, directions: Tensor, latent: int) -> Tensor:
     return codes @ (cosine.sign() * (cosine.abs() > 0.95))
 
 
+def dependence(first: Tensor, second: Tensor) -> list[Tensor]:
+    """Correlation of two changes, and of their squares."""
+    return [correlation(first, second), correlation(first**2, second**2)]
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Correlation of two columns."""
+    return torch.corrcoef(torch.stack([a, b]))[0, 1]
+
+
+def of_both(measure: Callable[[Tensor, Tensor], Tensor]) -> Wrong:
+    """A wrong dependence: another measure of the changes, and of their squares."""
+    return lambda a, b: [measure(a, b), measure(a**2, b**2)]
+
+
+def normed(codes: Tensor, eps: float) -> Tensor:
+    """Layer norm of every code, without gain and shift."""
+    away = codes - codes.mean(1, keepdim=True)
+    return away / (away.square().mean(1, keepdim=True) + eps).sqrt()
+
+
+def dense_over_true(n_concepts: int, at_once: float) -> float:
+    """How many times the true level a dense code stands at, magnitudes being Gaussian."""
+    return sqrt(n_concepts / at_once)
+
+
 def turned_l1(angle: float, p: float) -> float:
     """Mean L1 norm of two concepts of one size in a basis turned by an angle."""
     return (1 - p) * (cos(angle) + sin(angle)) + 2 * p * max(cos(angle), sin(angle))
 
 
-def supports(*rows: str) -> list[tuple[Tensor]]:
-    """Cases from texts of zeros and ones, one for each pair."""
-    return [(torch.tensor([[digit == "1" for digit in row] for row in r.split()]),) for r in rows]
-
-
-EVEN = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 0]]).bool()
 LEVELS = torch.tensor([0.1, 0.15, 0.2, 0.3, 0.4])
 COPIED = unit(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.1], [1.0, 0.1], [0.8, 0.6]]), 1)
 TURN = torch.tensor([4, 0, 3, 1, 2])
+SIZE = normal(21, 300).abs() + 0.2
+PARTNERS = SIZE * normal(22, 300).sign() + 0.4, SIZE * normal(23, 300).sign() - 0.5
+FEW_PARTNERS = torch.tensor([1.0, -2.0, 3.0, 0.5]), torch.tensor([-1.0, 2.0, 2.0, -0.5])
+UNEVEN = normal(24, 8, 5) * torch.tensor([1.0, 3.0, 0.3, 1.0, 2.0]) + 2
 NOISY = torch.tensor([0.7, 0.25, 0.23, 0.22, 0.21])
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = ON_SUPPORTS | {  # a sentence, then the function of someone who needs it
     "terms": Exercise(2, loss_terms, [
         (torch.tensor([[1.0, 2.0], [1.0, -1.0]]), torch.tensor([[1.0, 0.5], [0.0, 1.0]]),
          torch.tensor([0.5, -1.0]), torch.tensor([[1.0, 0.0], [-1.0, 1.0]]),
@@ -168,43 +157,6 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "the multiplier has no upper end: as long as the code is too large it grows.":
             lambda m, s, level, rate: min(1.0, dual_step(m, s, level, rate)),
     }, "add rate times (sparsity - level) to the multiplier, then stop at zero."),
-    "diversity": Exercise(2, violators,
-        supports("100 010 001", "1100 0010 1110 0001 0011", "110 010 001 011", "110 011 101",
-                 "111 111", "101 001 010 111", "111 010 001"), {
-        "you ask that every concept shift alone. That is more than needed.":
-            lambda s: {k for k in range(s.shape[1]) if not (s[s[:, k]].sum(1) == 1).any()},
-        "every concept shifts with itself: leave out j = k.": lambda s: named(never_without(s)),
-        "if 0 shifts only with 1, but 1 also without 0, only 0 breaks the condition.":
-            lambda s: both_ways(s, either=True),
-        "look for a concept that never shifts *without* the other, even if the other shifts "
-        "without it.": lambda s: both_ways(s, either=False),
-        "hold every concept against all the others, not only against its neighbours.": neighbours,
-        "turned round: j breaks the condition if *it* never shifts without another; you name the "
-        "other.": lambda s: named(never_without(s).fill_diagonal_(False).T),
-        "one other concept is enough: you ask that it never shifts without *any* of the others.":
-            lambda s: set((never_without(s).all(1)).nonzero().flatten().tolist()),
-        "hold every concept against the earlier ones, too.":
-            lambda s: named(never_without(s).triu(1)),
-        "name the concepts by their numbers, such as [0, 2]: not a yes or no for each.":
-            lambda s: {int(k in violators(s)) for k in range(s.shape[1])},
-        "concepts are columns: you held pairs of texts against each other.":
-            lambda s: violators(s.T),
-        "turned round: you name the concepts that do not break the condition.":
-            lambda s: set(range(s.shape[1])) - violators(s),
-        "you name the concepts that shift in every pair. A rarer one can break the condition: if "
-        "it never shifts without another.": lambda s: set(s.all(0).nonzero().flatten().tolist()),
-    },
-        "name the concepts that never shift without some other one.",
-        "a list of the concepts that break the condition", level="hard"),
-    "risk": Exercise(2, at_risk, supports("110 011 101", "11000 01000 00110 00100 00001", "110 001"), {
-        "turned round: where j never shifts without k, the *code of k* and the *direction of j* are "
-        "open.": lambda s: at_risk(s)[::-1],
-        "you name the same concepts twice. If j never shifts without k, the code of k may hold j, and "
-        "the direction of j pays.": lambda s: (violators(s),) * 2,
-        "every concept shifts with itself: leave out j = k.":
-            lambda s: (named(never_without(s)),) * 2,
-    }, "codes: every k without which some j never shifts. Directions: every such j.",
-        "two lists of concepts: codes at risk, directions at risk"),
     "copies": Exercise(2, whole_code, [
         (torch.tensor([[1.0, 5.0, -2.0, 3.0, 7.0]]), COPIED, 0), (normal(7, 6, 5), COPIED, 2),
     ], {
@@ -219,39 +171,6 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda r, w, j: whole_code(r, w, j) / (abs(w @ w[j]) > 0.95).sum(),
     }, "sum the codes of all latents whose |cosine| with this one is above .95, each with its sign.",
         "one code per pair, [pairs]"),
-    "active": Exercise(2, active_latents, [
-        (torch.eye(3), EVEN),
-        (torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]), EVEN),
-        (torch.tensor([[1.0, -1.0, 0.0], [0.0, 1.0, 0.3], [2.0, 0.0, 0.0]]), EVEN),
-        (normal(5, 4, 4).triu(), torch.eye(4).bool()),
-    ], {
-        "entries cancelled. Magnitudes are free: a latent is active wherever one of its concepts "
-        "shifts, whatever the signs.":
-            lambda m, s: ((s.float() @ m.T).abs() > 1e-6).double().sum(1).mean(),
-        "a latent that mixes two concepts is still *one* active latent: do not count it twice.":
-            lambda m, s: (s.double() @ (m != 0).double().T).sum(1).mean(),
-        "entries of M may be negative: ask whether they are zero, not whether they are positive.":
-            lambda m, s: (s.double() @ m.double().T > 0).double().sum(1).mean(),
-        "a negative entry mixes a concept as well: ask for `mixing != 0`, not for `mixing > 0`.":
-            lambda m, s: active_latents(m.clamp(min=0), s),
-        "this is the share of pairs in which some latent is active. Count the latents of each pair.":
-            lambda m, s: (s.double() @ (m != 0).double().T > 0).any(1).double().mean(),
-        "you counted the pairs of each latent. Sum over latents, `.sum(1)`, then average over pairs.":
-            lambda m, s: active_latents(m, s) * len(s) / len(m),
-        "turned round: row i of the matrix says which concepts *latent i* mixes.":
-            lambda m, s: active_latents(m.T, s),
-        "one of its concepts is enough: you ask that all concepts of a latent shift.":
-            lambda m, s: (~(~s.double().bool()).double().matmul((m != 0).double().T).bool())
-            .double().sum(1).mean(),
-        "these are the concepts that shift. Count the *latents* that are active.":
-            lambda m, s: s.double().sum(1).mean(),
-        "count the latents of each pair, and average over pairs: you did not average.":
-            lambda m, s: active_latents(m, s) * len(s),
-        "a count for each pair, not a share of the latents.":
-            lambda m, s: active_latents(m, s) / len(m),
-    },
-        "a latent is active in a pair if one of its concepts shifts there. Count such latents "
-        "in each pair, and average over pairs."),
     "turned": Exercise(2, turned_l1,
         [(a, p) for a in (0.0, 0.2, 0.7, pi / 4, 1.3, pi / 2) for p in (0.1, 0.3, 0.6)], {
         "p is the share in which *both* shift; you swapped the cases.":
@@ -310,4 +229,65 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     },
         "compare errors with the *lowest error* plus the tolerance: what is left at the slackest "
         "level is noise that no level removes.", "one of the levels", one_of),
+    "dependent": Exercise(2, dependence, [FEW_PARTNERS, PARTNERS], {
+        "means are still in it. A correlation takes them off, and squares have a mean of their own.":
+            of_both(lambda a, b: torch.cosine_similarity(a, b, dim=0)),
+        "these are covariances. Divide by both standard deviations.":
+            of_both(lambda a, b: (centred(a) * centred(b)).mean()),
+        "this is the square of the correlation. Asked is the correlation of the squares.":
+            lambda a, b: [correlation(a, b), correlation(a, b) ** 2],
+        "turned round: first the correlation of the changes, then that of their squares.":
+            lambda a, b: dependence(a, b)[::-1],
+        "these are absolute values. The exercise asks for squares.":
+            lambda a, b: [correlation(a, b), correlation(a.abs(), b.abs())],
+        "a correlation has a sign: no absolute value.":
+            lambda a, b: [one.abs() for one in dependence(a, b)],
+        "you squared one of the two only.": lambda a, b: [correlation(a, b), correlation(a**2, b)],
+        "you took the means off before you squared. Square the changes as they are.":
+            lambda a, b: [correlation(a, b), correlation(centred(a) ** 2, centred(b) ** 2)],
+    }, "two correlations: of first with second, and of first**2 with second**2.",
+        "two numbers: correlation of the changes, and of their squares"),
+    "normed": Exercise(1, normed, [
+        (torch.tensor([[1.0, 3.0], [2.0, 6.0]]), 0.5), (torch.tensor([[3.0], [-2.0]]), 0.1),
+        (UNEVEN, 1e-5),
+    ], {
+        "this norms every latent over the pairs, a batch norm. A layer norm looks at one code at a time.":
+            lambda r, eps: normed(r.T, eps).T,
+        "every code has a mean and a spread of its own: you took those of the whole batch.":
+            lambda r, eps: (r - r.mean()) / (r.var(correction=0) + eps).sqrt(),
+        "take the mean of the code off first.":
+            lambda r, eps: r / (r.square().mean(1, keepdim=True) + eps).sqrt(),
+        "the mean is off in the spread only: take it off the code as well.":
+            lambda r, eps: r / (r.var(1, keepdim=True, correction=0) + eps).sqrt(),
+        "divide by the *root* of the variance.":
+            lambda r, eps: centred(r.T).T / (r.var(1, keepdim=True, correction=0) + eps),
+        "`.var` divides by the number of latents minus one; a layer norm by all: `correction=0`.":
+            lambda r, eps: centred(r.T).T / (
+                centred(r.T).square().sum(0)[:, None] / (r.shape[1] - 1) + eps).sqrt(),
+        "these codes have length 1. A layer norm gives them a *spread* of 1.":
+            lambda r, eps: normed(r, eps) / r.shape[1] ** 0.5,
+        "only the mean is gone. Divide by the spread.": lambda r, eps: centred(r.T).T,
+        "eps is added under the root.": lambda r, eps: centred(r.T).T / (
+            r.std(1, keepdim=True, correction=0) + eps),
+        "eps is missing: with one latent this divides zero by zero.":
+            lambda r, eps: normed(r, 0.0),
+    }, "each code minus its mean, over the root of its variance plus eps.",
+        "codes [pairs, latents]", level="easy"),
+    "dense": Exercise(2, dense_over_true, [(9, 1.0), (10, 2.0), (50, 50.0), (200, 2.5)], {
+        "a ratio of mean *squares* would be K / s. Levels are means of |r|: take the root.":
+            lambda k, s: k / s,
+        "turned round, or the true mean was taken over active latents only. The level averages over "
+        "all, and silent ones count 0.": lambda k, s: (s / k) ** 0.5,
+        "`at_once` is missing: the more concepts shift at once, the higher the true level.":
+            lambda k, s: k**0.5,
+        "this is the dense level. Divide it by the true one.": lambda k, s: (2 / (pi * k)) ** 0.5,
+        "this is the true level. Asked is the dense one over it.":
+            lambda k, s: (2 * s / pi) ** 0.5 / k,
+        "shifts have a mean square length of 1. So where s concepts shift, each change has the mean "
+        "square 1/s, not 1.": lambda k, s: k**0.5 / s,
+        "a Gaussian change has a mean size of √(2/π) of its root mean square, in the truth as in the "
+        "dense code.": lambda k, s: (2 * k / (pi * s)) ** 0.5,
+        "√(2/π) stands in both levels: it cancels.": lambda k, s: (pi * k / (2 * s)) ** 0.5,
+    }, "√(2 / (πK)) over the true level: s of K latents active, each with a mean size of √(2 / (πs)).",
+        level="hard"),
 }

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn, tensor
 
 from ssae_kit.exercises.core import NO_ENTRY, Exercise, one_of
-from ssae_kit.exercises.tensors import mean_shifts, normal
+from ssae_kit.exercises.tensors import alone, mean_shifts, normal, unit
 from ssae_kit.exercises.values import Mistake, kind
 
 Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Any]
@@ -73,6 +73,17 @@ def first(strengths: list[float], balances: list[float], bar: float) -> float:
     return next(s for s, b in zip(strengths, balances, strict=True) if b >= bar)
 
 
+def there_and_back(x: Tensor, c: Tensor) -> Tensor:
+    """Mean shift of forward changes minus that of backward ones."""
+    return mean_shifts(x, c.clamp(min=0)) + mean_shifts(x, c.clamp(max=0))
+
+
+def minus_rest(x: Tensor, c: Tensor) -> Tensor:
+    """Mean shifts minus the mean of the pairs in which the concept stays."""
+    stays = (c == 0).to(x.dtype)
+    return mean_shifts(x, c) - mean_shifts(x, stays)
+
+
 NAN = float("nan")
 CHANGED = tensor(
     [[1.0, 0.0, 0.5], [0.2, 0.8, NAN], [0.1, NAN, 0.3], [NAN, 0.4, 0.9], [NAN, 0.6, 0.2]]
@@ -92,6 +103,19 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda x, c: c.T @ x / c.sum(0)[:, None],
         "backward changes are left out: they tell as much, with the sign turned.":
             lambda x, c: mean_shifts(x, c.clamp(min=0)),
+        "you took the backward mean off the forward one. Their difference is a change there and back, "
+        "twice as far as one.": lambda x, c: there_and_back(x, c),
+        "half of forward minus backward weighs both kinds alike, however few of one there are. Every "
+        "pair counts once.": lambda x, c: there_and_back(x, c) / 2,
+        "you divided by the changes of all concepts together. Each has a count of its own.":
+            lambda x, c: c.T @ x / c.abs().sum(),
+        "you scaled to length 1. The length says how far a change moves.":
+            lambda x, c: unit(mean_shifts(x, c), 1),
+        "you took the mean of the other pairs off. No change is no shift: there is nothing to take off.":
+            minus_rest,
+        "pairs in which other concepts change as well tell, too: use all in which this one does.": alone,
+        "this is a least-squares fit, as in 05.fit. Here a plain mean is asked for.":
+            lambda x, c: torch.linalg.lstsq(c, x).solution,
     }, "for each concept, the mean of change × shift.", "[concepts, d_model]"),
     "strength": Exercise(1, choose_strength, [
         ([0.0, 0.5, 1.0, 1.5, 2.0, 3.0], [-0.01, 0.3, 0.655, 0.69, 0.70, 0.2]),

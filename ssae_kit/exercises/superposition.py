@@ -38,6 +38,11 @@ class Drawn(NamedTuple):
         """Whether this share is present."""
         return near(self.present.double(), share, self.p * (1 - self.p))
 
+    def one_mask(self) -> bool:
+        """Whether in every draw all samples have the same features present, some but not all."""
+        masks = self.draws != 0
+        return bool((masks == masks[:, :1]).all() and masks.any() and not masks.all())
+
     def __str__(self) -> str:
         """What was drawn, in numbers."""
         v = self.values if self.present.any() else torch.zeros(1)
@@ -145,6 +150,8 @@ def soft_threshold(code: Tensor, threshold: float) -> Tensor:
 Wrong = Callable[[float, int, int, Generator], Tensor]
 # fmt: off
 SAMPLE: dict[str, tuple[Callable[[Drawn], Any], Wrong]] = {  # what must hold, and who breaks it
+    "all samples have the same features present. Draw presence anew for each sample.":
+        (lambda d: not d.one_mask(), lambda p, n, k, g: rand(g, n, k) * (rand(g, k) < p)),
     "the comparison is turned round: features are present with probability 1 - p.":
         (lambda d: not d.has_share(1 - d.p), lambda p, n, k, g: sample(1 - p, n, k, g)),
     "two generators with the same seed gave different samples: draw from the `generator`.":
@@ -168,6 +175,9 @@ SAMPLE: dict[str, tuple[Callable[[Drawn], Any], Wrong]] = {  # what must hold, a
     "values must lie between 0 and 1.":
         (lambda d: d.values.min() >= 0 and d.values.max() <= 1,
          lambda p, n, k, g: torch.randn(n, k, generator=g) * (rand(g, n, k) < p)),
+    "all samples have the same values. Draw values anew for each sample.":
+        (lambda d: (d.x.amax(0) > d.x.where(d.present, 1).amin(0)).any() or not d.values.var(),
+         lambda p, n, k, g: rand(g, k) * (rand(g, n, k) < p)),
     "present values must be uniform, with mean 0.5. Were presence and value drawn from the same "
     "numbers?":
         (lambda d: near(d.values, 1 / 2, 1 / 12),

@@ -71,3 +71,9 @@ def matched(scores: Tensor, *, maximize: bool = True) -> Tensor:
 def mean_shifts(shifts: Tensor, changes: Tensor) -> Tensor:
     """Mean shift of the pairs in which a concept changes, signed by its change."""
     return changes.T @ shifts / changes.abs().sum(0)[:, None]
+
+
+def alone(shifts: Tensor, changes: Tensor) -> Tensor:
+    """Class means over the pairs in which one concept changes."""
+    kept = changes.abs().sum(1) == 1
+    return mean_shifts(shifts[kept], changes[kept])

@@ -14,6 +14,10 @@ from ssae_kit.labs.parts import Words, assign
 
 REDRAW_EVERY = 0.1
 """Seconds between two drawings while a computation runs; more where drawing is slow."""
+CROWDED = 3.0
+"""The same where others want the processors: a drawing costs a browser as much as a kernel."""
+TELL_EVERY = 0.5
+"""Seconds between two words on how far it is, where nothing is drawn."""
 Progress = Callable[[float, Callable[[], Any] | None], None]
 """Called by a computation with its share done (0 to 1) and a function that measures what there is
 so far, which is called only when it is time to draw."""
@@ -33,9 +37,9 @@ class Job(threading.Thread):
     def __init__(self, settings: Any, work: Callable[["Job"], None]) -> None:
         super().__init__(target=work, args=(self,), daemon=True)
         self.settings, self.cancelled = settings, False
+        self.drew(0.0)
         self.may_draw = True
         """Whether it goes on to its first drawing if cancelled: a figure follows a slider's drag."""
-        self.next_drawing = time.monotonic() + REDRAW_EVERY
 
     def go_on(self, *, drawing: bool = False) -> None:
         """Raise `Cancelled` if it should stop; `drawing` says that it has something to draw."""
@@ -44,8 +48,18 @@ class Job(threading.Thread):
 
     def drew(self, seconds: float) -> None:
         """It has drawn, which took so long."""
-        self.may_draw = False
-        self.next_drawing = time.monotonic() + max(REDRAW_EVERY, 1.5 * seconds)
+        self.may_draw, self.wait = False, max(REDRAW_EVERY, 1.5 * seconds)
+        self.told = time.monotonic()
+        self.last = self.told, time.process_time()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to draw: soon, unless the process gets much less than a processor."""
+        passed = time.monotonic() - self.last[0]
+        if self.cancelled or passed < self.wait:  # a figure that follows a drag is not put off
+            return passed >= self.wait
+        share = min(1.0, 1.2 * (time.process_time() - self.last[1]) / passed)
+        return passed * share**6 >= self.wait or passed >= CROWDED
 
 
 class Computing(ABC):
@@ -199,7 +213,12 @@ class Computing(ABC):
     def _report(self, job: Job, share: float, measure: Callable[[], Any] | None = None) -> None:
         job.go_on(drawing=measure is not None)
         begun = time.monotonic()
-        if begun < job.next_drawing or self.behind:
+        if not job.due or self.behind:
+            if begun - job.told > TELL_EVERY:
+                job.told = begun
+                with self._lock:
+                    job.go_on(drawing=measure is not None)
+                    self._tell(f"Computing… {share:.0%}", share)
             time.sleep(0)  # let the kernel's own thread in
             return
         partial = measure() if measure is not None else None

@@ -75,7 +75,7 @@ function render({ model, el }, count) {
     clearTimeout(resized);
     resized = setTimeout(() => {
       if (width) model.set("width", Math.floor(width));
-      model.set("keeps", Boolean(region.closest(".jp-OutputArea-child")));
+      model.set("keeps", Boolean(region.closest(".jp-NotebookPanel")));
       model.save_changes();
     }, 150);
   });

@@ -19,6 +19,7 @@ CONFIG: dict[str, Any] = {
     "html_theme": "furo",
     "html_title": "SSAE Kit",
     "html_static_path": ["_static"],
+    "templates_path": [str(HERE / "templates")],
     "html_css_files": ["site.css"],
     "html_js_files": ["site.js"],
     "html_copy_source": False,

@@ -1,4 +1,4 @@
-"""What is wrong with built pages: links that lead nowhere, pictures without words, a CDN."""
+"""What is wrong with built pages: lost links, pictures without words, no title, a CDN."""
 
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,11 +13,15 @@ class _Page(HTMLParser):
         self.names: set[str] = set()
         self.links: list[tuple[str, str]] = []
         self.faults: list[str] = []
+        self.titles = 0
         self.feed(path.read_text(encoding="utf-8"))
+        if self.titles != 1:
+            self.faults.append(f"{self.titles} headings of the first level; a page has one")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note one element."""
         given = dict(attrs)
+        self.titles += tag == "h1"
         self.names |= {given[key] or "" for key in ("id", "name") if key in given}
         if tag == "img" and not (given.get("alt") or "").strip():
             self.faults.append(f"a picture without words: {str(given.get('src'))[:80]}")
