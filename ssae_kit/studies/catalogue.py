@@ -95,6 +95,7 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
         _grid(concept=("sentiment", "gender"), n_texts=(10, 100, 1000), stream=(0, 1, 2)),
     ),
     "compose": (compose, _grid(n_texts=[10], stream=(0, 1, 2))),
+    "full_prompt": (compose, _grid(n_texts=[10], n_sentences=[5], stream=(0, 1, 2))),
     "instruct": (instruct, _grid(stream=(0, 1, 2))),
     "scale": (
         scale,

@@ -12,6 +12,7 @@ from ssae_kit.streams import Streams
 from ssae_kit.studies import rivals
 from ssae_kit.studies.rivals import DEMANDS, RATES, Batch, Change, Ready, Task
 from ssae_kit.world.state import Draws
+from ssae_kit.world.stories import MAX_SENTENCES
 
 N_TEST = 42
 WAYS = (
@@ -53,6 +54,11 @@ def retold(text: str, *concepts: str) -> str:
     for concept in concepts:
         again = world.counterfactual(again, concept, 1)
     return again
+
+
+def newest(text: str) -> str:
+    """Return the last sentences of a text, as many as leave room for two more in a story."""
+    return ". ".join(text.split(". ")[2 - MAX_SENTENCES :])
 
 
 def searched(base: llama.Llama, concept: str, task: Task) -> tuple[str, str]:
@@ -116,16 +122,19 @@ def summed(model: llama.Llama, own: Sequence[llama.Llama], share: float) -> llam
 
 
 @torch.no_grad()
-def compose(n_texts: int, stream: int) -> dict[str, Tensor]:
+def compose(n_texts: int, stream: int, n_sentences: int = 2) -> dict[str, Tensor]:
     """Turn three concepts at once by what was learned of each alone: `scores` by `COMPOSED`.
+
+    No way may make the text longer than the model's stories are: beginnings of five sentences are
+    full, and an example pushes their first sentence out.
 
     Weights that were trained apart are added by that one of three shares which does best on the
     test itself: no other way has this advantage.
     """
     streams, base, found = Streams(stream), llama.load(), []
-    test = rivals.demonstrate(N_TEST, streams(30), dict.fromkeys(TOGETHER, 0), {})
+    test = rivals.demonstrate(N_TEST, streams(30), dict.fromkeys(TOGETHER, 0), {}, n_sentences)
     tasks = {
-        c: rivals.demonstrate(n_texts, streams(31 + i), {c: 0}, {c: 1})
+        c: rivals.demonstrate(n_texts, streams(31 + i), {c: 0}, {c: 1}, n_sentences)
         for i, c in enumerate(TOGETHER)
     }
     for way in COMPOSED:
@@ -134,7 +143,7 @@ def compose(n_texts: int, stream: int) -> dict[str, Tensor]:
         own, asked = [one.model for one in ready if one.model is not base], test.before
         models = [summed(base, own, k / 3) for k in (1, 2, 3)] if own else [base]
         if way == "example":
-            asked = [f"{text} {retold(text, *TOGETHER)}" for text in asked]
+            asked = [newest(f"{text} {retold(text, *TOGETHER)}") for text in asked]
 
         def change(states: Tensor, changes: list[Change] = changes) -> Tensor:
             return states + torch.stack([one(states) - states for one in changes]).sum(0)

@@ -50,15 +50,19 @@ class Task(NamedTuple):
 
 
 def demonstrate(
-    n: int, generator: torch.Generator, old: Mapping[str, int], new: Mapping[str, int]
+    n: int,
+    generator: torch.Generator,
+    old: Mapping[str, int],
+    new: Mapping[str, int],
+    n_sentences: int = 2,
 ) -> Task:
     """Return story beginnings with the old values of some concepts, continued with the new ones."""
     draws, rows = Draws(generator), []
     for _ in range(n):
         state, character = draw_state(draws).changed(**old), draws.index(len(CHARACTERS))
         told = [
-            Story(tuple(draw_plan(draws, one, character) for _ in range(2))).text
-            for one in (state, state.changed(**new))
+            Story(tuple(draw_plan(draws, one, character) for _ in range(length))).text
+            for one, length in ((state, n_sentences), (state.changed(**new), 2))
         ]
         rows.append((*told, state.binary()))
     before, after, values = zip(*rows, strict=True)
