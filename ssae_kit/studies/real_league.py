@@ -16,7 +16,7 @@ from ssae_kit.llama.rows import padded, token_rows
 from ssae_kit.pairs import dataset
 from ssae_kit.streams import Streams
 from ssae_kit.studies.dictionary import shipped
-from ssae_kit.studies.real import LAYER, MODEL, STREAMS, read_texts
+from ssae_kit.studies.real import LAYER, MODEL, read_texts
 from ssae_kit.studies.real_steering import (
     NEW_TOKENS,
     TEMPERATURE,
@@ -165,10 +165,3 @@ def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
 
 
 WAYS = ("example", "prompt search", *RATES, "difference of means", "SSAE", "SAE clamp")
-LEAGUE: list[dict[str, Any]] = [
-    {"way": way, "concept": concept, "stream": stream}
-    for stream in STREAMS
-    for concept in ("sentiment", "gender")
-    for way in WAYS
-] + [{"way": "random", "concept": "sentiment", "stream": s} for s in range(4)]
-"""Random directions, one of each stream, are no concept's: their texts count for all."""
