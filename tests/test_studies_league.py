@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ssae_kit import llama
+from ssae_kit import llama, world
 from ssae_kit.streams import Streams
 from ssae_kit.studies import league, rivals
 
@@ -35,7 +35,7 @@ def test_a_text_that_ends_at_once_is_not_strict(task):
 
 
 def test_the_loss_counts_the_continuation_alone(base, task):
-    both = rivals.losses(base, task.before[:1], task.after[:1])
+    both = rivals.losses(rivals.Ready(base), rivals.Task(task.before[:1], task.after[:1]))
     ids = base.tokenizer(f"{task.before[0]} {task.after[0]}", return_tensors="pt")["input_ids"]
     start = len(base.tokenizer(task.before[0])["input_ids"])
     with torch.no_grad():
@@ -67,6 +67,23 @@ def test_the_share_decides_how_much_of_a_training_is_added(base):
         total = league.summed(base, [own, own], 0.5)
     name, weight = next(iter(total.model.named_parameters()))
     torch.testing.assert_close(weight, base.model.get_parameter(name) + 1.0)
+
+
+def test_an_example_comes_last_and_pushes_the_oldest_sentence_out_of_a_full_prompt():
+    full = rivals.demonstrate(2, Streams(0)(7), {"tense": 0}, {"tense": 1}, n_sentences=5)
+    for text, shown in zip(full.before, league.with_examples(full, "tense"), strict=True):
+        old, new = text.split(". "), shown.split(". ")
+        assert len(old) == len(new) == 5
+        assert new[:3] == old[1:4]
+        assert f"{new[3]}." == old[4]
+        assert new[4] == world.counterfactual(old[4], "tense", 1) != old[4]
+
+
+def test_an_example_of_a_short_prompt_pushes_nothing_out(task):
+    assert all(
+        shown.startswith(text)
+        for text, shown in zip(task.before, league.with_examples(task, "tense"), strict=True)
+    )
 
 
 def test_an_ssae_is_not_fitted_to_fewer_pairs_than_it_has_latents(base, task):

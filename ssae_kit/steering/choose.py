@@ -129,7 +129,8 @@ def choose_push(
     learned = pairs.take([i for i in range(len(pairs)) if i % 4])
     held_out = pairs.take(range(0, len(pairs), 4))
     means = (shift_vectors(llama, learned, list(layers)) * torch.tensor(learned.changes)).mean(1)
-    rows = [means, *_random(means, n_random, seed)]
+    draw, n_random = checks.seeded(seed), checks.whole("n_random", n_random)
+    rows = [means, *(methods.random_directions(means, generator=draw) for _ in range(n_random))]
     tried = [
         _try(llama, prompts, words, held_out, layer, amount * own)
         for layer, own in zip(layers, torch.stack(rows, 1), strict=True)
@@ -141,15 +142,6 @@ def choose_push(
     best = _best(effect[chooses].mean(-1), kl[chooses].mean(-1), most_kl)
     vectors = _vectors(llama, held_out, int(layers[best[0]]), means[best[0]])
     return PushChoice(tuple(layers), tuple(amounts), effect, kl, loss, best, vectors)
-
-
-def _random(means: Tensor, n_random: int, seed: int) -> list[Tensor]:
-    """Random directions as long as the concept's."""
-    draw = checks.seeded(seed)
-    return [
-        methods.random_directions(means, generator=draw)
-        for _ in range(checks.whole("n_random", n_random))
-    ]
 
 
 def _amounts(

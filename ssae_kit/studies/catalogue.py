@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ssae_kit.pairs import DATASETS
+from ssae_kit.studies import real_league
 from ssae_kit.studies.choices import KINDS, score_choices
 from ssae_kit.studies.league import compose, instruct, league
 from ssae_kit.studies.persons import persons
@@ -24,7 +25,6 @@ from ssae_kit.studies.protocol import SHIPPED, protocol
 from ssae_kit.studies.ravel import ravel
 from ssae_kit.studies.real import SITES, STREAMS, WIDTHS, score_site, train_shifts
 from ssae_kit.studies.real_erasure import ERASED, erase_concept
-from ssae_kit.studies.real_league import LEAGUE, score_way
 from ssae_kit.studies.real_sets import score_set
 from ssae_kit.studies.real_steering import (
     LEAST,
@@ -95,6 +95,7 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
         _grid(concept=("sentiment", "gender"), n_texts=(10, 100, 1000), stream=(0, 1, 2)),
     ),
     "compose": (compose, _grid(n_texts=[10], stream=(0, 1, 2))),
+    "full_prompt": (compose, _grid(n_texts=[10], n_sentences=[5], stream=(0, 1, 2))),
     "instruct": (instruct, _grid(stream=(0, 1, 2))),
     "scale": (
         scale,
@@ -129,7 +130,11 @@ REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "real_chosen": (choose_layer, _grid(stream=STREAMS, concept=LEAST)),
     "real_texts": (write_texts, WAYS),
     "real_erasure": (erase_concept, _grid(concept=ERASED, stream=STREAMS)[:7]),
-    "real_league": (score_way, LEAGUE),
+    "real_league": (
+        real_league.score_way,
+        _grid(stream=STREAMS, concept=("sentiment", "gender"), way=real_league.WAYS)
+        + _grid(stream=range(4), concept=["sentiment"], way=["random"]),  # of no concept
+    ),
 }
 """Parts of the study `real`, each a file of its own."""
 STUDIES |= REAL

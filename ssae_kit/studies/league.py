@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,8 +11,9 @@ from torch import Tensor
 from ssae_kit import llama, world
 from ssae_kit.streams import Streams
 from ssae_kit.studies import rivals
-from ssae_kit.studies.rivals import DEMANDS, RATES, Batch, Change, Ready, Task
+from ssae_kit.studies.rivals import DEMANDS, RATES, Change, Ready, Task
 from ssae_kit.world.state import Draws
+from ssae_kit.world.stories import MAX_SENTENCES
 
 N_TEST = 42
 WAYS = (
@@ -30,9 +32,9 @@ def prepare(
     """Return what turns a concept by one of `WAYS`, with what the demonstrations say."""
     how, own = way.split(",")[0], task
     if way == "instruction":
-        return Ready(base, ask=lambda some: rivals.demanded(concept, 1, some))
+        return demanding(base, concept)
     if way == "example":
-        return Ready(base, ask=lambda some: [f"{t} {retold(t, concept)}" for t in some.before])
+        return Ready(base, ask=lambda some: with_examples(some, concept))
     if way == "prompt search":
         return rivals.asked_with(base, *searched(base, concept, task))
     if how in RATES:
@@ -47,22 +49,33 @@ def prepare(
     return Ready(base, rivals.shifted(way, base, concept, task, streams), base.d_model)
 
 
-def retold(text: str, *concepts: str) -> str:
-    """Return the last sentence of a text, told with value 1 of some concepts."""
-    again = text.split(". ")[-1]
-    for concept in concepts:
-        again = world.counterfactual(again, concept, 1)
-    return again
+def demanding(model: llama.Llama, concept: str) -> Ready:
+    """Return the model, asked with the demand for value 1 of a concept."""
+    return Ready(model, ask=partial(rivals.demanded, concept, 1))
+
+
+def with_examples(task: Task, *concepts: str) -> list[str]:
+    """Repeat the last sentence of every text, told with value 1 of some concepts.
+
+    The first sentences go where a story would not have room for two more.
+    """
+    found = []
+    for text in task.before:
+        again = text.split(". ")[-1]
+        for concept in concepts:
+            again = world.counterfactual(again, concept, 1)
+        found.append(". ".join(f"{text} {again}".split(". ")[2 - MAX_SENTENCES :]))
+    return found
 
 
 def searched(base: llama.Llama, concept: str, task: Task) -> tuple[str, str]:
     """Return what around the budget's beginnings makes their continuations likeliest."""
     said = [text.split(". ")[0] + "." for text in task.after[:5]]
     demands = [f"{sides[1]}:" for sides in DEMANDS[concept]]
+    some = Task(task.before[:16], task.after[:16])
 
-    def loss(first: str, last: str) -> float:
-        texts = [f"{first} {text} {last}".strip() for text in task.before[:16]]
-        return float(rivals.losses(base, texts, task.after[:16]).mean())
+    def loss(*around: str) -> float:
+        return float(rivals.losses(rivals.asked_with(base, *around), some).mean())
 
     return rivals.search_prompt(loss, said + demands, said)
 
@@ -79,26 +92,17 @@ def league(concept: str, n_texts: int, stream: int) -> dict[str, Tensor]:
     task = rivals.demonstrate(n_texts, streams(1), {concept: 0}, {concept: 1})
     test = rivals.demonstrate(N_TEST, streams(2), {concept: 0}, {})
     others = rivals.other_families(150, streams(3))
-    untouched = rivals.losses(base, others.before, others.after)
+    untouched = rivals.losses(Ready(base), others)
     scores, costs = torch.full((len(WAYS), N_TEST, 4), torch.nan), torch.zeros(len(WAYS), 3)
-    together: dict[int, tuple[Sequence[str], Change | None]] = {}
     for i, way in enumerate(WAYS):
         start = time.process_time()
-        model, change, weights, ask = prepare(way, base, concept, task, streams)
-        costs[i, 1:] = torch.tensor([weights, time.process_time() - start])
-        if way == "SSAE" and change is None:
+        ready = prepare(way, base, concept, task, streams)
+        costs[i, 1:] = torch.tensor([ready.n_weights, time.process_time() - start])
+        if way == "SSAE" and ready.change is None:
             continue
-        costs[i, 0] = torch.nan  # of an example: a question has no sentence to retell
-        if way != "example":
-            lost = rivals.losses(model, ask(others), others.after, change) - untouched
-            costs[i, 0] = lost.mean()
-        if model is base:
-            together[i] = ask(test), change
-        else:
-            written = rivals.write(model, [(ask(test), None)], streams)
-            scores[i] = rivals.read(written, test.values, concept)
-    written = rivals.write(base, list(together.values()), streams)
-    scores[list(together)] = rivals.read(written, test.values, concept).view(-1, N_TEST, 4)
+        scores[i], costs[i, 0] = rivals.score(ready, test, streams, concept), torch.nan
+        if way != "example":  # a question has no sentence to retell
+            costs[i, 0] = (rivals.losses(ready, others) - untouched).mean()
     return {"scores": scores, "costs": costs}
 
 
@@ -116,32 +120,35 @@ def summed(model: llama.Llama, own: Sequence[llama.Llama], share: float) -> llam
 
 
 @torch.no_grad()
-def compose(n_texts: int, stream: int) -> dict[str, Tensor]:
+def compose(n_texts: int, stream: int, n_sentences: int = 2) -> dict[str, Tensor]:
     """Turn three concepts at once by what was learned of each alone: `scores` by `COMPOSED`.
+
+    No way may make the text longer than the model's stories are: beginnings of five sentences are
+    full, and an example pushes their first sentence out.
 
     Weights that were trained apart are added by that one of three shares which does best on the
     test itself: no other way has this advantage.
     """
     streams, base, found = Streams(stream), llama.load(), []
-    test = rivals.demonstrate(N_TEST, streams(30), dict.fromkeys(TOGETHER, 0), {})
+    test = rivals.demonstrate(N_TEST, streams(30), dict.fromkeys(TOGETHER, 0), {}, n_sentences)
     tasks = {
-        c: rivals.demonstrate(n_texts, streams(31 + i), {c: 0}, {c: 1})
+        c: rivals.demonstrate(n_texts, streams(31 + i), {c: 0}, {c: 1}, n_sentences)
         for i, c in enumerate(TOGETHER)
     }
     for way in COMPOSED:
         ready = [prepare(way, base, *item, streams, seed=35) for item in tasks.items()]
         changes = [one.change for one in ready if one.change]
-        own, asked = [one.model for one in ready if one.model is not base], test.before
+        own, asked = [one.model for one in ready if one.model is not base], test
         models = [summed(base, own, k / 3) for k in (1, 2, 3)] if own else [base]
         if way == "example":
-            asked = [f"{text} {retold(text, *TOGETHER)}" for text in asked]
+            asked = test._replace(before=with_examples(test, *TOGETHER))
 
         def change(states: Tensor, changes: list[Change] = changes) -> Tensor:
             return states + torch.stack([one(states) - states for one in changes]).sum(0)
 
-        ways = [(asked, change if changes else None)]
         tried = [
-            rivals.read(rivals.write(one, ways, streams), test.values, *TOGETHER) for one in models
+            rivals.score(Ready(one, change if changes else None), asked, streams, *TOGETHER)
+            for one in models
         ]
         found.append(max(tried, key=lambda score: float(score[:, 1].mean())))
     return {"scores": torch.stack(found)}
@@ -151,19 +158,15 @@ def taught(base: llama.Llama, stream: Streams, steps: int = 200) -> llama.Llama:
     """Tune a Llama to obey a demand before a story, mixed with stories and questions without one."""
     draws, generator = Draws(stream(50)), stream(51)
 
-    def drawn() -> Iterator[Batch]:
+    def drawn() -> Iterator[Task]:
         for _ in range(steps):
-            rest, more = (
-                rivals.demonstrate(3, generator, {}, {}),
-                rivals.other_families(6, generator),
-            )
-            before, after = rest.before + more.before, rest.after + more.after
+            some = [rivals.demonstrate(3, generator, {}, {}), rivals.other_families(6, generator)]
             for _ in range(9):
                 concept, value = list(DEMANDS)[draws.index(len(DEMANDS))], draws.index(2)
                 old = {concept: 1 - value} if draws.happens(0.7) else {}
                 one = rivals.demonstrate(1, generator, old, {concept: value})
-                before, after = before + rivals.demanded(concept, value, one), after + one.after
-            yield before, after
+                some.append(one._replace(before=rivals.demanded(concept, value, one)))
+            yield Task([t for o in some for t in o.before], [t for o in some for t in o.after])
 
     return rivals.tuned("fine-tuning", base, 1e-3, stream(52), drawn()).model
 
@@ -179,12 +182,11 @@ def instruct(stream: int) -> dict[str, Tensor]:
     streams, base = Streams(stream), llama.load()
     others, found, lost = rivals.other_families(150, streams(3)), [], []
     for model in (base, taught(base, streams)):
-        lost.append(rivals.losses(model, others.before, others.after).mean())
+        lost.append(rivals.losses(Ready(model), others).mean())
         for i, concept in enumerate(DEMANDS):
             test = rivals.demonstrate(N_TEST, streams(2), {concept: 0}, {})
             wrong = list(DEMANDS)[i - 1]
-            told = [test.before, rivals.demanded(concept, 1, test), rivals.demanded(wrong, 1, test)]
-            written = rivals.write(model, [(asked, None) for asked in told], streams)
-            found.append(rivals.read(written, test.values, concept))
-    scores = torch.cat(found).view(2, len(DEMANDS), 3, N_TEST, 4)
+            for ready in (Ready(model), demanding(model, concept), demanding(model, wrong)):
+                found.append(rivals.score(ready, test, streams, concept))
+    scores = torch.stack(found).view(2, len(DEMANDS), 3, N_TEST, 4)
     return {"scores": scores, "lost": torch.stack(lost)}

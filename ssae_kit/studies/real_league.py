@@ -18,15 +18,14 @@ from ssae_kit.streams import Streams
 from ssae_kit.studies.dictionary import shipped
 from ssae_kit.studies.real import LAYER, MODEL, read_texts
 from ssae_kit.studies.real_steering import (
-    N_READ,
     NEW_TOKENS,
     TEMPERATURE,
-    as_bytes,
+    read_again,
     steering_rows,
     token_size,
 )
 from ssae_kit.studies.rivals import Change, Ready, Task, asked_with, search_prompt, tuned
-from ssae_kit.world.natural import CONCEPTS, PROMPTS, WRITING, natural_pairs, word_counts
+from ssae_kit.world.natural import CONCEPTS, PROMPTS, WRITING, natural_pairs
 
 N_TEXTS = 64
 """Texts of each value to learn from."""
@@ -44,8 +43,8 @@ RATES = {"fine-tuning": 1e-4, "LoRA": 5e-3, "shuffled labels": 5e-3, "LoReFT": 5
 Rates are those of several at which the training loss of other texts fell farthest."""
 N_DEV = 4
 """Texts of either value by which a searched prompt is judged."""
-N_SEEN = {"example": 2 * N_EXAMPLES, "prompt search": 2 * (N_EXAMPLES + N_DEV), "random": 0}
-N_SEEN["SSAE"] = 2000
+N_SEEN = {"example": 2 * N_EXAMPLES, "prompt search": 2 * (N_EXAMPLES + N_DEV)}
+N_SEEN |= {"random": 0, "SSAE": 2000}
 """Texts that a way read for both values, if not all of the budget; the SSAE those of notebook 07."""
 
 
@@ -63,7 +62,8 @@ def tune(way: str, model: llama.Llama, texts: Sequence[str], seed: int) -> Ready
     ids, last = padded(token_rows(model, texts))
     batches = torch.randperm(len(ids), generator=checks.seeded(seed)).split(BATCH)
 
-    def loss(own: llama.Llama, change: Change | None, rows: Tensor) -> Tensor:
+    def loss(ready: Ready, rows: Tensor) -> Tensor:
+        own, change, *_ = ready
         seen = ids[rows][:, : last[rows].max() + 1].to(model.device)
         counts = torch.arange(1, seen.shape[1]) <= last[rows][:, None]
         with llama.edit(own, LAYER, change, from_token=1) if change else nullcontext():
@@ -150,32 +150,18 @@ def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
         it took: `cost`, CPU seconds for both values, weights of one, texts learned from.
     """
     model, others = llama.load(MODEL), list(dataset("TRUTH").target[:N_OTHER])
-    known, told = llama.text_losses(model, others), []
+    known, written, lost = llama.text_losses(model, others), [], []
     started = time.process_time()
     both = prepare(way, concept, stream, model)
     spent = time.process_time() - started
-    asked = Task(list(PROMPTS[:N_ASKED]), [], torch.empty(0, 0).long())
+    asked = Task(list(PROMPTS[:N_ASKED]), [])
     for own, change, _, ask in both:
         edits = {LAYER: llama.Apply(change, at=EDITED)} if change else None
         options: Any = {"max_new_tokens": NEW_TOKENS, "temperature": TEMPERATURE, "edits": edits}
-        written = llama.generate(own, ask(asked), generator=Streams(stream)(394), **options)
-        read = [f"{a} {b}" for a, b in zip(PROMPTS[:N_READ], written, strict=False)]
-        lost = llama.text_losses(own, others, edits=edits) - known
-        told.append((word_counts(written), llama.text_losses(model, read), lost, written))
-    *found, texts = zip(*told, strict=True)
-    rows = dict(zip(("counts", "losses", "lost"), map(torch.stack, found), strict=True))
+        written.append(llama.generate(own, ask(asked), generator=Streams(stream)(394), **options))
+        lost.append(llama.text_losses(own, others, edits=edits) - known)
     cost = torch.tensor([spent, both[0].n_weights, N_SEEN.get(way, 2 * N_TEXTS)])
-    return rows | {"cost": cost, "texts": as_bytes(texts[0] + texts[1])}
+    return read_again(model, written) | {"lost": torch.stack(lost), "cost": cost}
 
 
 WAYS = ("example", "prompt search", *RATES, "difference of means", "SSAE", "SAE clamp")
-ONCE = ("fine-tuning", "LoReFT")
-"""Ways that are drawn on one stream alone, the others on two."""
-LEAGUE: list[dict[str, Any]] = [
-    {"way": way, "concept": concept, "stream": stream}
-    for stream in range(2)
-    for concept in ("sentiment", "gender")
-    for way in WAYS
-    if stream == 0 or way not in ONCE
-] + [{"way": "random", "concept": "sentiment", "stream": s} for s in range(4)]
-"""Random directions, one of each stream, are no concept's: their texts count for all."""

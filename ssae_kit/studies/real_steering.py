@@ -187,14 +187,19 @@ def write_texts(way: str, strength: float, stream: int) -> dict[str, Tensor]:
         pushes = strength * token_size(model, LAYER) * rows
         both = torch.stack([pushes, -pushes], 1).flatten(0, 1)
         texts = write_on(model, both, stream, prompts, LAYER)
+    read = read_again(model, texts)
+    return read | {name: read[name].unflatten(0, (-1, 2)) for name in ("counts", "losses")}
+
+
+def read_again(model: llama.Llama, texts: Sequence[list[str]]) -> dict[str, Tensor]:
+    """Return what `write_texts` says of texts: in each row those after all prompts, one way."""
     losses = [
         llama.text_losses(model, [f"{a} {b}" for a, b in zip(PROMPTS[:N_READ], one, strict=False)])
         for one in texts
     ]
-    counts = torch.stack([word_counts(one) for one in texts])
     return {
-        "counts": counts.unflatten(0, (-1, 2)),
-        "losses": torch.stack(losses).unflatten(0, (-1, 2)),
+        "counts": torch.stack([word_counts(one) for one in texts]),
+        "losses": torch.stack(losses),
         "texts": as_bytes([text for one in texts for text in one]),
     }
 

@@ -37,8 +37,6 @@ OTHERS = ("facts", "two_hop", "verdict", "agreement", "indirect_object")
 """Families that no way is tuned on."""
 Change = Callable[[Tensor], Tensor]
 """An edit: states to states."""
-Batch = tuple[Sequence[str], Sequence[str]]
-"""Beginnings, and how they should go on."""
 
 
 class Task(NamedTuple):
@@ -46,19 +44,23 @@ class Task(NamedTuple):
 
     before: list[str]
     after: list[str]
-    values: Int[Tensor, "texts concepts"]
+    values: Int[Tensor, "texts concepts"] = torch.empty(0, 0).long()
 
 
 def demonstrate(
-    n: int, generator: torch.Generator, old: Mapping[str, int], new: Mapping[str, int]
+    n: int,
+    generator: torch.Generator,
+    old: Mapping[str, int],
+    new: Mapping[str, int],
+    n_sentences: int = 2,
 ) -> Task:
     """Return story beginnings with the old values of some concepts, continued with the new ones."""
     draws, rows = Draws(generator), []
     for _ in range(n):
         state, character = draw_state(draws).changed(**old), draws.index(len(CHARACTERS))
         told = [
-            Story(tuple(draw_plan(draws, one, character) for _ in range(2))).text
-            for one in (state, state.changed(**new))
+            Story(tuple(draw_plan(draws, one, character) for _ in range(length))).text
+            for one, length in ((state, n_sentences), (state.changed(**new), 2))
         ]
         rows.append((*told, state.binary()))
     before, after, values = zip(*rows, strict=True)
@@ -69,32 +71,14 @@ def other_families(n: int, generator: torch.Generator) -> Task:
     """Return questions of the families beside the stories, and their answers."""
     draws = Draws(generator)
     found = [SAMPLERS[OTHERS[i % len(OTHERS)]](draws, False) for i in range(n)]
-    return Task(
-        [d.prompt for d in found], [f"{d.answer}." for d in found], torch.zeros(n, 7).long()
-    )
+    english = torch.zeros(n, 1).long()
+    return Task([d.prompt for d in found], [f"{d.answer}." for d in found], english)
 
 
 def demanded(concept: str, value: int, task: Task) -> list[str]:
     """Put the demand for a value before texts, each in its own language."""
     rows = zip(task.before, task.values[:, 0].tolist(), strict=True)
     return [f"{DEMANDS[concept][language][value]}: {text}" for text, language in rows]
-
-
-def losses(
-    model: llama.Llama, before: Sequence[str], after: Sequence[str], change: Change | None = None
-) -> Float[Tensor, " texts"]:
-    """Return how badly each continuation was foreseen, in nats per token; gradients flow.
-
-    The edit acts on the state of the last token of what is read before.
-    """
-    rows = token_rows(model, [f"{b} {a}" for b, a in zip(before, after, strict=True)])
-    n = torch.tensor([len(row) for row in token_rows(model, list(before))])
-    edits = {LAYER: llama.Apply(change, at=n - 1)} if change else None
-    done = llama.run(model, rows, edits=edits, logits=True)
-    assert done.logits is not None
-    counts = done.is_token[:, 1:] & (torch.arange(1, done.ids.shape[1]) >= n[:, None])
-    nats = F.cross_entropy(done.logits[:, :-1].mT, done.ids[:, 1:], reduction="none") * counts
-    return nats.sum(1) / counts.sum(1)
 
 
 class LoReFT(torch.nn.Module):
@@ -134,9 +118,20 @@ class Ready(NamedTuple):
     ask: Callable[[Task], list[str]] = attrgetter("before")
 
 
-def continuation_loss(model: llama.Llama, change: Change | None, batch: Batch) -> Tensor:
-    """Return how badly the second texts of a batch are foreseen after the first."""
-    return losses(model, *batch, change).mean()
+def losses(ready: Ready, task: Task) -> Float[Tensor, " texts"]:
+    """Return how badly each continuation is foreseen, in nats per token; gradients flow.
+
+    The edit acts on the state of the last token of what is read before.
+    """
+    before, model = ready.ask(task), ready.model
+    rows = token_rows(model, [f"{b} {a}" for b, a in zip(before, task.after, strict=True)])
+    n = torch.tensor([len(row) for row in token_rows(model, before)])
+    edits = {LAYER: llama.Apply(ready.change, at=n - 1)} if ready.change else None
+    done = llama.run(model, rows, edits=edits, logits=True)
+    assert done.logits is not None
+    counts = done.is_token[:, 1:] & (torch.arange(1, done.ids.shape[1]) >= n[:, None])
+    nats = F.cross_entropy(done.logits[:, :-1].mT, done.ids[:, 1:], reduction="none") * counts
+    return nats.sum(1) / counts.sum(1)
 
 
 @torch.enable_grad()
@@ -146,7 +141,7 @@ def tuned(
     rate: float,
     generator: torch.Generator,
     batches: Iterable[Any],
-    loss: Callable[[llama.Llama, Change | None, Any], Tensor] = continuation_loss,
+    loss: Callable[[Ready, Any], Tensor] = losses,
 ) -> Ready:
     """Train in one of the ways of `RATES` on every batch; the model itself stays as it is."""
     edit = LoReFT(model.d_model, RANK, generator).to(model.device)
@@ -160,18 +155,18 @@ def tuned(
     optimizer = torch.optim.AdamW(weights, rate, weight_decay=0)
     for batch in batches:
         optimizer.zero_grad()
-        loss(own, change, batch).backward()
+        loss(Ready(own, change), batch).mean().backward()
         optimizer.step()
     for weight in weights:
         weight.requires_grad_(False)
     return Ready(own, change, sum(weight.numel() for weight in weights))
 
 
-def batches(task: Task, generator: torch.Generator) -> Iterator[Batch]:
+def batches(task: Task, generator: torch.Generator) -> Iterator[Task]:
     """Draw demonstrations for every step of a training."""
     for _ in range(STEPS):
         chosen = torch.randint(len(task.before), (BATCH,), generator=generator).tolist()
-        yield [task.before[i] for i in chosen], [task.after[i] for i in chosen]
+        yield Task([task.before[i] for i in chosen], [task.after[i] for i in chosen])
 
 
 def search_prompt(
@@ -192,19 +187,14 @@ def asked_with(model: llama.Llama, before: str, behind: str = "") -> Ready:
     return Ready(model, ask=lambda some: [f"{before} {t} {behind}".strip() for t in some.before])
 
 
-def turned(texts: Sequence[str], concept: str) -> list[str]:
-    """Return the texts told with value 1 of a concept, word beside word."""
-    return [world.counterfactual(text, concept, 1) for text in texts]
-
-
 @torch.enable_grad()  # of the autoencoders
 def shifted(
     name: str, model: llama.Llama, concept: str, task: Task, stream: Streams
 ) -> Change | None:
     """Return an edit that no gradient of its effect made; a pair counts as two texts."""
     texts = task.before[: len(task.before) // 2]
-    both = [*texts, *turned(texts, concept)]
-    states = llama.hidden_states(model, both, LAYER)
+    turned = [world.counterfactual(text, concept, 1) for text in texts]
+    states = llama.hidden_states(model, [*texts, *turned], LAYER)
     shifts = states[len(texts) :] - states[: len(texts)]
     row = mean = shifts.mean(0)
     config = training.TrainingConfig(steps=200, batch_size=min(64, len(texts)))
@@ -233,31 +223,30 @@ def clamped_on(states: Tensor, stream: Streams, config: training.TrainingConfig)
 
     def clamped(states: Tensor) -> Tensor:
         flat = states.reshape(-1, states.shape[-1])
-        old, on = torch.zeros(len(flat), 1).long(), torch.ones(len(flat), 1).bool()
-        return states + clamp.vectors(flat, old, on, STRENGTHS["SAE clamp"]).view_as(states)
+        old = torch.zeros(len(flat), 1).long()
+        return states + clamp.vectors(flat, old, old == 0, STRENGTHS["SAE clamp"]).view_as(states)
 
     return clamped
 
 
-def write(
-    model: llama.Llama, ways: Sequence[tuple[Sequence[str], Change | None]], stream: Streams
-) -> list[str]:
-    """Continue the prompts of each way by two sentences, with its edit at their last token."""
-    pushes = []
-    for prompts, change in ways:
-        states = llama.hidden_states(model, list(prompts), LAYER)
-        pushes.append(change(states) - states if change else 0 * states)
-    edits, asked = {LAYER: llama.Add(torch.cat(pushes))}, [text for way in ways for text in way[0]]
+def write(ready: Ready, task: Task, stream: Streams) -> list[str]:
+    """Continue every text by two sentences, with the edit at the last token of what is asked."""
     return llama.generate(
-        model, asked, max_new_tokens=42, temperature=0.5, generator=stream(4), edits=edits,
-        n_ways=len(ways), batch_size=1024,
+        ready.model, ready.ask(task), max_new_tokens=42, temperature=0.5, generator=stream(4),
+        edits={LAYER: llama.Apply(ready.change, at="last")} if ready.change else None, batch_size=1024,
     )  # fmt: skip
 
 
-def read(written: Sequence[str], values: Tensor, *concepts: str) -> Float[Tensor, "texts 4"]:
-    """Return effect, strict, side effect and ill-formed share of every text, ways one by one."""
-    values = values.repeat(len(written) // len(values), 1)
+def read(
+    written: Sequence[str], values: Int[Tensor, "texts concepts"], *concepts: str
+) -> Float[Tensor, "texts 4"]:
+    """Return effect, strict, side effect and ill-formed share of every text."""
     said = steering.read_concepts(written, world.read, world.CONCEPTS, n_sentences=2)
     steered = torch.tensor([one in concepts for one in world.CONCEPTS]).expand_as(values)
     score = steering.score_steering(said, values, steered)
     return torch.stack([score.target, score.strict.float(), score.elsewhere, score.ill_formed], 1)
+
+
+def score(ready: Ready, task: Task, stream: Streams, *concepts: str) -> Float[Tensor, "texts 4"]:
+    """Return what `read` says of what a way writes."""
+    return read(write(ready, task, stream), task.values, *concepts)
