@@ -67,8 +67,7 @@ def exchange(
                 f"{list(mask.shape)}."
             )
         codes = codes * checks.mask("chosen", mask).to(codes.device)
-    vectors: Tensor = (codes @ found.directions).detach()
-    return vectors
+    return (codes @ found.directions).detach()
 
 
 @dataclass(frozen=True)
@@ -210,8 +209,7 @@ class Subspaces(torch.nn.Module):
                 f"{list(bases.shape)}. Give one block of states per run."
             )
         bases, sources = bases.to(basis), sources.to(basis)
-        moved: Tensor = ((sources - bases) @ basis * self.weights[:, None]) @ basis.mT
-        return moved
+        return ((sources - bases) @ basis * self.weights[:, None]) @ basis.mT
 
     @torch.no_grad()
     def found(self, run: int = 0) -> Found:

@@ -293,6 +293,12 @@ def test_an_architecture_of_ones_own_is_saved_and_read_back(tmp_path):
     assert_close(load(path).encode(inputs), mine.encode(inputs), rtol=0, atol=0)
 
 
+def test_an_architecture_of_ones_own_does_not_read_the_files_of_the_kits(tmp_path):
+    build(ReluSAE).save(tmp_path / "weights.safetensors")
+    mine = type("ReluSAE", (ReluSAE,), {})
+    assert type(load(tmp_path / "weights.safetensors")) is ReluSAE is not mine
+
+
 def test_an_architecture_without_a_loss_says_what_is_missing():
     class Bare(Autoencoder):
         """Nothing of its own."""

@@ -235,7 +235,11 @@ def load(path: str | Path) -> Any:
             f"{told.get('format')!r}. Save it anew with this version of the kit."
         )
     name = str(told.get("class"))
-    kind = {known.__name__: known for known in _architectures(Autoencoder)}.get(name)
+    # The kit's own come last: one of yours that is called alike does not read the kit's files.
+    known = sorted(
+        _architectures(Autoencoder), key=lambda one: one.__module__.startswith("ssae_kit.")
+    )
+    kind = {one.__name__: one for one in known}.get(name)
     if kind is None:
         raise ValueError(
             f"{path} holds a {name!r}, an architecture that is not known here. Update the kit, or "

@@ -179,8 +179,7 @@ def label_mcc(
     """
     codes, labels = paired(codes, "labels", labels)
     similarity = centred_unit(codes, 1).mT @ centred_unit(labels, 0)
-    best: Tensor = similarity.abs().amax(1).clamp(max=1.0)
-    return best
+    return similarity.abs().amax(1).clamp(max=1.0)
 
 
 @dataclass(frozen=True)

@@ -161,8 +161,7 @@ class ShiftData:
         lengths = self.directions.norm(dim=-1)
         total: Tensor = (self.changes.abs().mean(-2) * lengths).sum(-1)
         scale = self.shifts.square().sum(-1).mean(-1).sqrt()
-        level: Tensor = total / scale / n_latents
-        return level
+        return total / scale / n_latents
 
 
 def sample_shifts(

@@ -61,11 +61,6 @@ class Reading:
         """All words in order."""
         return tuple(word for sentence in self.sentences for word in sentence.words)
 
-    @property
-    def is_well_formed(self) -> bool:
-        """Whether there is at least one sentence and all are well-formed."""
-        return bool(self.sentences) and all(s.is_well_formed for s in self.sentences)
-
 
 @lru_cache(maxsize=2**12)  # not more: a text may hold any words
 def word_values(word: str) -> Mapping[str, int]:
