@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from ssae_kit.labs.__main__ import page as page_of
-from tests import browser
+from tests import browser, kernels
 
 pytestmark = [
     pytest.mark.browser,
@@ -15,12 +15,18 @@ ENDLESS = """import time
 
 whole = labs.ShiftLab.compute
 
+def note(beat):
+    with open("beats", "a") as file:
+        file.write(beat)
+
 def compute(lab, settings, report):
-    while True:
-        report(0.5)
-        with open("beats", "a") as file:
-            file.write(".")
-        time.sleep(0.1)
+    try:
+        while True:
+            report(0.5)
+            note(".")
+            time.sleep(0.1)
+    finally:
+        note("end")
 
 labs.ShiftLab.compute = compute"""
 LABS = {  # lab: the slider that is moved
@@ -82,7 +88,10 @@ def notebook(chromium, jupyterlab):
 
 @pytest.fixture(scope="module")
 def voila(folder):
-    with browser.served(folder, "voila", "--no-browser", "--port={port}") as at:
+    with (
+        kernels.forked(folder) as variables,
+        browser.served(folder, "voila", "--no-browser", "--port={port}", **variables) as at,
+    ):
         yield at
 
 
@@ -204,10 +213,12 @@ def test_in_jupyterlab_a_slider_moves_the_figure_and_the_words(notebook):
 
 
 def test_in_a_page_loaded_again_the_lab_lives_on_until_its_output_is_cleared(notebook, folder):
-    def beats_within(seconds):
-        before = len((folder / "beats").read_text())
-        notebook.page.wait_for_timeout(1000 * seconds)
-        return len((folder / "beats").read_text()) - before
+    def wait_for_beats(fit):
+        for _ in range(browser.WAIT // 50):
+            if fit((folder / "beats").read_text()):
+                return
+            notebook.page.wait_for_timeout(50)
+        raise AssertionError((folder / "beats").read_text())
 
     browser.command(notebook.page, "docmanager:save")
     notebook.page.reload()
@@ -216,9 +227,9 @@ def test_in_a_page_loaded_again_the_lab_lives_on_until_its_output_is_cleared(not
     browser.execute(notebook.page, ENDLESS)
     press(notebook, LABS["ShiftLab"])
     notebook.status("Computing…")
-    assert any(beats_within(0.5) for _ in range(20))
+    wait_for_beats(lambda beats: beats.endswith(".."))
     browser.command(notebook.page, "notebook:clear-all-cell-outputs")
-    assert not all(beats_within(2) for _ in range(10))
+    wait_for_beats(lambda beats: beats.endswith(".end"))
 
 
 def test_without_its_kernel_the_page_shows_the_lab_as_it_was_left(chromium, jupyterlab, notebook):
