@@ -102,28 +102,18 @@ COUNT = """() => {
 FOLLOWS = f"(before) => ({DRAWN})() !== before"
 
 
-def use(page, slider):
-    """Move a slider by mouse, then by keyboard; figure and words must follow each time.
-
-    Returns how often the browser drew after the last change.
-    """
-    page.status("Done")
-    page.page.evaluate(COUNT)
-    assert page.page.locator(".ssae-words[aria-live=polite]").count() == 1
-    for move in (lambda: page.drag(slider, 25), lambda: press(page, slider)):
-        page.page.evaluate("() => window.drawn = 0")
-        drawn, words = page.page.evaluate(DRAWN), page.words()
-        move()
-        page.status("Computing")
-        page.status("Done")
-        page.page.wait_for_function(FOLLOWS, arg=drawn)
-        assert page.words() != words
-    return page.page.evaluate("() => window.drawn")
+def dragged(page, slider):
+    page.drag(slider, 25)
+    page.status("Computing")
 
 
-def moves_while_dragged(page, slider):
-    """Wait until the figure is drawn while the mouse still holds the slider."""
-    page.page.evaluate("() => window.drawn = 0")
+def pressed(page, slider):
+    press(page, slider)
+    page.status("Computing")
+
+
+def drawn_while_dragged(page, slider):
+    """The figure is drawn, again and to its end, while the mouse still holds the slider."""
     with page.held(slider) as move:
         for by in range(1, 16):
             move(2 * by)
@@ -131,6 +121,25 @@ def moves_while_dragged(page, slider):
             if by > 3 and page.page.evaluate("() => window.drawn > 1"):
                 break
         page.page.wait_for_function("() => window.drawn > 1")
+        page.status("Done")
+
+
+def use(page, slider, drag=dragged):
+    """Move a slider by mouse, then by keyboard; figure and words must follow each time.
+
+    Returns how often the browser drew after the last change.
+    """
+    page.status("Done")
+    page.page.evaluate(COUNT)
+    assert page.page.locator(".ssae-words[aria-live=polite]").count() == 1
+    for move in (drag, pressed):
+        page.page.evaluate("() => window.drawn = 0")
+        drawn, words = page.page.evaluate(DRAWN), page.words()
+        move(page, slider)
+        page.status("Done")
+        page.page.wait_for_function(FOLLOWS, arg=drawn)
+        assert page.words() != words
+    return page.page.evaluate("() => window.drawn")
 
 
 SIZES = """() => {
@@ -307,10 +316,8 @@ def test_voila_serves_the_lab_as_a_page_without_serious_barriers(chromium, voila
         if lab in DARK:
             assert faint(page) == []
             DARK[lab](page)
-        drawn = use(page, LABS[lab])
+        drawn = use(page, LABS[lab], drawn_while_dragged if lab in LIVE else dragged)
         assert drawn >= (DRAWINGS if lab in LIVE else 1)
-        if lab in LIVE:
-            moves_while_dragged(page, LABS[lab])
         page.shot(f"voila_{lab}")
         assert complaints(page) == []
         assert page.barriers() == []
