@@ -30,12 +30,16 @@ LONG = (
     "test_browser.py",
     "test_labs.py",
     "test_site.py",
-    "test_labs_steering.py",
-    "test_sweep.py",
-    "test_nbtest.py",
+    "test_exercises.py",
     "test_exercises_grade.py",
-    "test_fuzz.py",
     "test_install.py",
+    "test_labs_steering.py",
+    "test_nbtest.py",
+    "test_sweep.py",
+    "test_studies_real.py",
+    "test_fuzz.py",
+    "test_style.py",
+    "test_kills.py",
 )
 """Files that take longest, the longest first: whoever begins one at the end is waited for."""
 

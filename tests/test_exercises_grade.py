@@ -129,7 +129,7 @@ CASES = {
     "magic": (DIFF, COSINE, [f"%precision 3\n{HELP}"], "11", "passed."),
     "import": (SHIFT, NUMPY, ["import numpy as np"], "11", "passed."),
     "evil text": (EVIL, COSINE, [], "01", "whose text cannot be shown"),
-    "stubborn": (HIDE, COSINE, [], "00", "ran longer than 9 s and was stopped"),
+    "adamant": (HIDE, COSINE, [], "00", "ran longer than 9 s and was stopped"),
     "asks": ("def shift(a, b):\n    return input()", COSINE, [], "01", "EOFError"),
     "surrogate": ("raise ValueError('\\ud800')", COSINE, [], "01", "ValueError"),
 }  # fmt: skip
