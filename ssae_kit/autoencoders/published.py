@@ -27,7 +27,7 @@ from ssae_kit.autoencoders.foreign import (
 )
 from ssae_kit.autoencoders.sparse import GatedSAE, JumpReluSAE, ReluSAE, SparseAutoencoder, TiedSAE
 from ssae_kit.autoencoders.topk import BatchTopKSAE, TopKSAE
-from ssae_kit.storage import replacing, save_tensors
+from ssae_kit.storage import at_home, replacing, save_tensors
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 CLASSES = {
@@ -110,7 +110,7 @@ def load_saelens(folder: str | Path) -> SparseAutoencoder:
         FileNotFoundError: if a file is missing.
         ValueError: if the files are damaged, or hold what the kit has no counterpart for.
     """
-    folder = Path(folder).expanduser()
+    folder = at_home(folder)
     config, tensors = read_config(folder / CONFIG), read_weights(folder / WEIGHTS)
     for name in ("normalize_activations", "reshape_activations"):
         if config.get(name) not in (None, "none"):
@@ -204,7 +204,7 @@ def load_published(folder: str | Path) -> SparseAutoencoder:
         FileNotFoundError: if the folder holds the files of none of them.
         ValueError: if the files are damaged, or hold what the kit has no counterpart for.
     """
-    folder = Path(folder).expanduser()
+    folder = at_home(folder)
     readers = {
         WEIGHTS: load_saelens,
         "ae.pt": _dictionary_learning,

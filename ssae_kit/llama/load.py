@@ -17,7 +17,7 @@ from ssae_kit import checks
 from ssae_kit.llama.examine import examine
 from ssae_kit.llama.fetch import SMOLLM2, fetched
 from ssae_kit.llama.memory import as_dtype, check_memory
-from ssae_kit.storage import DATA
+from ssae_kit.storage import DATA, at_home
 
 BUNDLED = "llama_tiny"
 """Name of the model that comes with the course; `llama_tiny/seed1` names one seed of it."""
@@ -96,7 +96,7 @@ def load(
         UserWarning: of what the checkpoint brings and the kit sets aside: settings for generation,
             and a tokenizer that puts no begin token in front of a text, or two.
     """
-    name = str(Path(name).expanduser() if str(name).startswith("~") else name)
+    name = str(at_home(name) if str(name).startswith("~") else name)
     source, place, is_bundled = _source(name), _place(device, device_map), _is_bundled(name)
     wanted = as_dtype("float32" if dtype is None and is_bundled else dtype)
     try:

@@ -239,6 +239,7 @@ def _reader(weights: Tensor) -> Found:
 
 
 def _unit(rows: Tensor) -> Tensor:
+    checks.require_finite("directions", rows, "What they were fitted to is far too small.")
     lengths: Tensor = rows.norm(dim=1, keepdim=True)
     if (lengths == 0).any():
         raise ValueError(

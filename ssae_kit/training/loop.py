@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ssae_kit.autoencoders import Autoencoder, LossTerms, SparseAutoencoder
-from ssae_kit.storage import digest, load_tensors, save_tensors
+from ssae_kit.storage import at_home, digest, load_tensors, save_tensors
 from ssae_kit.training.inputs import as_inputs, check, huge
 from ssae_kit.training.lagrangian import Problem, constrained
 from ssae_kit.training.revive import revive_dead_
@@ -73,7 +73,7 @@ def fit(
     loop = _Loop(autoencoder, inputs, sparsity, config, generator)
     identity = loop.identity() if checkpoint is not None else {}
     loop.autoencoder.calibrate_(loop.sample())
-    if checkpoint is not None and Path(checkpoint).expanduser().exists():
+    if checkpoint is not None and at_home(checkpoint).exists():
         loop.restore(checkpoint, identity)
         if on_record is not None and loop.history.step:
             on_record(loop.history)
