@@ -289,3 +289,11 @@ def test_a_seed_out_of_range_is_refused_in_our_words(name):
 def test_shifts_that_do_not_vary_have_no_independent_components():
     with pytest.raises(ValueError, match="must not all be zero"):
         methods.fast_ica(torch.randn(1, 6).expand(40, 6), 3)
+
+
+def test_changes_by_more_than_one_would_make_means_too_long_and_are_refused():
+    shifts, changes = torch.randn(40, 6), 2 * torch.ones(40, 1)
+    with pytest.raises(ValueError, match="must be -1, 0 or 1"):
+        methods.difference_of_means(shifts, changes)
+    with pytest.raises(ValueError, match="must be -1, 0 or 1"):
+        methods.known(torch.randn(2, 6)).named(shifts, changes)

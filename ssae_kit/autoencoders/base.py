@@ -250,4 +250,5 @@ def load(path: str | Path) -> Any:
         ) from error
     for weights, values in tensors.items():
         checks.require_finite(weights, values, f"{path} is damaged or diverged: fetch it anew.")
+    checks.require("scale", autoencoder.scale, "above 0", lambda scale: (scale > 0).all())
     return autoencoder

@@ -214,7 +214,15 @@ class _Loop:
                 "Make autoencoder and generator anew, from the seeds of that training, to go on; "
                 "otherwise give this training a file of its own, or delete that one."
             )
+        try:
+            self._take(tensors, metadata)
+        except (KeyError, IndexError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"{path} is no checkpoint of this version of the kit ({error!r:.200}). Delete it; the "
+                "training then starts anew."
+            ) from error
 
+    def _take(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         def part(prefix: str) -> dict[str, Tensor]:
             named = tensors.items()
             return {k.removeprefix(prefix): v for k, v in named if k.startswith(prefix)}
@@ -223,7 +231,10 @@ class _Loop:
         self.generator.set_state(tensors["generator"])
         self.problem.multiplier.weight.data.copy_(tensors["multiplier"])
         adam = self.primal.state_dict()
-        for name, value in part("adam.").items():
+        averages = part("adam.")
+        if not averages:
+            raise KeyError("adam")
+        for name, value in averages.items():
             index, key = name.split(".", 1)
             adam["state"].setdefault(int(index), {})[key] = value
         self.primal.load_state_dict(adam)
