@@ -36,10 +36,8 @@ def at_home(path: str | Path) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise ValueError(
-            f"a path that begins with ~ needs a home folder; got {str(path)!r} ({error}). Write the "
-            "path as a whole."
-        ) from error
+        what = f"a path with ~ needs a home folder; got {str(path)!r}"
+        raise ValueError(f"{what}. Write the path as a whole.") from error
 
 
 @contextmanager
@@ -64,10 +62,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     # Moved over a device or a pipe, a file would take its place for everybody.
     is_other = path.exists() and not (path.is_file() or path.is_dir())
     if not path.name or "\0" in path.name or is_other:
-        raise ValueError(
-            f"`path` must name a file or a folder, no device or pipe; got {str(path)!r}. Choose "
-            "another name."
-        )
+        what = f"a file or a folder, no device or pipe; got {str(path)!r}"
+        raise ValueError(f"`path` must name {what}. Choose another name.")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

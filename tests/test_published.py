@@ -128,7 +128,7 @@ def test_a_file_with_code_is_refused_and_the_code_is_not_run(tmp_path, capsys):
     ("name", "change", "words"),
     [
         ("CrossCoder", {}, "got 'CrossCoder'"),
-        (["AutoEncoder"], {}, r"got \['AutoEncoder'\]"),
+        (["AutoEncoder"], {}, r"got \"\['AutoEncoder'\]"),
         ("AutoEncoderTopK", {"k": torch.tensor(0)}, "got 0"),
         ("BatchTopKSAE", {"threshold": torch.tensor(-1.0)}, "never set"),
         ("AutoEncoderTopK", {"b_dec": torch.zeros(D + 1)}, r"`b_dec` must be of shape \[6\]"),

@@ -224,8 +224,8 @@ def load_published(folder: str | Path) -> SparseAutoencoder:
 def _dictionary_learning(folder: Path) -> SparseAutoencoder:
     trainer = read_config(folder / "config.json").get("trainer")
     trainer = trainer if isinstance(trainer, dict) else {}
-    name = trainer.get("dict_class")
-    if str(name) not in CLASSES:
+    name = str(trainer.get("dict_class"))
+    if name not in CLASSES:
         raise ValueError(
             f"{folder}/config.json must name one of {', '.join(CLASSES)} as trainer's `dict_class`; "
             f"got {name!r}."

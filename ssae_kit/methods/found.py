@@ -206,11 +206,9 @@ def times_changed(
     changes: Float[Tensor, "pairs concepts"], *, signed: bool = False
 ) -> Float[Tensor, " concepts"]:
     """Return in how many pairs each concept changes, or raise a ValueError if one never does."""
-    if signed and not ((changes == 0) | (changes.abs() == 1)).all():
-        raise ValueError(
-            f"`changes` must be -1, 0 or 1, or a mean is as many times too long; got "
-            f"{changes.unique()[:5].tolist()}. Take `changes.sign()`."
-        )
+    if signed:  # or a mean would be as many times too long
+        what = "-1, 0 or 1, as `changes.sign()` is"
+        checks.require("changes", changes, what, lambda c: ((c == 0) | (c.abs() == 1)).all())
     count = (changes != 0).sum(0)
     if (count == 0).any():
         raise ValueError(

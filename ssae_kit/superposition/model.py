@@ -114,10 +114,8 @@ class ToyModel(nn.Module):
         n_runs, _, width = self.weight.shape
         fits = inputs.shape[-1:] == (width,) and inputs.shape[:-2] in ((), (1,), (n_runs,))
         if inputs.dim() < 2 or not fits or not inputs.numel():
-            raise ValueError(
-                f"inputs must have {width} features, as the model does, and its {n_runs} runs or "
-                f"none; got shape {list(inputs.shape)}."
-            )
+            what = f"{width} features, as the model does, and its {n_runs} runs or none"
+            raise ValueError(f"inputs must have {what}; got shape {list(inputs.shape)}.")
         checks.require_finite("inputs", inputs)
         if weights is not None:
             weights = checks.tensors(weights=(weights, "run batch"))[0].to(self.weight)

@@ -217,10 +217,8 @@ class _Loop:
         try:
             self._take(tensors, metadata)
         except (KeyError, IndexError, ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"{path} is no checkpoint of this version of the kit ({error!r:.200}). Delete it; the "
-                "training then starts anew."
-            ) from error
+            what = f"{path} is no checkpoint of this version of the kit ({error!r:.200})"
+            raise ValueError(f"{what}. Delete it to start anew.") from error
 
     def _take(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         def part(prefix: str) -> dict[str, Tensor]:
@@ -231,8 +229,7 @@ class _Loop:
         self.generator.set_state(tensors["generator"])
         self.problem.multiplier.weight.data.copy_(tensors["multiplier"])
         adam = self.primal.state_dict()
-        averages = part("adam.")
-        if not averages:
+        if not (averages := part("adam.")):
             raise KeyError("adam")
         for name, value in averages.items():
             index, key = name.split(".", 1)
