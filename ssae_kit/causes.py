@@ -244,14 +244,18 @@ def align(
 
     Raises:
         ValueError: if a loss is not finite, not one number per run, or does not depend on
-            `subspaces`.
+            `subspaces`, or a setting is out of range.
+        TypeError: if a loss is no tensor.
     """
     checks.require_kind("subspaces", subspaces, Subspaces)
     n_steps, n_runs = checks.whole("n_steps", n_steps), len(subspaces.basis)
+    checks.require("learning_rate", learning_rate, "above 0", lambda rate: 0 < rate < torch.inf)
+    checks.require("width_cost", width_cost, "at least 0", lambda cost: 0 <= cost < torch.inf)
     optimizer = torch.optim.Adam(subspaces.parameters(), learning_rate)
     for step in range(n_steps):
         subspaces.temperature = HOT * (COLD / HOT) ** (step / max(n_steps - 1, 1))
         losses = loss(step)
+        checks.require_kind("loss(step)", losses, Tensor, "a tensor with one number per run")
         if losses.shape != (n_runs,) or not losses.isfinite().all():
             raise ValueError(
                 f"`loss` must return one finite number per run, [{n_runs}]; at step {step} it gave "

@@ -5,6 +5,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,15 +21,15 @@ def tensors(**given: tuple[Any, str]) -> list[Tensor]:
 
     Args:
         given: By name, values and their axes as in a jaxtyping string: an axis of one name has one
-            size in all of them, and `*run` stands for any number of axes, of any size.
+            size in all of them, and `*run` stands for any number of axes, the same wherever any are.
 
     Raises:
         TypeError: if something is not an array of real numbers.
         ValueError: if an axis is missing or has another size than elsewhere, an array is empty, or
             a value is not finite or beyond `LARGEST`.
     """
-    found = {name: _real(name, values) for name, (values, _) in given.items()}
-    sizes: dict[str, tuple[int, str]] = {}
+    found = {name: real(name, values) for name, (values, _) in given.items()}
+    sizes: dict[str, tuple[Any, str]] = {}
     for name, (_, axes) in given.items():
         _check_axes(name, tuple(found[name].shape), axes.split(), sizes)
     device = next(iter(found.values())).device
@@ -62,7 +63,7 @@ def mask(name: str, values: Tensor) -> Tensor:
 def indices(name: str, values: Any, axes: str) -> Tensor:
     """Return whole numbers as int64; a mask is refused, as are fractions."""
     (numbers,) = tensors(**{name: (values, axes)})
-    dtype = _real(name, values).dtype
+    dtype = real(name, values).dtype
     if dtype is torch.bool or (numbers != numbers.round()).any():
         raise TypeError(
             f"`{name}` must hold whole numbers, no mask; got {dtype}. `mask.nonzero()` gives the "
@@ -112,7 +113,9 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None, what: 
         number = None
     if number is None or is_bool(value):
         raise TypeError(f"`{name}` must be a whole number and {bounds}{what}; got {value!r}.")
-    if number < least or (most is not None and number > most):
+    if most is None and number > 2**62:
+        bounds += f" and at most {2**62}, as torch counts no further"
+    if number < least or number > (2**62 if most is None else most):
         raise ValueError(f"`{name}` must {bounds}{what}; got {number}.")
     return number
 
@@ -160,14 +163,21 @@ def _require_moderate(name: str, values: Tensor) -> None:
         )
 
 
-def _real(name: str, values: Any) -> Tensor:
+def real(name: str, values: Any) -> Tensor:
+    """Return real numbers as a dense tensor, of the type they have.
+
+    Raises:
+        TypeError: if they are none.
+    """
     try:
         # A table of pandas is no sequence of its rows.
-        tensor = torch.as_tensor(values.to_numpy() if hasattr(values, "to_numpy") else values)
+        found = values.to_numpy() if hasattr(values, "to_numpy") else values
+        if isinstance(found, np.ndarray):  # torch takes none reversed, nor in another byte order
+            found = np.asarray(found, found.dtype.newbyteorder("="), order="C")
+        tensor = torch.as_tensor(found)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"`{name}` must be a tensor or an array of numbers; got {type(values).__name__}."
-        ) from error
+        kind = f"{type(values).__name__} {getattr(values, 'dtype', '')}".rstrip()
+        raise TypeError(f"`{name}` must be a tensor or an array of numbers; got {kind}.") from error
     if tensor.is_complex() or tensor.layout is not torch.strided:
         raise TypeError(f"`{name}` must hold real numbers, dense; got {tensor.dtype}.")
     if tensor.is_meta and type(tensor) is Tensor:
@@ -176,7 +186,7 @@ def _real(name: str, values: Any) -> Tensor:
 
 
 def _check_axes(
-    name: str, shape: tuple[int, ...], axes: list[str], sizes: dict[str, tuple[int, str]]
+    name: str, shape: tuple[int, ...], axes: list[str], sizes: dict[str, tuple[Any, str]]
 ) -> None:
     """Compare a shape with its axes and with the sizes of those seen before; note the new ones."""
     fixed = [axis for axis in axes if axis[0] != "*"]
@@ -185,7 +195,9 @@ def _check_axes(
         raise ValueError(
             f"`{name}` must have the axes [{', '.join(axes)}]; got shape {list(shape)}.{hint}"
         )
-    for axis, size in zip(fixed, shape[len(shape) - len(fixed) :], strict=True):
+    n_free = len(shape) - len(fixed)
+    free = [(axes[0], list(shape[:n_free]))] if n_free else []
+    for axis, size in [*free, *zip(fixed, shape[n_free:], strict=True)]:
         wanted, other = sizes.setdefault(axis, (size, name))
         if size != wanted:
             raise ValueError(

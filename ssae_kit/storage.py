@@ -27,6 +27,19 @@ DATA = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).resolve().parents[1
 package."""
 
 
+def at_home(path: str | Path) -> Path:
+    """Return a path in which `~` is the home folder.
+
+    Raises:
+        ValueError: if there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        what = f"a path with ~ needs a home folder; got {str(path)!r}"
+        raise ValueError(f"{what}. Write the path as a whole.") from error
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Write a file or folder whole or not at all.
@@ -43,8 +56,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Raises:
         OSError: if nothing can be written there (read-only, disk full).
+        ValueError: if the path names nothing, or something that is neither file nor folder.
     """
-    path = Path(path).expanduser()
+    path = at_home(path)
+    # Moved over a device or a pipe, a file would take its place for everybody.
+    is_other = path.exists() and not (path.is_file() or path.is_dir())
+    if not path.name or "\0" in path.name or is_other:
+        what = f"a file or a folder, no device or pipe; got {str(path)!r}"
+        raise ValueError(f"`path` must name {what}. Choose another name.")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +74,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         told = [f"(os error {kind})" in str(error) for kind in kinds]
         forbidden = any(told) or getattr(error, "errno", None) in kinds
         advice = "That folder is not yours to write to:" if forbidden else "Free some disk space or"
+        if path.is_dir() and temporary.is_file():
+            advice = "It is a folder: name a file in it, or"
         raise OSError(
             f"could not write {path}: {error}. Nothing was changed there. "
             f"{advice} choose another folder."
@@ -103,7 +124,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is truncated, damaged, or was written by something else.
     """
-    path = Path(path).expanduser()
+    path = at_home(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file. Check the path, or save it first.")
     try:

@@ -15,6 +15,7 @@ import copy
 import dataclasses
 import functools
 import importlib
+import inspect
 import io
 import json
 import math
@@ -268,6 +269,7 @@ def numeric(room, folder):
         "storage.save_tensors": {
             "path": folder / "s", "tensors": {"a": torch.ones(2)}, "metadata": {}
         },
+        "storage.at_home": {"path": folder / "s"},
         "storage.load_tensors": {"path": folder / "t.safetensors"},
         "storage.digest": {"tensors": {"a": torch.ones(2)}, "text": "a"},
         "claims.Register": {"notebook": "06", "table": "a | b | c | >= 1 | d"},
@@ -502,7 +504,8 @@ def mistakes(value):
         endless.view(-1)[-1] = math.inf
         return wrong | {
             "nan": spoiled, "inf": endless, "one axis less": value[0], "numpy": value.numpy(),
-            "narrower": value[..., :-1], "integers": (3 * value.float()).int(),
+            "narrower": value[..., :-1], "longer": torch.cat([value, value]),
+            "sparse": value.float().to_sparse(), "reversed": value.numpy()[::-1], "integers": (3 * value.float()).int(),
             "mask": value > 0, "empty": value[:0], "negative": -value.float() - 1,
             "zeros": torch.zeros_like(value), "huge": value.float() * 1e30,
             "tiny": value.float() * 1e-30, "huge double": value.double() * 1e200, "half": value.half(), "double": value.double(),
@@ -590,7 +593,11 @@ def try_all(folder, only=("",)):
                 found[full] = MISSING
     for name in (name for name in table if name.startswith(tuple(only))):
         entry = table[name]
-        _, arguments, positional = parts(rooms, name, entry)
+        function, arguments, positional = parts(rooms, name, entry)
+        # What a right call leaves out is tried too.
+        given = list(inspect.signature(function).parameters.values())[len(positional) :]
+        left = {p.name: p.default for p in given if isinstance(p.default, float | int | str)}
+        arguments = left | arguments
         found[name] = outcome(functools.partial(made, rooms, name, entry), may_refuse=False)
         for key in [*range(len(positional)), *arguments]:
             right = positional[key] if isinstance(key, int) else arguments[key]

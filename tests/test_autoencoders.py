@@ -502,3 +502,19 @@ def test_a_reseeded_latent_fires_on_the_input_that_it_came_from(kind):
     chosen[0, 3] = True
     sae.reseed_(chosen, torch.eye(6)[:1])
     assert sae.encode(torch.eye(6)[:1])[0, 0, 3] > 0
+
+
+@pytest.mark.parametrize("along", [torch.tensor([-1]), torch.tensor([8]), torch.arange(3)])
+def test_latents_to_move_along_are_whole_numbers_of_latents_there_are(along):
+    sae = ReluSAE(1, 6, 8, generator=torch.Generator().manual_seed(1))
+    with pytest.raises(ValueError, match="`along` must be latents 0"):
+        clamp(sae, torch.randn(7, 6), 1, 2.0, along=along)
+
+
+def test_a_saved_scale_that_turns_the_codes_round_is_refused(tmp_path):
+    build(ReluSAE).save(tmp_path / "a.safetensors")
+    tensors, told = storage.load_tensors(tmp_path / "a.safetensors")
+    tensors["scale"] = -tensors["scale"]
+    storage.save_tensors(tmp_path / "a.safetensors", tensors, told)
+    with pytest.raises(ValueError, match="`scale` must be above 0"):
+        load(tmp_path / "a.safetensors")

@@ -111,3 +111,28 @@ def test_a_device_without_doubles_gets_floats():
             assert isinstance(values, OnGpu)
             assert values.dtype == torch.float32
         checks.require("strength", x, "be positive", lambda value: (value > 0).all())
+
+
+def test_arrays_that_torch_does_not_take_are_read():
+    wanted = torch.tensor([[2.0, 1.0]])
+    for given in (np.array([[1.0, 2.0]])[:, ::-1], wanted.numpy().astype(">f4")):
+        assert checks.tensors(x=(given, "rows columns"))[0].tolist() == wanted.tolist()
+
+
+def test_an_array_of_no_numbers_is_named_with_its_type():
+    with pytest.raises(TypeError, match="got ndarray object"):
+        checks.tensors(x=(np.array([None]), "rows"))
+
+
+def test_free_axes_of_one_name_are_the_same_or_missing():
+    two, one = torch.ones(2, 3), torch.ones(3)
+    assert len(checks.tensors(a=(two, "*run rows"), b=(one, "*run rows"))) == 2
+    with pytest.raises(ValueError, match=r"`b` and `a` must have the same \*run"):
+        checks.tensors(a=(two, "*run rows"), b=(torch.ones(4, 3), "*run rows"))
+    with pytest.raises(ValueError, match="same"):  # would become [2, 2] in silence
+        checks.tensors(a=(torch.ones(2), "*run"), b=(torch.ones(2, 1), "*run"))
+
+
+def test_a_whole_number_is_one_that_torch_can_count():
+    with pytest.raises(ValueError, match="at most"):
+        checks.whole("n", 10**30)

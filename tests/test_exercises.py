@@ -190,6 +190,39 @@ def test_a_right_answer_passes_whatever_its_type(name):
     assert judge(name, RIGHT[name]).message == ""
 
 
+def raising(error):
+    def answer(*given):
+        raise error
+
+    return answer
+
+
+class _Wordless(Exception):  # noqa: N818
+    def __str__(self):
+        raise ValueError
+
+
+class _Odd:
+    def __len__(self):
+        raise RuntimeError
+
+
+ENDLESS: list = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize(
+    "answer", [raising(SystemExit()), raising(_Wordless()), lambda *a: ENDLESS, lambda *a: _Odd()]
+)
+def test_an_answer_that_ends_or_returns_oddly_is_judged_like_any_other(answer):
+    assert judge("10.hops", answer).passed is False
+
+
+def test_a_notebook_can_be_interrupted_while_an_answer_is_checked():
+    with pytest.raises(KeyboardInterrupt):
+        judge("01.loss", raising(KeyboardInterrupt()))
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize(
     "answer",
@@ -313,13 +346,6 @@ DOUBLE = Exercise(
 def double(x):
     x *= 2
     return x
-
-
-def raising(error):
-    def answer(x):
-        raise error
-
-    return answer
 
 
 TOLD = [

@@ -17,7 +17,7 @@ from ssae_kit.exercises import sandbox
 from ssae_kit.exercises.collect import code_cells
 from ssae_kit.exercises.grade import Limits, grade
 from ssae_kit.exercises.release import read
-from ssae_kit.exercises.report import by_exercise
+from ssae_kit.exercises.report import _file_names, by_exercise
 from tests.test_exercises_release import COSINE, SHIFT, small_course
 
 WRONG = "\ndef shift(source, target):\n    return [s - t for s, t in zip(source, target)]"
@@ -128,9 +128,14 @@ CASES = {
     "broken helper": (DIFF, COSINE, [f"print(nowhere)\n{HELP}"], "11", "passed."),
     "magic": (DIFF, COSINE, [f"%precision 3\n{HELP}"], "11", "passed."),
     "import": (SHIFT, NUMPY, ["import numpy as np"], "11", "passed."),
-    "evil text": (EVIL, COSINE, [], "01", "whose text cannot be shown"),
+    "evil text": (EVIL, COSINE, [], "01", "its text cannot be shown"),
     "adamant": (HIDE, COSINE, [], "00", "ran longer than 9 s and was stopped"),
     "asks": ("def shift(a, b):\n    return input()", COSINE, [], "01", "EOFError"),
+    "shell": ("!true\n" + SHIFT, COSINE, [], "11", "passed."),
+    "deep cell": (SHIFT, COSINE, ["x = " + "lambda:" * 1000 + "1"], "11", "passed."),
+    "terminal": ("raise ValueError('\\x1b[2J\\n\\u202e')", COSINE, [], "01", "\\\\x1b\\[2J \\\\x202e"),
+    "＝1+1": (SHIFT, COSINE, [], "11", ""),
+    "ANN": (SHIFT, COSINE, [], "11", ""),
     "surrogate": ("raise ValueError('\\ud800')", COSINE, [], "01", "ValueError"),
 }  # fmt: skip
 CONFINED = {  # what is only so where the system lets a submission be confined
@@ -192,7 +197,7 @@ def test_each_submission_gets_its_points_and_its_remark(graded, student):
         points, remark = CONFINED[student]
     row = rows(graded)[student]
     assert (row["00.shift"] or " ") + (row["00.cosine"] or " ") == points
-    assert remark in (graded / f"{student}.md").read_text("utf-8")
+    assert remark in (graded / f"{_file_names(list(CASES))[student]}.md").read_text("utf-8")
 
 
 def test_only_what_should_be_looked_at_is_trouble(graded):
@@ -226,6 +231,32 @@ def test_without_namespaces_a_submission_still_changes_nothing_but_its_result(
     kit, daemon, _, startup = grade(tmp_path / "in", source, tmp_path / "out", jobs=2)
     assert (kit.score, daemon.score, startup.score) == (1, 2, 2)
     test_nothing_that_a_submission_started_runs_on(None)
+
+
+def test_names_that_differ_in_capitals_only_have_files_of_their_own():
+    ann, other, bob = _file_names(["ann", "ANN", "bob"]).values()
+    assert ann.casefold() != other.casefold()
+    assert bob == "bob"
+
+
+def test_a_folder_that_is_nested_too_deeply_harms_nobody(tmp_path, monkeypatch):
+    source = small_course(tmp_path / "notebooks")
+    submit(tmp_path / "in", source, "bob")
+    (tmp_path / "in" / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "in" / "deep")
+    for _ in range(2100):  # twice as deep as Python recurses, and longer than a path may be
+        os.mkdir("d")
+        os.chdir("d")
+    bob, deep = grade(tmp_path / "in", source, tmp_path / "out")
+    for _ in range(2100):  # what removes folders goes no deeper than Python recurses
+        os.chdir("..")
+        os.rmdir("d")
+    assert (bob.score, deep.trouble) == (2, ["there is no notebook"])
+
+
+def test_a_formula_in_full_width_is_none_for_a_spreadsheet(graded):
+    text = (graded / "grades.csv").read_text("utf-8")
+    assert "\n'＝1+1," in text
 
 
 def test_files_that_are_no_notebooks_are_named_and_harm_nobody(tmp_path):
@@ -304,7 +335,7 @@ def test_what_is_half_right_earns_half_the_points_and_has_not_passed(tmp_path):
     assert told == {"00.cosine": (1, 1), "06.isolate": (0, 1)}
 
 
-def test_of_copies_of_an_answer_the_last_above_its_check_counts(tmp_path):
+def test_of_copies_of_an_answer_all_above_its_check_are_run_in_order(tmp_path):
     source = small_course(tmp_path / "notebooks")
     path = submit(tmp_path / "in", source, "ann")
     notebook = read(path)
@@ -316,7 +347,18 @@ def test_of_copies_of_an_answer_the_last_above_its_check_counts(tmp_path):
     nbformat.write(notebook, path)
     (ann,) = grade(tmp_path / "in", source, tmp_path / "out")
     assert ann.score == 2
-    assert ann.trouble == ["3 cells answer 00.shift; the last above its check counts"]
+    assert ann.trouble == ["3 cells answer 00.shift; all above its check were run"]
+
+
+def test_an_answer_whose_cell_was_split_counts_as_in_the_notebook(tmp_path):
+    source = small_course(tmp_path / "notebooks")
+    path = submit(tmp_path / "in", source, "ann")
+    notebook = read(path)
+    (place,) = [n for n, cell in enumerate(notebook.cells) if cell.id == "00-shift"]
+    part = {**notebook.cells[place], "id": "part", "source": "shift([1], [2])"}
+    notebook.cells.insert(place + 1, nbformat.from_dict(part))
+    nbformat.write(notebook, path)
+    assert grade(tmp_path / "in", source, tmp_path / "out")[0].score == 2
 
 
 def test_a_right_answer_in_an_own_cell_below_the_stub_counts_as_in_the_notebook(tmp_path):
@@ -373,7 +415,7 @@ def test_nothing_to_grade_is_said(tmp_path):
 
 def test_the_command_prints_the_pass_rates(tmp_path):
     source = small_course(tmp_path / "notebooks")
-    submit(tmp_path / "in", source, "ann", WRONG)
+    submit(tmp_path / "in", source, "ann", "raise ValueError('\\ud800\\nforged')")
     (tmp_path / "names.txt").write_text("\ufeffann\nzoe\n", encoding="utf-8")
     command = [sys.executable, "-m", "ssae_kit.exercises", "grade", "in", "--out", "out"]
     done = subprocess.run(
@@ -384,5 +426,5 @@ def test_the_command_prints_the_pass_rates(tmp_path):
     )
     first, second, *_, last = done.stdout.splitlines()
     assert first == "00.cosine: 1 of 1 passed. "
-    assert second.startswith("00.shift: 0 of 1 passed. the sign")
+    assert second == "00.shift: 0 of 1 passed. ValueError: \\xd800 forged"
     assert last == f"2 students graded, 1 with trouble; see {os.path.join('out', 'grades.csv')}"

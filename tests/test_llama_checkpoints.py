@@ -49,7 +49,32 @@ def spoil(copy):
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
 
 
+def add_a_weight(copy):
+    weights = load_file(copy / "model.safetensors") | {"adapter": torch.ones(2)}
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+
+
 REFUSED = {
+    "a weight that has no place": (add_a_weight, "1 unexpected, first adapter"),
+    "a config of fewer layers": (
+        lambda copy: change(copy / "config.json", num_hidden_layers=2),
+        "config.json is of another model: .* unexpected, first model.layers",
+    ),
+    "a config of another vocabulary": (
+        lambda copy: change(copy / "config.json", vocab_size=9999),
+        "do not belong together|mismatched",
+    ),
+    "settings that contradict each other": (
+        lambda copy: change(copy / "config.json", num_attention_heads=7),
+        "(?s)cannot be read .*multiple of .*copy or download",
+    ),
+    "settings for writing that contradict each other": (
+        lambda copy: change(
+            copy / "generation_config.json", do_sample=False, num_return_sequences=3
+        ),
+        "cannot be read .*num_return_sequences.*settings are odd",
+    ),
+    "no settings": (lambda copy: (copy / "config.json").write_text("[]"), "cannot be read"),
     "a token behind the text": (
         lambda copy: change(copy / "tokenizer.json", post_processor=special(BEGIN, "$", END)),
         r"must end with the text; it appends \['<\|end_of_text\|>'\].*add_eos_token",
@@ -125,3 +150,15 @@ def test_a_checkpoint_in_order_is_loaded_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         llama.load("llama_tiny/seed1", device="cpu")
+
+
+def test_a_tokenizer_without_padding_and_end_writes_the_same_texts(copy):
+    facts = json.loads((copy / "tokenizer_config.json").read_text("utf-8"))
+    kept = {k: v for k, v in facts.items() if k not in ("pad_token", "eos_token")}
+    (copy / "tokenizer_config.json").write_text(json.dumps(kept), "utf-8")
+    texts = ["the queen in red was sad.", "this lady wept."]
+    odd, plain = (
+        llama.generate(model, texts, max_new_tokens=40, generator=torch.Generator().manual_seed(0))
+        for model in (llama.load(copy, device="cpu"), llama.load(device="cpu"))
+    )
+    assert odd == plain

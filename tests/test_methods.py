@@ -272,3 +272,28 @@ def test_latents_in_use_are_those_before_the_steepest_drop():
     alone = methods.Found(torch.eye(1), lambda shifts: shifts)
     with pytest.raises(ValueError, match="at least 2 latents"):
         methods.in_use(alone, torch.ones(4, 1))
+
+
+def test_shifts_too_small_to_have_a_direction_are_refused():
+    shifts = 1e-44 * torch.randn(40, 6)
+    with pytest.raises(ValueError, match="`directions` must be finite"):
+        methods.least_squares_probe(shifts, torch.ones(40, 1))
+
+
+@pytest.mark.parametrize("name", ["fast_ica", "dictionary_learning"])
+def test_a_seed_out_of_range_is_refused_in_our_words(name):
+    with pytest.raises(ValueError, match="`seed` must lie in 0"):
+        getattr(methods, name)(torch.randn(40, 6), 3, seed=-1)
+
+
+def test_shifts_that_do_not_vary_have_no_independent_components():
+    with pytest.raises(ValueError, match="must not all be zero"):
+        methods.fast_ica(torch.randn(1, 6).expand(40, 6), 3)
+
+
+def test_changes_by_more_than_one_would_make_means_too_long_and_are_refused():
+    shifts, changes = torch.randn(40, 6), 2 * torch.ones(40, 1)
+    with pytest.raises(ValueError, match="must be -1, 0 or 1"):
+        methods.difference_of_means(shifts, changes)
+    with pytest.raises(ValueError, match="must be -1, 0 or 1"):
+        methods.known(torch.randn(2, 6)).named(shifts, changes)

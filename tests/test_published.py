@@ -102,6 +102,20 @@ class Whole:
         return (print, ("code was run",))
 
 
+def test_a_file_that_is_no_pickle_at_all_is_refused(tmp_path):
+    write(tmp_path, "AutoEncoder", {})
+    (tmp_path / "ae.pt").write_bytes(b"abc")
+    with pytest.raises(ValueError, match="must be a dictionary of tensors"):
+        load_published(tmp_path)
+
+
+@pytest.mark.parametrize("spoil", [torch.Tensor.to_sparse, lambda w: w + 1j])
+def test_weights_that_are_not_dense_and_real_are_refused(spoil, tmp_path):
+    write(tmp_path, "AutoEncoder", LINEAR | {"bias": spoil(B_DEC)})
+    with pytest.raises(TypeError, match="`b_dec` must hold real numbers, dense"):
+        load_published(tmp_path)
+
+
 def test_a_file_with_code_is_refused_and_the_code_is_not_run(tmp_path, capsys):
     write(tmp_path, "AutoEncoder", Whole())
     with pytest.raises(ValueError, match=r"convert it once: torch\.save"):
@@ -114,6 +128,8 @@ def test_a_file_with_code_is_refused_and_the_code_is_not_run(tmp_path, capsys):
     ("name", "change", "words"),
     [
         ("CrossCoder", {}, "got 'CrossCoder'"),
+        (["AutoEncoder"], {}, r"got \"\['AutoEncoder'\]"),
+        ("AutoEncoderTopK", {"k": torch.tensor(0)}, "got 0"),
         ("BatchTopKSAE", {"threshold": torch.tensor(-1.0)}, "never set"),
         ("AutoEncoderTopK", {"b_dec": torch.zeros(D + 1)}, r"`b_dec` must be of shape \[6\]"),
         ("AutoEncoderTopK", {"decoder.weight": 2 * DEC}, "unit decoder directions"),

@@ -185,7 +185,16 @@ def test_a_topk_of_versions_3_to_5_is_read_as_topk(name, tmp_path):
 @pytest.mark.parametrize(
     ("config", "weights", "words"),
     [
-        ({"activation_fn_str": "tanh-relu"}, {}, "got 'tanh-relu'"),
+        ({"activation_fn_str": "tanh-relu"}, {}, r"got \['tanh-relu'\]"),
+        (
+            {
+                "activation_fn": "topk",
+                "activation_fn_str": "relu",
+                "activation_fn_kwargs": {"k": 3},
+            },
+            {},
+            r"got \['relu', 'topk'\]",
+        ),
         ({"activation_fn_str": "topk"}, {}, r"lacks \['k'\]"),
         ({"architecture": "topk", "k": 11}, {}, r"must lie in 1\.\.10"),
         ({"architecture": "topk", "k": "3"}, {}, "settings that do not fit"),

@@ -175,3 +175,23 @@ def test_a_digest_is_of_names_shapes_types_and_values_and_not_of_the_layout(monk
 def test_a_tensor_that_no_file_can_hold_is_refused_in_words(tmp_path, wrong):
     with pytest.raises(TypeError, match="must map names to dense tensors"):
         save_tensors(tmp_path / "a.safetensors", {"a": wrong}, {})
+
+
+def test_a_pipe_or_a_device_is_never_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "a\0b", ""):
+        with pytest.raises(ValueError, match="file or a folder, no device"):
+            save_tensors(tmp_path / name if name else name, {}, {})
+    assert (tmp_path / "pipe").is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_folder_where_a_file_is_asked_for_is_told_so(tmp_path):
+    with pytest.raises(OSError, match="It is a folder: name a file in it"):
+        save_tensors(tmp_path, {"a": torch.ones(2)}, {})
+
+
+def test_a_home_folder_that_nobody_has_is_told_so():
+    for call in (load_tensors, lambda path: save_tensors(path, {}, {})):
+        with pytest.raises(ValueError, match="Write the path as a whole"):
+            call("~nobody_of_this_name/a")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from ssae_kit import storage
 from ssae_kit.autoencoders import (
     BatchTopKSAE,
     GatedSAE,
@@ -537,3 +538,20 @@ def test_a_checkpoint_of_another_function_is_refused(tmp_path):
 def test_a_truth_value_is_no_setting(name):
     with pytest.raises((TypeError, ValueError), match=f"`{name}` must be"):
         TrainingConfig(**{name: True})
+
+
+@pytest.mark.parametrize("gone", ["model.decoder", "adam.", "multiplier", "done"])
+def test_a_checkpoint_that_lacks_something_is_of_another_version(gone, tmp_path):
+    path = tmp_path / "run.safetensors"
+
+    def train():
+        made = ShiftAutoencoder(1, 6, 4, generator=torch.Generator().manual_seed(1))
+        rule, data = Constraint(0.2), torch.randn(40, 6, generator=torch.Generator().manual_seed(2))
+        fit(made, data, rule, TrainingConfig(steps=3, batch_size=8), generator=torch.Generator().manual_seed(3), checkpoint=path)  # fmt: skip
+
+    train()
+    tensors, told = storage.load_tensors(path)
+    kept = {name: values for name, values in tensors.items() if not name.startswith(gone)}
+    storage.save_tensors(path, kept, {key: value for key, value in told.items() if key != gone})
+    with pytest.raises(ValueError, match="no checkpoint of this version"):
+        train()

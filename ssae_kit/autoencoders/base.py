@@ -159,7 +159,8 @@ class Autoencoder(nn.Module):
         In chunks, so that a mapped file is not copied, and in double: the squares of float16 inputs
         of ordinary size overflow, and those of float32 inputs of 1e20. (MPS has no double.)
         """
-        if not isinstance(inputs, Tensor) or inputs.dim() < 2 or not inputs.numel():
+        inputs = checks.real("inputs", inputs)
+        if inputs.dim() < 2 or not inputs.numel():
             (inputs,) = checks.tensors(inputs=(inputs, "*run samples d_model"))
         device = self.decoder.device
         kind, n_samples = checks.widest(device), inputs.shape[-2]
@@ -256,6 +257,7 @@ def load(path: str | Path) -> Any:
         ) from error
     for weights, values in tensors.items():
         checks.require_finite(weights, values, f"{path} is damaged or diverged: fetch it anew.")
+    checks.require("scale", autoencoder.scale, "above 0", lambda scale: (scale > 0).all())
     return autoencoder
 
 

@@ -27,7 +27,7 @@ from ssae_kit.autoencoders.foreign import (
 )
 from ssae_kit.autoencoders.sparse import GatedSAE, JumpReluSAE, ReluSAE, SparseAutoencoder, TiedSAE
 from ssae_kit.autoencoders.topk import BatchTopKSAE, TopKSAE
-from ssae_kit.storage import replacing, save_tensors
+from ssae_kit.storage import at_home, replacing, save_tensors
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 CLASSES = {
@@ -110,7 +110,7 @@ def load_saelens(folder: str | Path) -> SparseAutoencoder:
         FileNotFoundError: if a file is missing.
         ValueError: if the files are damaged, or hold what the kit has no counterpart for.
     """
-    folder = Path(folder).expanduser()
+    folder = at_home(folder)
     config, tensors = read_config(folder / CONFIG), read_weights(folder / WEIGHTS)
     for name in ("normalize_activations", "reshape_activations"):
         if config.get(name) not in (None, "none"):
@@ -148,14 +148,15 @@ def _switch(folder: Path, config: dict[str, Any], name: str, default: bool) -> b
 def _activation(folder: Path, config: dict[str, Any]) -> tuple[str, Any]:
     """Architecture and k. Versions 3 to 5 say "standard" of a TopK, and name the activation."""
     architecture = config.get("architecture", "standard")
-    named = config.get("activation_fn_str", config.get("activation_fn")) or "relu"
-    if named == "topk" and architecture in ("standard", "topk"):
+    told = [config.get("activation_fn_str"), config.get("activation_fn")]
+    named = [name for name in told if name is not None] or ["relu"]
+    if all(name == "topk" for name in named) and architecture in ("standard", "topk"):
         kwargs = config.get("activation_fn_kwargs")
         kwargs = kwargs if isinstance(kwargs, dict) else {}
         return "topk", kwargs.get("k", config.get("k"))
-    if named != "relu":
+    if any(name != "relu" for name in named):
         raise ValueError(
-            f'{folder}: `activation_fn` must be "relu" or "topk"; got {named!r} in an architecture '
+            f'{folder}: `activation_fn` must be "relu" or "topk"; got {named} in an architecture '
             f"{architecture!r}. The kit has no counterpart."
         )
     return str(architecture), config.get("k")
@@ -204,7 +205,7 @@ def load_published(folder: str | Path) -> SparseAutoencoder:
         FileNotFoundError: if the folder holds the files of none of them.
         ValueError: if the files are damaged, or hold what the kit has no counterpart for.
     """
-    folder = Path(folder).expanduser()
+    folder = at_home(folder)
     readers = {
         WEIGHTS: load_saelens,
         "ae.pt": _dictionary_learning,
@@ -223,7 +224,7 @@ def load_published(folder: str | Path) -> SparseAutoencoder:
 def _dictionary_learning(folder: Path) -> SparseAutoencoder:
     trainer = read_config(folder / "config.json").get("trainer")
     trainer = trainer if isinstance(trainer, dict) else {}
-    name = trainer.get("dict_class")
+    name = str(trainer.get("dict_class"))
     if name not in CLASSES:
         raise ValueError(
             f"{folder}/config.json must name one of {', '.join(CLASSES)} as trainer's `dict_class`; "
@@ -239,8 +240,9 @@ def _dictionary_learning(folder: Path) -> SparseAutoencoder:
             raise ValueError(f"{folder}: `threshold` was never set; train it for longer.")
         bias = tensors.get("b_enc", threshold)
         tensors["threshold"] = threshold.expand_as(bias) if threshold.dim() == 0 else threshold
-    limit = None if k is None else k.tolist()
-    return build(folder, architecture, tensors, limit or trainer.get("k"), centred)
+    return build(
+        folder, architecture, tensors, trainer.get("k") if k is None else k.tolist(), centred
+    )
 
 
 def _tensors_only(path: Path) -> Any:

@@ -58,8 +58,12 @@ def clamp(
     checks.require("value", value, "one finite number", lambda code: abs(code) < float("inf"))
     codes = autoencoder.encode(rows)[0, :, latent]
     amount = (value - codes).view(states.shape[:-1])[..., None] * autoencoder.scale[0]
-    chosen = torch.tensor(latent) if along is None else along.to(codes.device)
-    moved = amount * autoencoder.directions[0, chosen]
+    n, free = autoencoder.n_latents, states.shape[:-1]
+    chosen = torch.tensor(latent) if along is None else checks.indices("along", along, "*any")
+    if along is not None:
+        what = f"latents 0..{n - 1} that broadcast against the rows, {list(free)}"
+        checks.require("along", chosen, what, lambda i: i.expand(free).min() >= 0 and i.max() < n)
+    moved = amount * autoencoder.directions[0, chosen.to(codes.device)]
     return states + moved.to(states.device)
 
 
@@ -67,6 +71,7 @@ def _rows(autoencoder: Autoencoder, states: Tensor) -> tuple[Tensor, Tensor]:
     """The states as a tensor, and their rows as the autoencoder takes them."""
     checks.require_kind("autoencoder", autoencoder, Autoencoder)
     autoencoder.require_one_run()
-    if not isinstance(states, Tensor):  # those of a hook are looked at by `encode`, once
-        (states,) = checks.tensors(states=(states, "*rows d_model"))
+    states = checks.real("states", states)  # whether they are finite, `encode` looks, once
+    if not states.numel():
+        raise ValueError(f"`states` must not be empty; got shape {list(states.shape)}.")
     return states, states.reshape(-1, *states.shape[-1:]).to(autoencoder.decoder)

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,8 @@ def collect(folder: Path, course: list[Path]) -> list[Submitted]:
     inodes = {(one.stat().st_dev, one.stat().st_ino): "the course's notebook" for one in course}
     for path in _paths(folder):
         inside = path.relative_to(folder)
-        student = _printable(inside.parts[0] if len(inside.parts) > 1 else path.stem)
-        name = _printable(inside.as_posix())
+        student = printable(inside.parts[0] if len(inside.parts) > 1 else path.stem)
+        name = printable(inside.as_posix())
         try:
             content, about = _content(path)
             key = (about.st_dev, about.st_ino)
@@ -63,7 +64,7 @@ def collect(folder: Path, course: list[Path]) -> list[Submitted]:
             found.append(Submitted(student, name, trouble=(f"{name}: {error}",)))
     present = {one.student for one in found}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        student = _printable(path.name)
+        student = printable(path.name)
         if path.name.startswith(BESIDE) or student in present:
             continue
         if path.is_symlink():
@@ -75,15 +76,19 @@ def collect(folder: Path, course: list[Path]) -> list[Submitted]:
 
 def _paths(folder: Path) -> list[Path]:
     """Whatever is named like a notebook, but for what Jupyter and a Mac put beside it."""
-    named = [path for path in folder.rglob("*") if path.suffix.lower() == ".ipynb"]  # no links
-    inside = {path: path.relative_to(folder).parts for path in named}
-    ours = [p for p in named if not any(part.startswith(BESIDE) for part in inside[p])]
-    return sorted(path for path in ours if path.is_symlink() or not path.is_dir())
+    found, left = list[Path](), [folder]
+    while left:  # a folder that is nested too deeply or not ours to read is left alone
+        with suppress(OSError), os.scandir(left.pop()) as entries:
+            ours = [entry for entry in entries if not entry.name.startswith(BESIDE)]
+            is_folder = [entry.is_dir(follow_symlinks=False) for entry in ours]
+            left += [Path(entry) for entry, yes in zip(ours, is_folder, strict=True) if yes]
+            found += [Path(entry) for entry, yes in zip(ours, is_folder, strict=True) if not yes]
+    return sorted(path for path in found if path.suffix.lower() == ".ipynb")
 
 
-def _printable(name: str) -> str:
-    """A name as it can be written and compared, whatever system made it."""
-    text = unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
+def printable(name: str) -> str:
+    """A name or text as it can be written and compared, whatever system or learner made it."""
+    text = unicodedata.normalize("NFC", name)
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 

@@ -26,6 +26,7 @@ from ssae_kit.exercises.values import (
     misshapen,
     numbers,
     plain,
+    raised,
     read,
     show,
     slips_alike,
@@ -140,15 +141,14 @@ class Exercise:
             return self._tried(answer, case)
         except Mistake as mistake:
             raise Mistake(f"{mistake} For {self._given(case)}.") from mistake
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also of what it returns, when that is read
+            return raised(error)
 
     def _tried(self, answer: Callable[..., Any], case: tuple[Any, ...]) -> Any:
         given = copy.deepcopy(case)
-        try:
-            value = self.use(answer, *given)
-        except Mistake:
-            raise
-        except Exception as error:
-            return Raised(type(error).__name__, str(error)[:300])
+        value = self.use(answer, *given)
         for name, before, after in zip(self._names(), case, given, strict=True):
             if not callable(before) and not agree(plain(after), plain(before)):
                 raise Mistake(

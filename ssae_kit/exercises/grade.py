@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ssae_kit.exercises import sandbox
-from ssae_kit.exercises.collect import Submitted, collect
+from ssae_kit.exercises.collect import Submitted, collect, printable
 from ssae_kit.exercises.core import Exercise, exercise
 from ssae_kit.exercises.release import grade_id, read, tasks
 from ssae_kit.exercises.report import Grade, write
@@ -133,25 +133,27 @@ def plan(notebook: Any, one: Submitted) -> dict[str, Any]:
         else:
             place.append((number, {"key": "", "kind": "own", "source": cell["source"]}))
     for key, task in todo.items():
-        answer, check = places(one, key)
+        answers, check = places(one, key)
         test = {"key": key, "kind": "check", "name": task.name, "function": task.function}
-        place.append((max(answer, check) + 0.5, test))
-        if answer >= 0:
+        place.append((max([*answers, check]) + 0.5, test))
+        for answer in answers:
             source = one.cells[answer]["source"]
             place.append((answer, {"key": key, "kind": "answer", "source": source}))
     last = max(number for number, step in place if step["kind"] == "check")
     steps = [step for number, step in sorted(place, key=lambda it: it[0]) if number <= last]
-    answers = {task.function: task.name for task in todo.values()}
-    return {"course": course, "steps": steps, "answers": answers}
+    functions = {task.function: task.name for task in todo.values()}
+    return {"course": course, "steps": steps, "answers": functions}
 
 
-def places(one: Submitted, key: str) -> tuple[int, int]:
-    """Where a submission has an answer and its check: as in a notebook, the last above counts."""
+def places(one: Submitted, key: str) -> tuple[list[int], int]:
+    """Where a submission has its check, and the cells of the answer above it.
+
+    They are several if a cell was copied, or split: each part then has the name of the whole.
+    """
     checks = [n for n, cell in enumerate(one.cells) if cell["key"] == f"{key}-check"]
     check = checks[-1] if checks else len(one.cells)
     copies = [n for n, cell in enumerate(one.cells) if cell["key"] == key and cell["answer"]]
-    above = [n for n in copies if n < check] or copies
-    return (above[-1] if above else -1), check
+    return [n for n in copies if n < check] or copies, check
 
 
 def enter(
@@ -174,10 +176,10 @@ def enter(
             remark = next((str(text) for text in said_of_it if text), "it was not reached")
         result.worth[task.name] = task.points
         result.points[task.name] = int(task.points * share)
-        result.remarks[task.name] = remark
+        result.remarks[task.name] = printable(" ".join(remark.split()))
         if copies > 1:
             result.trouble.append(
-                f"{copies} cells answer {task.name}; the last above its check counts"
+                f"{copies} cells answer {task.name}; all above its check were run"
             )
     ours = {cell.source for cell in notebook.cells}
     own = [cell["source"] for cell in one.cells if cell["answer"] or not cell["key"]]

@@ -5,6 +5,7 @@ import hashlib
 import html
 import io
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -54,8 +55,9 @@ def write(grades: Sequence[Grade], out: Path) -> None:
     _table(out / "grades.csv", head, rows)
     head = ["exercise", "passed", "submitted", "commonest remark on the others"]
     _table(out / "exercises.csv", head, by_exercise(grades))
+    files = _file_names([one.student for one in grades])
     for one in grades:
-        _write(out / f"{_file_name(one.student)}.md", report(one))
+        _write(out / f"{files[one.student]}.md", report(one))
 
 
 def by_exercise(grades: Sequence[Grade]) -> list[tuple[str, int, int, str]]:
@@ -93,7 +95,9 @@ def _table(path: Path, head: list[str], rows: Sequence[Sequence[Any]]) -> None:
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\r\n")
     for row in [head, *rows]:
-        formulas = [str(value).lstrip().startswith(("=", "+", "-", "@")) for value in row]
+        # In full width, too, spreadsheets take them for formulas.
+        texts = [unicodedata.normalize("NFKC", str(value)).lstrip() for value in row]
+        formulas = [text.startswith(("=", "+", "-", "@")) for text in texts]
         table.writerow(["'" * f + str(value) for f, value in zip(formulas, row, strict=True)])
     _write(path, text.getvalue())
 
@@ -105,9 +109,11 @@ def _write(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _file_name(student: str) -> str:
-    """A student's name as a file can bear it."""
-    name = re.sub(r'[\\/:*?"<>|]', "_", student)
-    if len(name.encode()) <= 200 and name == student:
-        return name
-    return f"{name[:40]}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
+def _file_names(students: Sequence[str]) -> dict[str, str]:
+    """Students' names as files can bear them, each its own where capitals make no difference."""
+    safe = {student: re.sub(r'[\\/:*?"<>|]', "_", student) for student in students}
+    shared = Counter(name.casefold() for name in safe.values())
+    for student, name in safe.items():
+        if name != student or len(name.encode()) > 200 or shared[name.casefold()] > 1:
+            safe[student] = f"{name[:40]}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
+    return safe

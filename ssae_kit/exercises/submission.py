@@ -19,7 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from ssae_kit.exercises.core import exercise
-from ssae_kit.exercises.values import Mistake, Raised
+from ssae_kit.exercises.values import Mistake, Raised, raised
 
 
 def main() -> None:
@@ -67,6 +67,7 @@ class Runner:
         """Start the shell; each step may run so many seconds."""
         unwritten = Config({"HistoryManager": {"enabled": False}})
         self.shell = InteractiveShell.instance(config=unwritten)
+        self.shell.system = self.shell.system_raw  # "!": there is no terminal here
         self.shell.showtraceback = self.shell.showsyntaxerror = lambda *given, **named: None
         self.seconds = seconds
 
@@ -132,19 +133,18 @@ def explain(error: BaseException | None) -> str:
         return ""
     if isinstance(error, KeyboardInterrupt):
         return "it ran too long and was interrupted"
-    kind = type(error).__name__
-    try:
-        return f"{kind}: {str(error)[:500]}"
-    except BaseException:
-        return f"{kind}, whose text cannot be shown"
+    told = raised(error)
+    return f"{told.kind}: {told.text}"
 
 
 def parse(source: str) -> list[ast.stmt]:
     """Statements of a cell, its magics as calls; none of one that is no Python."""
     try:
         plain: str = TransformerManager().transform_cell(source)
-        return ast.parse(plain).body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        tree = ast.parse(plain)
+        ast.unparse(tree)  # what is nested too deeply for that is run as it stands
+        return tree.body
+    except (SyntaxError, ValueError, MemoryError, RuntimeError):
         return []
 
 

@@ -26,6 +26,15 @@ class Raised:
     text: str
 
 
+def raised(error: BaseException) -> Raised:
+    """What is told of an error; its text may itself raise one."""
+    try:
+        text = str(error)[:300]
+    except BaseException:
+        text = "its text cannot be shown"
+    return Raised(type(error).__name__, text)
+
+
 def numbers(value: Any) -> Any:
     """Return a tensor, array, number, or nested list of these as one NumPy array of floats."""
     if hasattr(value, "detach"):  # a tensor; this module must load without torch

@@ -23,7 +23,7 @@ from ssae_kit.llama.hidden import hidden_states
 from ssae_kit.llama.load import Llama
 from ssae_kit.llama.rows import Texts, token_rows
 from ssae_kit.llama.sites import Part, Site
-from ssae_kit.storage import digest, load_tensors, save_tensors
+from ssae_kit.storage import at_home, digest, load_tensors, save_tensors
 
 FORMAT = "ssae_kit.hidden_states/4"
 
@@ -112,7 +112,7 @@ def cache_hidden_states(
     _refuse_hooks(llama)
     rows = token_rows(llama, texts)
     provenance = describe(llama, rows, layers, texts_per_file, part)
-    inside = Path(folder).expanduser() / fingerprint(provenance)
+    inside = at_home(folder) / fingerprint(provenance)
     for number in tqdm(range(_n_files(provenance)), disable=not progress, unit="file"):
         if _read(inside, provenance, number) is None:
             some = rows[number * texts_per_file :][:texts_per_file]

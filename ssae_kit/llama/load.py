@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
@@ -17,7 +16,7 @@ from ssae_kit import checks
 from ssae_kit.llama.examine import examine
 from ssae_kit.llama.fetch import SMOLLM2, fetched
 from ssae_kit.llama.memory import as_dtype, check_memory
-from ssae_kit.storage import DATA
+from ssae_kit.storage import DATA, at_home
 
 BUNDLED = "llama_tiny"
 """Name of the model that comes with the course; `llama_tiny/seed1` names one seed of it."""
@@ -96,18 +95,24 @@ def load(
         UserWarning: of what the checkpoint brings and the kit sets aside: settings for generation,
             and a tokenizer that puts no begin token in front of a text, or two.
     """
-    name = str(Path(name).expanduser() if str(name).startswith("~") else name)
+    name = str(at_home(name) if str(name).startswith("~") else name)
     source, place, is_bundled = _source(name), _place(device, device_map), _is_bundled(name)
     wanted = as_dtype("float32" if dtype is None and is_bundled else dtype)
-    try:
+    with _explaining(name):
         config = AutoConfig.from_pretrained(source, revision=revision)
-        _check_architecture(config, name)
-        check_memory(name, config, wanted, place)
-        with _bars_hidden(is_bundled):
-            model = _weights(source, name, revision, wanted, device_map)
+    _check_architecture(config, name)
+    check_memory(name, config, wanted, place)
+    with _explaining(name), _bars_hidden(is_bundled):
+        model, report = AutoModelForCausalLM.from_pretrained(
+            source,
+            revision=revision,
+            dtype=wanted or "auto",
+            device_map=device_map,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
         model = model if device_map else model.to(place)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise _explained(error, name) from error
+    _check_complete(report, name)
     tokenizer = _tokenizer(source, name, revision)
     examine(name, model, tokenizer)
     return Llama(name, model.eval().requires_grad_(False), tokenizer)
@@ -134,30 +139,24 @@ def _check_architecture(config: Any, name: str) -> None:
     checks.whole("max_position_embeddings", config.max_position_embeddings, 2, None, f" in {name}")
 
 
-def _weights(
-    source: str,
-    name: str,
-    revision: str | None,
-    dtype: torch.dtype | None,
-    device_map: str | dict[str, Any] | None,
-) -> Any:
-    """Read the weights; refuse a checkpoint of which some would have been made up at random."""
-    model, report = AutoModelForCausalLM.from_pretrained(
-        source,
-        revision=revision,
-        dtype=dtype or "auto",
-        device_map=device_map,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
-    for kind in ("missing_keys", "mismatched_keys"):
+def _check_complete(report: Any, name: str) -> None:
+    """Refuse a checkpoint of which some is left out, or would have been made up at random."""
+    for kind in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         if report[kind]:
             first = sorted(str(key) for key in report[kind])[0]
             raise ValueError(
-                f"the weights of {name} are incomplete: {len(report[kind])} {kind[:-5]}, first "
-                f"{first}. Copy or download the checkpoint again."
+                f"the weights of {name} are incomplete, or config.json is of another model: "
+                f"{len(report[kind])} {kind[:-5]}, first {first}. Copy or download the checkpoint again."
             )
-    return model
+
+
+@contextmanager
+def _explaining(name: str) -> Iterator[None]:
+    """Say in our words what the loading library raises, which has many kinds."""
+    try:
+        yield
+    except Exception as error:
+        raise _explained(error, name) from error
 
 
 @contextmanager
@@ -239,7 +238,7 @@ def _source(name: str) -> str:
 def _explained(error: Exception, name: str) -> Exception:
     """Turn what the loading library raised into an error that says what to do."""
     first_line = str(error).partition("\n")[0]
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return MemoryError(
             f"{name} does not fit on the device ({first_line}). Give dtype=torch.bfloat16, "
             f"device_map='auto', or choose a smaller model such as {BUNDLED!r}."
@@ -253,15 +252,15 @@ def _explained(error: Exception, name: str) -> Exception:
         )
     if "RepositoryNotFoundError" in told:
         return FileNotFoundError(f"there is no model {name!r} on the hub. Check the spelling.")
-    if Path(name).is_dir() or _is_bundled(name):
-        if isinstance(error, OSError):
-            return FileNotFoundError(
-                f"{name} must hold config.json, safetensors weights and tokenizer files; "
-                f"loading them failed: {error}"
-            )
+    if not isinstance(error, OSError):
         return ValueError(
-            f"the weights in {name} cannot be read ({error}). The file is probably truncated: "
-            "copy or download it again."
+            f"{name} cannot be read ({error}). A file is truncated, its settings are odd, or config "
+            "and weights do not belong together: copy or download the checkpoint again."
+        )
+    if Path(name).is_dir() or _is_bundled(name):
+        return FileNotFoundError(
+            f"{name} must hold config.json, safetensors weights and tokenizer files; "
+            f"loading them failed: {error}"
         )
     return ConnectionError(
         f"{name!r} could not be fetched from the hub. Check the network, or download the "

@@ -28,11 +28,13 @@ def as_dtype(named: torch.dtype | str | None) -> torch.dtype | None:
     """Return the type of torch that is named, such as "bfloat16"; None stays None.
 
     Raises:
-        ValueError: if torch has no such type.
+        ValueError: if torch has no such type, or it holds no fractions.
     """
     found = getattr(torch, str(named).removeprefix("torch."), None)
-    if named is not None and not isinstance(found, torch.dtype):
-        raise ValueError(f"`dtype` must be a type of torch, such as torch.bfloat16; got {named!r}.")
+    if named is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise ValueError(
+            f"`dtype` must be a floating type of torch, such as torch.bfloat16; got {named!r}."
+        )
     return found
 
 

@@ -138,12 +138,14 @@ def _write(
 ) -> list[str]:
     named = llama.model.generation_config.eos_token_id  # one, several or none
     ends = torch.tensor([] if named is None else named).flatten()
+    padding = llama.tokenizer.pad_token_id
+    padding = int(ends[:1].sum()) if padding is None else padding
     new, is_done = torch.empty(len(rows), 0).long(), torch.zeros(len(rows), dtype=torch.bool)
     with continuing(llama, rows, edits) as reader:  # type: ignore[arg-type]
         states = reader.prompts
         for _ in range(length):
             token = sample(unembed(llama, states)).cpu()
-            token = token.masked_fill(is_done, llama.tokenizer.pad_token_id)
+            token = token.masked_fill(is_done, padding)
             new = torch.cat([new, token[:, None]], dim=1)
             is_done |= torch.isin(token, ends)
             if is_done.all() or new.shape[1] == length:

@@ -75,7 +75,7 @@ class Found:
         Source: Joshi et al. 2025 (arXiv 2502.12179): steer by the decoded unit code.
         """
         shifts, changes = (t.to(self.directions.device) for t in as_pairs(shifts, changes))
-        counts = times_changed(changes)
+        counts = times_changed(changes, signed=True)
         if len(self.directions) < changes.shape[1]:
             raise ValueError(
                 f"at least {changes.shape[1]} latents (one per concept) are required; got "
@@ -205,8 +205,13 @@ def root_mean_square(name: str, table: Tensor) -> Tensor:
     return size
 
 
-def times_changed(changes: Float[Tensor, "pairs concepts"]) -> Float[Tensor, " concepts"]:
+def times_changed(
+    changes: Float[Tensor, "pairs concepts"], *, signed: bool = False
+) -> Float[Tensor, " concepts"]:
     """Return in how many pairs each concept changes, or raise a ValueError if one never does."""
+    if signed:  # or a mean would be as many times too long
+        what = "-1, 0 or 1, as `changes.sign()` is"
+        checks.require("changes", changes, what, lambda c: ((c == 0) | (c.abs() == 1)).all())
     count = (changes != 0).sum(0)
     if (count == 0).any():
         raise ValueError(

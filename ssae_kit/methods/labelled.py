@@ -32,12 +32,12 @@ def difference_of_means(shifts: Shifts, changes: Changes) -> Found:
         changes: Known change of each concept in the same pairs (-1, 0 or 1).
 
     Raises:
-        ValueError: if a concept never changes.
+        ValueError: if a concept never changes, or by something else than -1, 0 or 1.
 
     Source: Panickssery et al. 2023 (arXiv 2312.06681), contrastive activation addition.
     """
     shifts, changes = as_pairs(shifts, changes)
-    return known(changes.mT @ shifts / times_changed(changes)[:, None])
+    return known(changes.mT @ shifts / times_changed(changes, signed=True)[:, None])
 
 
 def regression(shifts: Shifts, changes: Changes) -> Found:
@@ -239,6 +239,7 @@ def _reader(weights: Tensor) -> Found:
 
 
 def _unit(rows: Tensor) -> Tensor:
+    checks.require_finite("directions", rows, "What they were fitted to is far too small.")
     lengths: Tensor = rows.norm(dim=1, keepdim=True)
     if (lengths == 0).any():
         raise ValueError(

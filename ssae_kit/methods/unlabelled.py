@@ -16,6 +16,7 @@ from ssae_kit.methods.found import (
     of_autoencoder,
     root_mean_square,
 )
+from ssae_kit.metrics.vectors import centred_unit
 from ssae_kit.training import TrainingConfig, seeded
 
 
@@ -142,7 +143,8 @@ def fast_ica(shifts: Shifts, n_latents: int, *, seed: int = 0) -> Found:
     from sklearn.decomposition import FastICA
 
     shifts, n_latents = _enough(shifts, n_latents)
-    root_mean_square("shifts, less their mean,", shifts - shifts.mean(0))
+    root_mean_square("shifts, less their mean,", centred_unit(shifts, 0))
+    seed = checks.whole("seed", seed, 0, 2**32 - 1)
     model = FastICA(n_latents, random_state=seed, max_iter=1000, tol=1e-3)
     return _fitted(model, shifts)
 
@@ -159,6 +161,7 @@ def dictionary_learning(shifts: Shifts, n_latents: int, *, seed: int = 0) -> Fou
 
     shifts = as_floats("shifts", shifts)
     n_latents = checks.whole("n_latents", n_latents)
+    seed = checks.whole("seed", seed, 0, 2**32 - 1)
     scale = float(root_mean_square("shifts", shifts)) * shifts.shape[1] ** 0.5
     model = MiniBatchDictionaryLearning(
         n_latents,

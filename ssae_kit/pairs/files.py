@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ssae_kit import checks
 from ssae_kit.pairs.core import ConceptPairs
-from ssae_kit.storage import replacing
+from ssae_kit.storage import at_home, replacing
 
 TEXTS = ("source", "target")
 CELL = re.compile(r'[ \t]*+(?:"((?:[^"]+|"")*+)"[ \t]*|((?!")[^,\r\n]*))(,|\r\n|\n|\r|\Z)')
@@ -35,7 +35,7 @@ def load_pairs(path: str | Path) -> ConceptPairs:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is not of the format; names the line and the column.
     """
-    path = Path(path).expanduser()
+    path = at_home(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file. Check the path of the pairs.")
     lines = _lines(path)

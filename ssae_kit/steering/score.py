@@ -179,8 +179,8 @@ def mean_interval(amounts: Float[Tensor, " texts"]) -> tuple[float, ...]:
 
 def _known(name: str, values: Tensor, most: float) -> Tensor:
     """One number per text, without those that are NaN: there the text says nothing."""
-    checks.require_kind(name, values, Tensor, "torch.tensor([...])")
-    known = values.float()[~values.float().isnan()]
+    values = checks.real(name, values).float()
+    known = values[~values.isnan()]
     within = (known >= 0) & (known <= most) & known.isfinite()
     if values.dim() != 1 or not len(values) or not within.all():
         raise ValueError(

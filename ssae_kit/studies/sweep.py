@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssae_kit.storage import load_tensors, save_tensors
+from ssae_kit.storage import at_home, load_tensors, save_tensors
 
 Study = Callable[..., dict[str, Tensor]]
 """Tensors by name, from the keyword arguments of a condition."""
@@ -77,7 +77,7 @@ def _kept(study: Study, condition: Mapping[str, Any], folder: Path) -> dict[str,
     called = [f"{study.__module__}.{study.__qualname__}", inspect.getsource(study), condition]
     name = json.dumps(called, sort_keys=True)
     number = hashlib.sha256(name.encode()).hexdigest()[:16]
-    path = folder.expanduser() / f"{number}.safetensors"
+    path = at_home(folder) / f"{number}.safetensors"
     if path.exists():
         kept, told = load_tensors(path)
         if told.get("call") == name:

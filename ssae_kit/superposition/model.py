@@ -109,21 +109,20 @@ class ToyModel(nn.Module):
         Raises:
             ValueError: if the inputs have another number of features, or are not finite.
         """
-        if not isinstance(inputs, Tensor) or inputs.dtype is not self.weight.dtype:
-            inputs = checks.tensors(inputs=(inputs, "*run batch features"))[0]
-        inputs = inputs.to(self.weight)  # data are drawn on the CPU, whatever trains on them
-        if inputs.dim() < 2 or inputs.shape[-1] != self.weight.shape[-1] or not inputs.numel():
-            raise ValueError(
-                f"inputs must have {self.weight.shape[-1]} features, as the model does; got "
-                f"shape {list(inputs.shape)}."
-            )
+        # Data are drawn on the CPU, whatever trains on them.
+        inputs = checks.real("inputs", inputs).to(self.weight)
+        n_runs, _, width = self.weight.shape
+        fits = inputs.shape[-1:] == (width,) and inputs.shape[:-2] in ((), (1,), (n_runs,))
+        if inputs.dim() < 2 or not fits or not inputs.numel():
+            what = f"{width} features, as the model does, and its {n_runs} runs or none"
+            raise ValueError(f"inputs must have {what}; got shape {list(inputs.shape)}.")
         checks.require_finite("inputs", inputs)
         if weights is not None:
             weights = checks.tensors(weights=(weights, "run batch"))[0].to(self.weight)
-            if weights.shape[1] != inputs.shape[-2]:
+            if weights.shape[0] not in (1, n_runs) or weights.shape[1] != inputs.shape[-2]:
                 raise ValueError(
-                    f"`weights` must hold one number per sample ({inputs.shape[-2]}); got "
-                    f"{list(weights.shape)}."
+                    f"`weights` must hold one number per run ({n_runs}) and sample "
+                    f"({inputs.shape[-2]}); got {list(weights.shape)}."
                 )
         error = (self(inputs) - inputs).square()
         mean = error.mean(1) if weights is None else (error.mT * weights[:, None]).sum(-1)

@@ -73,6 +73,7 @@ def fista(
     Source: Beck & Teboulle 2009, A fast iterative shrinkage-thresholding algorithm.
     """
     checks.require("penalty", penalty, "finite and at least 0", lambda x: 0 <= x < float("inf"))
+    penalty = float(penalty)
     checks.whole("n_steps", n_steps)
     dictionary, hidden = checks.tensors(
         dictionary=(dictionary, "run features d_hidden"), hidden=(hidden, "run samples d_hidden")

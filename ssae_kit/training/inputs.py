@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -30,13 +29,9 @@ def as_inputs(given: Any, autoencoder: Autoencoder, least: int = 1) -> Tensor:
         ValueError: if their shape is another one, there are none, or one is not finite.
     """
     checks.require_kind("autoencoder", autoencoder, Autoencoder)
-    is_array = isinstance(given, np.ndarray) and given.dtype.kind in "fiu"
-    inputs = torch.as_tensor(given) if is_array else given
-    if not isinstance(inputs, Tensor) or inputs.is_complex() or inputs.dtype == torch.bool:
-        kind = getattr(inputs, "dtype", type(inputs).__name__)
-        raise TypeError(
-            f"inputs must be a tensor or array of real numbers, or in `fit` a function; got {kind}."
-        )
+    inputs = checks.real("inputs", given)
+    if inputs.dtype == torch.bool:
+        raise TypeError(f"inputs must be numbers, or in `fit` a function; got {inputs.dtype}.")
     n_runs, width = autoencoder.n_runs, autoencoder.d_model
     fits = inputs.shape[-1:] == (width,) and inputs.shape[:-2] in ((), (n_runs,))
     if inputs.dim() < 2 or not inputs.numel() or not fits:

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ssae_kit.autoencoders import Autoencoder, LossTerms, SparseAutoencoder
-from ssae_kit.storage import digest, load_tensors, save_tensors
+from ssae_kit.storage import at_home, digest, load_tensors, save_tensors
 from ssae_kit.training.inputs import as_inputs, check, huge
 from ssae_kit.training.lagrangian import Problem, constrained
 from ssae_kit.training.revive import revive_dead_
@@ -73,7 +73,7 @@ def fit(
     loop = _Loop(autoencoder, inputs, sparsity, config, generator)
     identity = loop.identity() if checkpoint is not None else {}
     loop.autoencoder.calibrate_(loop.sample())
-    if checkpoint is not None and Path(checkpoint).expanduser().exists():
+    if checkpoint is not None and at_home(checkpoint).exists():
         loop.restore(checkpoint, identity)
         if on_record is not None and loop.history.step:
             on_record(loop.history)
@@ -214,7 +214,13 @@ class _Loop:
                 "Make autoencoder and generator anew, from the seeds of that training, to go on; "
                 "otherwise give this training a file of its own, or delete that one."
             )
+        try:
+            self._take(tensors, metadata)
+        except (KeyError, IndexError, ValueError, RuntimeError) as error:
+            what = f"{path} is no checkpoint of this version of the kit ({error!r:.200})"
+            raise ValueError(f"{what}. Delete it to start anew.") from error
 
+    def _take(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         def part(prefix: str) -> dict[str, Tensor]:
             named = tensors.items()
             return {k.removeprefix(prefix): v for k, v in named if k.startswith(prefix)}
@@ -223,7 +229,9 @@ class _Loop:
         self.generator.set_state(tensors["generator"])
         self.problem.multiplier.weight.data.copy_(tensors["multiplier"])
         adam = self.primal.state_dict()
-        for name, value in part("adam.").items():
+        if not (averages := part("adam.")):
+            raise KeyError("adam")
+        for name, value in averages.items():
             index, key = name.split(".", 1)
             adam["state"].setdefault(int(index), {})[key] = value
         self.primal.load_state_dict(adam)
