@@ -119,7 +119,10 @@ def real() -> Subject:
     lists read what is written: what they do not hold is not seen, and every sentence counts as
     well-formed.
     """
-    model, pairs = kit_llama.load("smollm2"), natural.natural_pairs(300, checks.seeded(0))
+    model, pairs = (
+        kit_llama.load("smollm2", dtype="bfloat16"),
+        natural.natural_pairs(300, checks.seeded(0)),
+    )
 
     @cache
     def shifts() -> Tensor:
