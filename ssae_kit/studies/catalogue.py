@@ -29,7 +29,6 @@ from ssae_kit.studies.real_sets import score_set
 from ssae_kit.studies.real_steering import (
     LATER_WAYS,
     LEAST,
-    OTHER_LAYERS,
     WAYS,
     choose_layer,
     directions,
@@ -131,7 +130,6 @@ REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "real_chosen": (choose_layer, _grid(stream=STREAMS, concept=LEAST)),
     "real_texts": (write_texts, WAYS),
     "real_later": (write_texts, LATER_WAYS),
-    "real_layers": (directions, _grid(stream=[0], layer=OTHER_LAYERS)),
     "real_erasure": (erase_concept, _grid(concept=ERASED, stream=STREAMS)[:7]),
     "real_league": (score_way, LEAGUE),
 }

@@ -29,11 +29,10 @@ from ssae_kit.world.natural import CONCEPTS, NEXT_WORD, PROMPTS, request, word_c
 
 N_RANDOM = 20
 NEW_TOKENS = 20
-OTHER_LAYERS = (5, 10, 20)
-"""Layers beside the middle one whose directions are kept."""
 LATER = 20
-"""Of these the one that texts are written at, stated before they were: there the labels' pushes
-turned the next verb the right way in every stream (`choose_layer`), in the middle layer the wrong."""
+"""A second layer that texts are written at, stated before they were: there the pushes that labels
+learned turned the next verb the right way in every stream (`choose_layer`), in the middle one the
+SSAE's turned it the wrong way."""
 TEMPERATURE = 0.7
 N_READ = 8
 """Prompts whose continuations the unsteered model reads again; all that are pushed very far."""
@@ -47,11 +46,11 @@ N_FAR = 5
 """Concepts that are pushed very far: only what that costs is read."""
 
 
-def read_train(stream: int) -> dict[str, Tensor]:
-    """Return shifts `[layers, pairs, d_model]` of the mean over tokens in the other layers."""
+def read_later(stream: int) -> dict[str, Tensor]:
+    """Return shifts `[pairs, d_model]` of the mean over tokens in the later layer."""
     pairs = real_pairs("one wording", stream)["train"]
-    found = shifts_in(llama.load(MODEL), {"train": pairs}, OTHER_LAYERS, stream)
-    return {"shifts": found["train"][0].clone()}
+    found = shifts_in(llama.load(MODEL), {"train": pairs}, [LATER], stream)
+    return {"train": found["train"][0, 0].clone()}
 
 
 def directions(stream: int, layer: int = LAYER) -> dict[str, Tensor]:
@@ -59,12 +58,11 @@ def directions(stream: int, layer: int = LAYER) -> dict[str, Tensor]:
 
     Of the mean over tokens: the SSAE's, whose labels only name them, and the differences of means.
     """
-    kind = "one wording"
+    kind, place = "one wording", LAYERS["one wording"].index(LAYER)
     if layer == LAYER:
-        train = kept_shifts(kind, stream, True)["train"][0, LAYERS[kind].index(layer)].float()
+        train = kept_shifts(kind, stream, True)["train"][0, place].float()
     else:
-        others = sweep(read_train, [{"stream": stream}], STATES)[0]["shifts"]
-        train = others[OTHER_LAYERS.index(layer)].float()
+        train = sweep(read_later, [{"stream": stream}], STATES)[0]["train"].float()
     known = changes_of(real_pairs(kind, stream)["train"])
     found, _ = find_ssae(train, stream, 2 * len(CONCEPTS))
     means = methods.difference_of_means(train, known).directions
