@@ -31,12 +31,16 @@ def kept(*_: Any) -> list[methods.Found]:
 
 
 def expected(
-    subject: Subject, texts: list[str], then: list[str], edits: Any = None
+    subject: Subject, texts: list[str], then: list[str], moved: Tensor | None = None, layer: int = 0
 ) -> tuple[Float[Tensor, "texts tokens vocab"], Bool[Tensor, "texts tokens"]]:
-    """Return log-probabilities from each text's last token on, and where there is a token."""
+    """Return log-probabilities from each text's last token on, and where there is a token.
+
+    What `moved` says is added at that last token of the layer.
+    """
     model, last = subject.llama, subject.llama.n_layers
     ends = torch.tensor([len(row) - 1 for row in token_rows(model, texts)])
     both = [f"{text} {more}" for text, more in zip(texts, then, strict=True)]
+    edits = None if moved is None else {layer: kit_llama.Add(moved, at=ends)}
     got = kit_llama.run(model, both, keep=[last], edits=edits)
     place = ends[:, None] + torch.arange(N_TOKENS)
     within = place.clamp(max=got.ids.shape[1] - 1)
@@ -58,13 +62,14 @@ def lessons(subject: Subject, concept: str) -> tuple[list[str], list[str], Tenso
     alone = [i for i, c in enumerate(pairs.changes) if c[at] and sum(map(bool, c)) == 1]
     twins = [(pairs.source[i], pairs.target[i]) for i in alone]
     read = [(both, [subject.values_of(text)[at] for text in both]) for both in twins]
-    texts = [text for both, (a, b) in read if a != b for text in both]
+    read = [(both, values) for both, values in read if values[0] != values[1]]
+    texts = [text for both, _ in read for text in both]
     if not texts:
         raise ValueError(
             f"DAS needs pairs whose texts differ in {concept} alone; this subject has none. Take "
             "another featurizer."
         )
-    values = torch.tensor([subject.values_of(text)[at] for text in texts])
+    values = torch.tensor([value for _, both in read for value in both])
     then = kit_llama.generate(
         subject.llama, texts, max_new_tokens=N_TOKENS, generator=checks.seeded(0), temperature=0.5
     )
@@ -90,7 +95,7 @@ def search(
         moved = space(states[None, bases], states[None, sources])[0]
         some = [texts[i] for i in bases]
         after = [then[i] for i in twins]
-        got, _ = expected(subject, some, after, {layer: kit_llama.Add(moved)})
+        got, _ = expected(subject, some, after, moved, layer)
         far = (wanted[twins].exp() * (wanted[twins] - got)).sum(-1)
         return (far * is_token[twins]).sum()[None] / is_token[twins].sum()
 
