@@ -126,7 +126,7 @@ def real() -> Subject:
 
     @cache
     def shifts() -> Tensor:
-        found = study.shifts_in(model, {"pairs": pairs}, range(model.n_layers + 1), 0)["pairs"]
+        found = study.shifts_in(model, {"pairs": pairs}, [*range(model.n_layers + 1)], 0)["pairs"]
         return found[study.TOKENS.index("mean over tokens")].clone()  # lets the others go
 
     def read(text: str) -> Any:
