@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 
 from ssae_kit import labs, llama, world
 from ssae_kit.autoencoders import TopKSAE
+from ssae_kit.labs import das, interchange, latents, shift, steering, subjects, superposition
 from ssae_kit.labs import dictionary as dictionary_lab
-from ssae_kit.labs import interchange, latents, shift, steering, subjects, superposition
 from ssae_kit.training import TrainingConfig
 
 NAMES = (
@@ -26,6 +26,7 @@ BRIEF = TrainingConfig(steps=6, batch_size=16, record_every=2)
 SHORT = {
     "DictionaryLab": {dictionary_lab: {"STEPS": 6, "N_TRAIN": 300, "N_TEST": 60}},
     "InterchangeLab": {
+        das: {"N_STEPS": 2},
         interchange: {"N_PAIRS": 2},
         subjects: {"TRAINING": TrainingConfig(steps=20, batch_size=16)},
     },

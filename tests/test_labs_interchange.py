@@ -1,5 +1,7 @@
 """The Interchange lab's own: its rates, texts and map against the kit's numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssae_kit import causes, labs, llama, methods, steering, world
-from ssae_kit.labs.interchange import FEATURIZERS, InterchangeSettings, draw, exchange, travel
+from ssae_kit.labs import das
+from ssae_kit.labs.das import N_STEPS, lessons, search
+from ssae_kit.labs.interchange import (
+    FEATURIZERS,
+    InterchangeSettings,
+    draw,
+    exchange,
+    measure,
+    travel,
+)
+from ssae_kit.labs.job import Cancelled, quiet
 from tests import labs as small
 from tests.labs import finished, plain
 
@@ -75,6 +87,61 @@ def test_the_map_ends_in_the_exchange_at_the_last_token_of_the_layer(subject):
     expected = means.read(states[1:] - states[:1])[0, at] * (-1 if values[1] < values[0] else 1)
     torch.testing.assert_close(moved[-1, -1], expected, rtol=1e-3, atol=1e-3)  # padded otherwise
     assert moved[-1, :-1].abs().max() < 1e-3
+
+
+def test_das_finds_on_other_texts_what_the_exchange_of_a_concept_needs(monkeypatch):
+    monkeypatch.setattr(das, "N_STEPS", N_STEPS)
+    subject = labs.bundled()  # whose searches are in full
+    assert not set(subject.prompts) & set(lessons(subject, "tense")[0])
+    cause, isolate = measure(subject, settings(subject, featurizer="DAS"), quiet)[1]["exchanged"]
+    assert cause >= 0.8  # 1.00 when it was written, a random direction 0
+    assert isolate >= 0.9
+
+
+def test_a_lesson_and_its_twin_differ_in_the_concept_alone(subject):
+    texts, _, _, _, values = lessons(subject, "size")
+    read = torch.tensor([subject.values_of(text) for text in texts]).view(-1, 2, 7)
+    differ = read[:, 0] != read[:, 1]
+    at = world.CONCEPTS.index("size")
+    assert differ[:, at].all()
+    assert differ.sum() == len(differ)
+    assert (read[..., at].flatten() == values).all()
+
+
+def test_a_search_is_kept_by_concept_layer_and_seed_and_a_stopped_one_is_not(
+    short, subject, monkeypatch
+):
+    def stop(share, measure):
+        raise Cancelled
+
+    own, begun = replace(subject), []
+    with pytest.raises(Cancelled):
+        search(own, "tense", 3, 0, stop)
+    align = causes.align
+    monkeypatch.setattr(causes, "align", lambda *a, **k: begun.append(align(*a, **k)))
+    for place in (
+        ("tense", 3, 0),
+        ("tense", 3, 0),
+        ("tense", 2, 0),
+        ("size", 2, 0),
+        ("size", 2, 1),
+    ):
+        search(own, *place, quiet)
+    assert len(begun) == 4
+
+
+def test_das_says_which_pairs_it_needs(subject):
+    together = [i for i, change in enumerate(subject.pairs.changes) if sum(map(bool, change)) > 1]
+    without = replace(subject, pairs=subject.pairs.take(together))
+    with pytest.raises(ValueError, match="differ in tense alone"):
+        search(without, "tense", 3, 0, quiet)
+
+
+def test_the_code_of_a_search_is_what_ran(lab):
+    lab.set(featurizer="DAS", layer=2, concept="size")
+    finished(lab)
+    assert "from ssae_kit.labs.das import search\n" in lab.code()
+    assert "found = search(subject, s.concept, s.layer, s.seed, report)" in lab.code()
 
 
 def test_a_text_exchanged_with_itself_moves_nothing(lab, subject):

@@ -210,6 +210,9 @@ def test_random_settings_are_what_is_computed(lab, wanted):
 def test_the_real_llama_is_steered_from_a_free_prompt(smollm2, monkeypatch):
     monkeypatch.setattr(subjects.natural, "natural_pairs", lambda n, g: natural_pairs(24, g))
     subject = subjects.real()
+    early = subject.directions("difference of means", 3)  # from a pass through the model
+    assert early.shape == subject.directions("difference of means", 15).shape
+    assert early.norm(dim=1).min() > 0
     monkeypatch.setattr(
         subjects.study, "shifts_in", None
     )  # the middle layer's come with the course

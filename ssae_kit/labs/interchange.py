@@ -15,14 +15,15 @@ from torch import Tensor
 from ssae_kit import causes, checks, methods, plots, steering
 from ssae_kit import llama as kit_llama
 from ssae_kit.labs.base import Lab
+from ssae_kit.labs.das import search
 from ssae_kit.labs.figure import MARGIN, beside, blank
 from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import choice, setting, slider
 from ssae_kit.labs.subjects import METHODS, Subject, bundled
 from ssae_kit.labs.texts import side_by_side
 
-WHOLE = "whole state"
-FEATURIZERS = (*METHODS, WHOLE)
+DAS, WHOLE = "DAS", "whole state"
+FEATURIZERS = (*METHODS, DAS, WHOLE)
 N_PAIRS, TEMPERATURE = 12, 0.5
 """Pairs of base and source that cause and isolate are measured on, and how boldly is sampled."""
 
@@ -98,11 +99,15 @@ class InterchangeOutcome:
         )
 
 
-def exchange(subject: Subject, settings: InterchangeSettings, states: Tensor) -> Tensor:
+def exchange(
+    subject: Subject, settings: InterchangeSettings, states: Tensor, report: Progress = quiet
+) -> Tensor:
     """Return what to add to the bases, the first half of the states; the rest are the sources."""
     s, chosen, bases = settings, None, len(states) // 2
     if s.featurizer == WHOLE:
         found = causes.whole(subject.llama.d_model)
+    elif s.featurizer == DAS:  # of this concept alone
+        found = search(subject, s.concept, s.layer, s.seed, report)
     else:
         found = methods.known(subject.directions(s.featurizer, s.layer))
         is_meant = [name == s.concept for name in subject.pairs.concepts]
@@ -135,13 +140,13 @@ def untouched(subject: Subject, bases: tuple[str, ...], seed: int) -> tuple[str,
 
 
 def measure(
-    subject: Subject, settings: InterchangeSettings
+    subject: Subject, settings: InterchangeSettings, report: Progress
 ) -> tuple[tuple[str, str], dict[str, tuple[float, float]]]:
     """Write with nothing exchanged and with the concept: the base's texts, and the pairs' rates."""
     s, names = settings, subject.pairs.concepts
     bases, sources = zip((s.base, s.source), *draw(subject, s), strict=True)
     states = kit_llama.hidden_states(subject.llama, bases + sources, s.layer)
-    edits = {s.layer: kit_llama.Add(exchange(subject, s, states))}
+    edits = {s.layer: kit_llama.Add(exchange(subject, s, states, report))}
     written = [*untouched(subject, bases, s.seed), *write(subject, bases, s.seed, edits)]
     said = steering.read_concepts(written, subject.read, names, n_sentences=subject.n_sentences)
     values = [torch.tensor([[*subject.values_of(t)] for t in side]) for side in (bases, sources)]
@@ -196,7 +201,7 @@ def run(
     named = zip(subject.pairs.concepts, *values, strict=True)
     differ = tuple(name for name, a, b in named if a != b)
     report(0.1, None)
-    written, rates = measure(subject, settings)
+    written, rates = measure(subject, settings, report)
     pending = torch.zeros(2, 2), ("", "")
     report(0.5, lambda: InterchangeOutcome(settings, differ, written, rates, *pending))
     return InterchangeOutcome(settings, differ, written, rates, *travel(subject, settings))
@@ -225,6 +230,10 @@ class InterchangeLab(Lab):
     places = {
         "everything": ({"featurizer": WHOLE}, "The whole state: all follows, nothing stays"),
         "nothing": ({"featurizer": "random"}, "A random direction: nothing follows, all stays"),
+        "searched": (
+            {"featurizer": DAS},
+            "A direction trained through the model to pass this test",
+        ),
         "early": ({"layer": 1}, "The first block: does the last token hold the concept yet?"),
         "late": ({"layer": 6}, "The last block: is there anybody left to read what changed?"),
     }

@@ -27,6 +27,7 @@ from ssae_kit.studies.real import SITES, STREAMS, WIDTHS, score_site, train_shif
 from ssae_kit.studies.real_erasure import ERASED, erase_concept
 from ssae_kit.studies.real_sets import score_set
 from ssae_kit.studies.real_steering import (
+    LATER_WAYS,
     LEAST,
     WAYS,
     choose_layer,
@@ -129,6 +130,7 @@ REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "real_words": (next_words, _grid(strength=[0.5], stream=STREAMS)),
     "real_chosen": (choose_layer, _grid(stream=STREAMS, concept=LEAST)),
     "real_texts": (write_texts, WAYS),
+    "real_later": (write_texts, LATER_WAYS),
     "real_erasure": (erase_concept, _grid(concept=ERASED, stream=STREAMS)[:7]),
     "real_league": (
         real_league.score_way,

@@ -22,12 +22,17 @@ from ssae_kit.studies.real import (
     find_ssae,
     kept_shifts,
     real_pairs,
+    shifts_in,
 )
 from ssae_kit.studies.sweep import sweep
 from ssae_kit.world.natural import CONCEPTS, NEXT_WORD, PROMPTS, request, word_counts
 
 N_RANDOM = 20
 NEW_TOKENS = 20
+LATER = 20
+"""A second layer that texts are written at, stated before they were: there the pushes that labels
+learned turned the next verb the right way in every stream (`choose_layer`), in the middle one the
+SSAE's turned it the wrong way."""
 TEMPERATURE = 0.7
 N_READ = 8
 """Prompts whose continuations the unsteered model reads again; all that are pushed very far."""
@@ -41,24 +46,36 @@ N_FAR = 5
 """Concepts that are pushed very far: only what that costs is read."""
 
 
-def directions(stream: int) -> dict[str, Tensor]:
-    """Return directions `[concepts, d_model]` in the middle layer, as long as a typical shift.
+def read_later(stream: int) -> dict[str, Tensor]:
+    """Return shifts `[pairs, d_model]` of the mean over tokens in the later layer."""
+    pairs = real_pairs("one wording", stream)["train"]
+    found = shifts_in(llama.load(MODEL), {"train": pairs}, [LATER], stream)
+    return {"train": found["train"][0, 0].clone()}
+
+
+def directions(stream: int, layer: int = LAYER) -> dict[str, Tensor]:
+    """Return directions `[concepts, d_model]` in a layer, as long as a typical shift.
 
     Of the mean over tokens: the SSAE's, whose labels only name them, and the differences of means.
     """
     kind, place = "one wording", LAYERS["one wording"].index(LAYER)
-    train = kept_shifts(kind, stream, True)["train"][0, place].float()
+    if layer == LAYER:
+        train = kept_shifts(kind, stream, True)["train"][0, place].float()
+    else:
+        train = sweep(read_later, [{"stream": stream}], STATES)[0]["train"].float()
     known = changes_of(real_pairs(kind, stream)["train"])
     found, _ = find_ssae(train, stream, 2 * len(CONCEPTS))
     means = methods.difference_of_means(train, known).directions
     return {"SSAE": found.named(train, known)[0], "difference of means": means}
 
 
-def steering_rows(way: str, stream: int, d_model: int) -> Float[Tensor, "rows d_model"]:
-    """Return directions of length 1 in the middle layer: one per concept, or "random" ones."""
+def steering_rows(
+    way: str, stream: int, d_model: int, layer: int = LAYER
+) -> Float[Tensor, "rows d_model"]:
+    """Return directions of length 1 in a layer: one per concept, or "random" ones."""
     if way == "random":
         return normalize(torch.randn(N_RANDOM, d_model, generator=Streams(stream)(350)))
-    return normalize(sweep(directions, [{"stream": stream}], STATES)[0][way])
+    return normalize(sweep(directions, [{"stream": stream, "layer": layer}], STATES)[0][way])
 
 
 def token_size(model: llama.Llama, layer: int = LAYER) -> float:
@@ -167,8 +184,8 @@ def ask_for(model: llama.Llama, concept: str, value: int, stream: int) -> list[s
     )
 
 
-def write_texts(way: str, strength: float, stream: int) -> dict[str, Tensor]:
-    """Write in one way, forth and back along each of its directions.
+def write_texts(way: str, strength: float, stream: int, layer: int = LAYER) -> dict[str, Tensor]:
+    """Write in one way, forth and back along each of its directions; few random ones elsewhere.
 
     Returns:
         `counts` `[rows, 2, prompts, concepts, values]` of words that say a value, `losses`
@@ -181,12 +198,14 @@ def write_texts(way: str, strength: float, stream: int) -> dict[str, Tensor]:
     else:
         rows, prompts = torch.zeros(1, model.d_model), PROMPTS
         if way != "unsteered":
-            rows = steering_rows(way, stream, model.d_model)
+            rows = steering_rows(way, stream, model.d_model, layer)
         if strength > 0.25:
             rows, prompts = rows[:N_FAR], PROMPTS[:N_READ]
-        pushes = strength * token_size(model, LAYER) * rows
+        if layer != LAYER and way == "random":
+            rows = rows[: len(CONCEPTS)]
+        pushes = strength * token_size(model, layer) * rows
         both = torch.stack([pushes, -pushes], 1).flatten(0, 1)
-        texts = write_on(model, both, stream, prompts, LAYER)
+        texts = write_on(model, both, stream, prompts, layer)
     read = read_again(model, texts)
     return read | {name: read[name].unflatten(0, (-1, 2)) for name in ("counts", "losses")}
 
@@ -227,3 +246,10 @@ WAYS = [
     )
 ]
 """Ways to write; a strength is in units of a token's size."""
+
+LATER_WAYS = [
+    {"way": way, "strength": 0.25, "stream": stream, "layer": LATER}
+    for stream in STREAMS[:2]
+    for way in ("SSAE", "difference of means", "random")
+]
+"""The same at the later layer, on two streams."""

@@ -75,14 +75,15 @@ def _real() -> dict[str, dict[str, float]]:
     lab = labs.SteeringLab(labs.real(), everywhere=True)
     lab.start()
     lab.wait(600.0)
-    shown: list[float] = []
-    lab.texts.observe(lambda _: shown.append(time.perf_counter()), "value")
+    shown: list[tuple[float, float]] = []
+    lab.texts.observe(lambda _: shown.append((time.perf_counter(), time.process_time())), "value")
     found = {}
-    for key, value in (("strength", 2.25), ("concepts", ("tense",)), ("seed", 1)):
+    for key, value in (("strength", 2.25), ("concepts", ("tense",)), ("seed", 1), ("layer", 20)):
         shown.clear()
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), time.process_time()
         _, final, used = _change(lab, lab.controls[key], value)
-        times = {"s_to_texts": shown[0] - begun, "s_to_final": final, "cpu_s_to_final": used}
+        times = {"s_to_texts": shown[0][0] - begun, "cpu_s_to_texts": shown[0][1] - before}
+        times |= {"s_to_final": final, "cpu_s_to_final": used}
         found[key] = {name: round(seconds, 3) for name, seconds in times.items()}
     lab.close()
     return found
