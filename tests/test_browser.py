@@ -178,6 +178,14 @@ COLOURS = """() => [...document.querySelectorAll('.ssae-lab *')].flatMap((el) =>
 FILTER = "() => getComputedStyle(document.querySelector('.ssae-lab')).filter"
 
 
+AROUND = """() => {
+  let el = document.querySelector('.ssae-lab').parentElement;
+  while (getComputedStyle(el).backgroundColor === 'rgba(0, 0, 0, 0)') el = el.parentElement;
+  return getComputedStyle(el).backgroundColor;
+}"""
+"""What the lab lies on."""
+
+
 def contrast(*colours):
     """WCAG's contrast of two colours as they are seen through the filter of the dark lab."""
     light = []
@@ -323,6 +331,7 @@ def test_voila_serves_the_lab_as_a_page_without_serious_barriers(chromium, voila
         assert page.barriers() == []
         page.page.emulate_media(color_scheme="dark")
         assert faint(page) == []
+        assert page.page.evaluate(AROUND) == "rgb(33, 33, 33)"
         fits(page)
         page.page.emulate_media(color_scheme="light")
         page.page.wait_for_function(f"() => ({SIZES})().over <= 0")

@@ -399,6 +399,8 @@ def test_a_picture_of_the_last_outcome_stands_behind_the_lab_where_a_page_can_ke
     finished(lab)
     assert displayed[2]["text/plain"] == lab.words_shown.text
     assert len(displayed[2][PLOTLY_MIME]["data"]) == len(lab.fig.data)
+    grown = displayed[2][PLOTLY_MIME]["layout"]["height"] - lab.result.figure().layout.height
+    assert grown == 30  # its title stands above the legend, not on it
 
 
 def operate(lab, choose, n_times):

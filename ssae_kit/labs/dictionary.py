@@ -156,7 +156,7 @@ class DictionaryOutcome:
         place = {"title": "feature, best first (large points: best run)", "tickmode": "auto"}
         matched = ("latent, matched order", "feature")
         titles = {
-            "cosine of latents with true directions, best run": matched,
+            "cosines with the truth, best run": matched,
             "sparser or more exact?": (l0, {"title": "variance missed", "range": [-0.03, 1.06]}),
             "recovery of each feature": (place, "unitless"),
             "how often each latent fires": ("latent, most active first (dead: at zero)", share),

@@ -21,6 +21,8 @@ MARGIN: dict[str, Any] = {"l": 50, "r": 20, "t": 70, "b": 50}
 HEIGHT, NARROW, PANEL, BETWEEN = (380, 500), 560, 300, 80
 """Pixels: height of a live figure with one row of panels and with more; width below which panels
 stand one below the other; height of each there, and what of it lies between two."""
+ONE_LINE = 780
+"""Pixels in which the longest legend is one line; in fewer it is two."""
 CROWD = 20
 """Tick labels above which a narrow panel shows every other one."""
 PAGE: dict[str, Any] = {"width": 820, "height": 600, "margin": MARGIN, "legend": plots.LEGEND_ABOVE}
@@ -50,7 +52,7 @@ def fitted(fig: go.Figure, width: int) -> go.Figure:
     wide, panels = width >= NARROW, [*fig.select_xaxes()]
     rows = len({axis.domain for axis in fig.select_yaxes()})
     legend = {"yref": "container", "y": 1, "yanchor": "top", "font_size": 12}
-    margin = {"l": 50, "r": 20, "t": 60, "b": 45}
+    margin = {"l": 50, "r": 20, "t": 60 if width >= ONE_LINE else 76, "b": 45}
     fig.update_xaxes(title={"standoff": 4, "font_size": 13 if wide else 11})
     fig.update_yaxes(title_font_size=13)
     fig.update_layout(width=width, height=HEIGHT[rows > 1], legend=legend, margin=margin)
@@ -156,8 +158,12 @@ class Still:
 
     def take(self, fig: go.Figure, words: str) -> None:
         """Show another outcome."""
-        fig.update_layout(
-            title={"text": "As it was left. Run the cell to use it.", "font_size": 14}
-        )
+        title = {"text": "As it was left. Run the cell to use it.", "font_size": 14, "y": 1}
+        title |= {"yref": "container", "yanchor": "top", "pad_t": 6}
+        room = {
+            "height": fig.layout.height + 30,
+            "margin_t": fig.layout.margin.t + 30,
+        }  # no legend's
+        fig.update_layout(title=title, **room)
         picture = {PLOTLY_MIME: json.loads(fig.to_json()), "text/plain": words}
         self._shown.update(picture, raw=True)
