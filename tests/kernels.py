@@ -17,7 +17,7 @@ from contextlib import contextmanager
 def forked(folder):
     """Run that process; gives the variables of a server whose kernels come from it.
 
-    None where a process cannot be forked once torch is loaded: kernels start as they always do.
+    Where a process that has loaded torch cannot be forked there are none: kernels start as ever.
     """
     if sys.platform != "linux":
         yield {}
