@@ -80,7 +80,13 @@ def smallest(monkeypatch):
     for module in (real, real_sets, real_steering, real_league):
         monkeypatch.setattr(module, "LAYER", 3)
     few = natural.PROMPTS[:3]
-    for name, value in (("N_RANDOM", 2), ("PROMPTS", few), ("NEW_TOKENS", 2), ("TRIED", (1, 3))):
+    for name, value in (
+        ("N_RANDOM", 2),
+        ("PROMPTS", few),
+        ("NEW_TOKENS", 2),
+        ("TRIED", (1, 3)),
+        ("LATER", 4),
+    ):
         monkeypatch.setattr(real_steering, name, value)
         monkeypatch.setattr(real_league, name, value, raising=False)
     for name, value in (("PLACES", (1, 3, 5)), ("N_TEXTS", 64), ("N_ASKED", 4)):
@@ -90,7 +96,7 @@ def smallest(monkeypatch):
     for name in REAL:
         study, (condition, *_) = STUDIES[name]
         condition = condition | ({"name": "GENDER"} if name == "real_sets" else {})
-        condition |= {"layer": 3} if name == "real_sites" else {}
+        condition |= {"layer": {"real_sites": 3}.get(name, 4)} if "layer" in condition else {}
         monkeypatch.setitem(STUDIES, name, (study, [condition]))
 
 

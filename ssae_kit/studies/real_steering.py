@@ -53,13 +53,13 @@ def read_later(stream: int) -> dict[str, Tensor]:
     return {"train": found["train"][0, 0].clone()}
 
 
-def directions(stream: int, layer: int = LAYER) -> dict[str, Tensor]:
+def directions(stream: int, layer: int | None = None) -> dict[str, Tensor]:
     """Return directions `[concepts, d_model]` in a layer, as long as a typical shift.
 
     Of the mean over tokens: the SSAE's, whose labels only name them, and the differences of means.
     """
     kind, place = "one wording", LAYERS["one wording"].index(LAYER)
-    if layer == LAYER:
+    if layer in (None, LAYER):
         train = kept_shifts(kind, stream, True)["train"][0, place].float()
     else:
         train = sweep(read_later, [{"stream": stream}], STATES)[0]["train"].float()
@@ -70,7 +70,7 @@ def directions(stream: int, layer: int = LAYER) -> dict[str, Tensor]:
 
 
 def steering_rows(
-    way: str, stream: int, d_model: int, layer: int = LAYER
+    way: str, stream: int, d_model: int, layer: int | None = None
 ) -> Float[Tensor, "rows d_model"]:
     """Return directions of length 1 in a layer: one per concept, or "random" ones."""
     if way == "random":
@@ -184,7 +184,9 @@ def ask_for(model: llama.Llama, concept: str, value: int, stream: int) -> list[s
     )
 
 
-def write_texts(way: str, strength: float, stream: int, layer: int = LAYER) -> dict[str, Tensor]:
+def write_texts(
+    way: str, strength: float, stream: int, layer: int | None = None
+) -> dict[str, Tensor]:
     """Write in one way, forth and back along each of its directions; few random ones elsewhere.
 
     Returns:
@@ -192,7 +194,7 @@ def write_texts(way: str, strength: float, stream: int, layer: int = LAYER) -> d
         `[rows, 2, prompts]` in nats per token of the first texts as the unsteered model reads
         them, and the `texts` as bytes, separated by zeros.
     """
-    model = llama.load(MODEL)
+    model, layer = llama.load(MODEL), layer or LAYER
     if way == "asking":
         texts = [ask_for(model, c, v, stream) for c in CONCEPTS for v in (1, 0)]
     else:
