@@ -25,7 +25,7 @@ def run(*arguments, cwd, **variables):
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
-        env=os.environ | variables,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,  # as every notebook is run here
         capture_output=True,
         text=True,
         timeout=300,
