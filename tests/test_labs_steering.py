@@ -17,7 +17,7 @@ from ssae_kit.labs.job import Cancelled
 from ssae_kit.labs.listing import listing
 from ssae_kit.labs.steering import SteeringSettings, write
 from ssae_kit.labs.texts import side_by_side
-from ssae_kit.world.natural import natural_pairs
+from ssae_kit.studies import load_study
 from tests import labs as small
 from tests.labs import finished, plain
 
@@ -208,14 +208,13 @@ def test_random_settings_are_what_is_computed(lab, wanted):
 
 
 def test_the_real_llama_is_steered_from_a_free_prompt(smollm2, monkeypatch):
-    monkeypatch.setattr(subjects.natural, "natural_pairs", lambda n, g: natural_pairs(24, g))
+    monkeypatch.setattr(subjects.steering, "shift_vectors", None)  # directions come with the course
     subject = subjects.real()
-    early = subject.directions("difference of means", 3)  # from a pass through the model
-    assert early.shape == subject.directions("difference of means", 15).shape
-    assert early.norm(dim=1).min() > 0
-    monkeypatch.setattr(
-        subjects.study, "shifts_in", None
-    )  # the middle layer's come with the course
+    n_layers = subject.llama.n_layers
+    every = [subject.directions("difference of means", layer) for layer in range(n_layers + 1)]
+    assert torch.stack(every).norm(dim=2).min() > 0
+    middle = load_study("real_directions").returned(0)["SSAE"]  # by the study of one layer
+    torch.testing.assert_close(subject.directions("SSAE latent", 15), 4 * middle, rtol=0, atol=0.01)
     assert subject.directions("SSAE latent", 15).shape == (len(subject.pairs.concepts), 576)
     directions = subject.directions("difference of means", 15)
     assert directions.shape == (len(subject.pairs.concepts), 576)

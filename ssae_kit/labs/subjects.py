@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +16,6 @@ from ssae_kit.autoencoders import Autoencoder, TopKSAE
 from ssae_kit.llama import Llama, TokenStates
 from ssae_kit.pairs import ConceptPairs
 from ssae_kit.studies import dictionary, load_study
-from ssae_kit.studies import real as study
 from ssae_kit.training import Penalty, TrainingConfig, fit
 from ssae_kit.world import natural
 
@@ -49,8 +48,6 @@ class Subject:
     """Longest continuation, in tokens."""
     source: str = ""
     """Code that makes this subject; empty if it was made elsewhere."""
-    read_shifts: Callable[[int], Tensor] | None = None
-    """Shifts of the pairs at a layer, where they are not those of the last token."""
     _kept: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)
     """Directions by method and layer."""
 
@@ -73,8 +70,7 @@ class Subject:
             means = self.directions("difference of means", layer)
             return methods.random_directions(means, generator=checks.seeded(0))
         if (method, layer) not in self._kept:
-            shifts = self.read_shifts(layer) if self.read_shifts else self.shifts[layer]
-            changes = torch.tensor(self.pairs.changes).float()
+            shifts, changes = self.shifts[layer], torch.tensor(self.pairs.changes).float()
             found = methods.difference_of_means(shifts, changes).directions
             if method != "difference of means":
                 width = 2 * len(self.pairs.concepts)
@@ -112,22 +108,15 @@ def bundled(model: Llama | None = None) -> Subject:
 def real() -> Subject:
     """Return the real Llama as a subject: it has to be fetched, see `llama.load`.
 
-    Its shifts are four times the means over tokens, so that a push of 2 at every token is a third
-    of a token's state. The middle layer's directions come with the course; when another layer is
-    first asked for, one pass reads the pairs at all of them (half a minute), and later ones need
-    only be learned. A prompt counts as value 0 of every concept, so that a push always goes to value
-    1. Word lists read what is written: what they do not hold is not seen, and every sentence counts
-    as well-formed.
+    Its directions come with the course, those of every layer. They are four times as long as the mean
+    shift over tokens, so that a push of 2 at every token is a third of a token's state. A prompt
+    counts as value 0 of every concept, so that a push always goes to value 1. Word lists read what is
+    written: what they do not hold is not seen, and every sentence counts as well-formed.
     """
     # In bfloat16 a text takes two thirds of the time; older processors would take longer.
     fast = torch.backends.cpu.get_cpu_capability() == "AVX512"
     model = kit_llama.load("smollm2", dtype="bfloat16" if fast else None)
     pairs = natural.natural_pairs(300, checks.seeded(0))
-
-    @cache
-    def shifts() -> Tensor:
-        found = study.shifts_in(model, {"pairs": pairs}, [*range(model.n_layers + 1)], 0)["pairs"]
-        return found[study.TOKENS.index("mean over tokens")].clone()  # lets the others go
 
     def read(text: str) -> Any:
         counts = zip(natural.CONCEPTS, natural.word_counts([text])[0].int().tolist(), strict=True)
@@ -139,11 +128,11 @@ def real() -> Subject:
     subject = Subject(
         model, pairs, natural.PROMPTS[:12], lambda text: [0] * len(natural.CONCEPTS), read,
         natural.VALUES, n_tokens=20, source="labs.real()",
-        read_shifts=lambda layer: 4 * shifts()[layer].float(),
     )  # fmt: skip
-    kept = load_study("real_directions").returned(0)
+    known = load_study("real_layers").returned(0)
     for method, name in zip(METHODS, ("SSAE", "difference of means"), strict=False):
-        subject._kept[method, study.LAYER] = 4 * kept[name]
+        for layer, rows in enumerate(known[name].float()):
+            subject._kept[method, layer] = 4 * rows
     return subject
 
 

@@ -32,6 +32,7 @@ from ssae_kit.studies.real_steering import (
     WAYS,
     choose_layer,
     directions,
+    layer_directions,
     next_words,
     write_texts,
 )
@@ -125,6 +126,7 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
 REAL: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     "real_shifts": (train_shifts, _grid(stream=STREAMS)),
     "real_directions": (directions, _grid(stream=STREAMS)),
+    "real_layers": (layer_directions, _grid(stream=[0])),
     "real_sites": (score_site, SITES + WIDTHS),
     "real_sets": (score_set, _grid(name=list(DATASETS), stream=STREAMS)),
     "real_words": (next_words, _grid(strength=[0.5], stream=STREAMS)),

@@ -54,19 +54,27 @@ def read_later(stream: int) -> dict[str, Tensor]:
 
 
 def directions(stream: int, layer: int | None = None) -> dict[str, Tensor]:
-    """Return directions `[concepts, d_model]` in a layer, as long as a typical shift.
-
-    Of the mean over tokens: the SSAE's, whose labels only name them, and the differences of means.
-    """
+    """Return directions `[concepts, d_model]` in a layer, as long as a typical shift."""
     kind, place = "one wording", LAYERS["one wording"].index(LAYER)
     if layer in (None, LAYER):
-        train = kept_shifts(kind, stream, True)["train"][0, place].float()
-    else:
-        train = sweep(read_later, [{"stream": stream}], STATES)[0]["train"].float()
-    known = changes_of(real_pairs(kind, stream)["train"])
-    found, _ = find_ssae(train, stream, 2 * len(CONCEPTS))
-    means = methods.difference_of_means(train, known).directions
-    return {"SSAE": found.named(train, known)[0], "difference of means": means}
+        return learned(kept_shifts(kind, stream, True)["train"][0, place], stream)
+    return learned(sweep(read_later, [{"stream": stream}], STATES)[0]["train"], stream)
+
+
+def learned(train: Float[Tensor, "pairs d_model"], stream: int) -> dict[str, Tensor]:
+    """Return directions that mean shifts over tokens give; labels only name the SSAE's."""
+    shifts, known = train.float(), changes_of(real_pairs("one wording", stream)["train"])
+    found, _ = find_ssae(shifts, stream, 2 * len(CONCEPTS))
+    means = methods.difference_of_means(shifts, known).directions
+    return {"SSAE": found.named(shifts, known)[0], "difference of means": means}
+
+
+def layer_directions(stream: int) -> dict[str, Tensor]:
+    """Return the same in every layer, `[layers, concepts, d_model]`: what the Steering lab adds."""
+    model, pairs = llama.load(MODEL), real_pairs("one wording", stream)["train"]
+    every = shifts_in(model, {"train": pairs}, [*range(model.n_layers + 1)], stream)["train"][0]
+    rows = [learned(train, stream) for train in every]
+    return {name: torch.stack([row[name] for row in rows]).half() for name in rows[0]}
 
 
 def steering_rows(
