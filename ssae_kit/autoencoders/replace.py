@@ -58,13 +58,21 @@ def clamp(
     checks.require("value", value, "one finite number", lambda code: abs(code) < float("inf"))
     codes = autoencoder.encode(rows)[0, :, latent]
     amount = (value - codes).view(states.shape[:-1])[..., None] * autoencoder.scale[0]
-    n, free = autoencoder.n_latents, states.shape[:-1]
-    chosen = torch.tensor(latent) if along is None else checks.indices("along", along, "*any")
-    if along is not None:
-        what = f"latents 0..{n - 1} that broadcast against the rows, {list(free)}"
-        checks.require("along", chosen, what, lambda i: i.expand(free).min() >= 0 and i.max() < n)
+    chosen = torch.tensor(latent) if along is None else _latents(along, autoencoder, states)
     moved = amount * autoencoder.directions[0, chosen.to(codes.device)]
     return states + moved.to(states.device)
+
+
+def _latents(along: Tensor, autoencoder: Autoencoder, states: Tensor) -> Tensor:
+    """The latents as indices, one for each row or one for all."""
+    n, free, found = (
+        autoencoder.n_latents,
+        states.shape[:-1],
+        checks.indices("along", along, "*any"),
+    )
+    what = f"latents 0..{n - 1} that broadcast against the rows, {list(free)}"
+    checks.require("along", found, what, lambda i: i.expand(free).min() >= 0 and i.max() < n)
+    return found
 
 
 def _rows(autoencoder: Autoencoder, states: Tensor) -> tuple[Tensor, Tensor]:
