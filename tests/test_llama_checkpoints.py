@@ -66,7 +66,7 @@ REFUSED = {
     ),
     "settings that contradict each other": (
         lambda copy: change(copy / "config.json", num_attention_heads=7),
-        "(?s)cannot be read .*multiple of .*copy or download",
+        "(?s)cannot be read .*copy or download",
     ),
     "settings for writing that contradict each other": (
         lambda copy: change(
