@@ -101,6 +101,16 @@ def _turn_pays(joint_share, length, free_signs):
     return bool((mean_l1(changes, turned) < mean_l1(changes, torch.eye(2))).any())
 
 
+def test_with_free_signs_and_half_the_length_a_slanted_basis_wins_before_any_right_angled_one():
+    bound = 2 * math.sqrt(5) / 3 - 1  # from here on sum and difference, as directions, cost less
+    for joint_share in (0.46, 0.54):
+        changes = of_equal_size(joint_share, True) * torch.tensor([1.0, 0.5])
+        found, truth = lowest(changes)
+        # Three per cent are at stake at 0.54; the true basis is one of those searched.
+        assert (found < truth * 0.99) == (joint_share > bound)
+        assert not _turn_pays(joint_share, 0.5, True)
+
+
 def test_a_setting_out_of_range_is_named():
     with pytest.raises(ValueError, match="at least 2"):
         tilt_boundary(1, 0.5)

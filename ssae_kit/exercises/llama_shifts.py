@@ -45,7 +45,7 @@ def dimensions_of_swaps(n_values: int) -> int:
 
 
 def steering_cosine(z: Tensor, goal: Tensor, push: Tensor) -> Tensor:
-    """Steering cosine as published: mean cosine of z/|Z| + v/|V| with the goal."""
+    """Steering cosine as the authors' first code has it: mean cosine of z/|Z| + v/|V| with the goal."""
     return measure(pushed(z, push), goal).mean()
 
 
