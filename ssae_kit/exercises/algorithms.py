@@ -65,7 +65,7 @@ CITY, COUNTRY = torch.tensor([3, 0, 2, 1]), torch.tensor([1, 0, 1, 2])
 PEOPLE = (torch.tensor([0, 1, 3]), torch.tensor([1, 2, 0]))
 SMALL = (torch.tensor([[0, 1, 0]]), torch.tensor([[1, 1, 1]]))
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = {  # a sentence, then what someone writes who needs it
     "counterfactual": Exercise(1, counterfactual, [
         (TRIPLES[:1], OTHERS[:1]), (TRIPLES, OTHERS),
     ], {
@@ -85,8 +85,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "all of the base was replaced. Outside the subspace it must stay.": lambda b, s, r: s,
         "the base's own part in the subspace is still there: add the difference source - base.":
             lambda b, s, r: b + s @ r.T @ r,
-        "the rest of the base is gone: add the change to the base.":
-            lambda b, s, r: s @ r.T @ r,
+        "the rest of the base is gone: add the change to the base.": lambda b, s, r: s @ r.T @ r,
         "turned round: this is the source with the base's part, as if all *but* the subspace had "
         "been exchanged.": lambda b, s, r: interchange(s, b, r),
     }, "base + (source - base) @ rows.T @ rows.", "states [pairs, d_model]"),
@@ -121,10 +120,8 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda y, m, x, o: (y(o, m(o)) - y(x, m(x))).mean(),
         "this is the direct effect: x changes and the mediator is held. Asked is the other one.":
             lambda y, m, x, o: (y(o, m(x)) - y(x, m(x))).mean(),
-        "the sign is turned round: with the other mediator, minus as it was.":
-            lambda y, m, x, o: -indirect(y, m, x, o),
-        "what Y was without any change must be taken away.":
-            lambda y, m, x, o: y(x, m(o)).mean(),
+        "the sign is turned round: with the other mediator, minus as it was.": "return -> return -",
+        "what Y was without any change must be taken away.": "- y(x, m(x)) ->",
         "this is how much the mediator changes, not how much the outcome does.":
             lambda y, m, x, o: (m(o) - m(x)).mean(),
     }, "mean of y(x, m(other)) - y(x, m(x))."),
@@ -134,8 +131,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     ], {
         "every answer is the source's: that is what the whole state gets.": lambda b, s, k: s,
         "nothing follows the source: column k should.": lambda b, s, k: b,
-        "turned round: all but column k come from the source.":
-            lambda b, s, k: attributes(s, b, k),
+        "turned round: all but column k come from the source.": lambda b, s, k: attributes(s, b, k),
         "only column k is there; the other questions have an answer too, the base's.":
             lambda b, s, k: s[:, k : k + 1],
     }, "the base's table with column k from the source.", "a table like base", level="easy"),

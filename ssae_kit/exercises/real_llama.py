@@ -52,12 +52,11 @@ OLD_CODES = OLD @ MIXED + 0.1 * normal(7, 40, 4)
 TURNED = MIXED * tensor([0.5, 1.0, -1.0, 1.0])
 NEW_CODES = NEW @ TURNED + 0.6 * normal(8, 40, 4)
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = {  # a sentence, then what someone writes who needs it
     "sink": Exercise(1, sink_ratio, [
         (tensor([[0.0, 30.0], [3.0, 4.0], [0.0, 5.0], [6.0, 8.0]]),), (STATES,),
     ], {
-        "the first token is in the median that it is compared with: leave it out.":
-            lambda s: s[0].norm() / s.norm(dim=1).median(),
+        "the first token is in the median that it is compared with: leave it out.": "[1:] ->",
         "take the median of the others: their mean is drawn up by a few long ones.":
             lambda s: s[0].norm() / s[1:].norm(dim=1).mean(),
         "turned round: the first token's norm goes on top.": lambda s: 1 / sink_ratio(s),
@@ -82,8 +81,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     ], {
         "turned round: words of value 1 (`high`) against words of value 0 (`low`).":
             lambda x, a, b: log_odds(x, b, a),
-        "add up probabilities, not their logarithms: logsumexp.":
-            lambda x, a, b: x[:, b].sum(1) - x[:, a].sum(1),
+        "add up probabilities, not their logarithms: logsumexp.": "logsumexp -> sum",
         "a mean of logits asks how likely a typical word is. Asked is how likely *any* of them is: "
         "logsumexp.": lambda x, a, b: x[:, b].mean(1) - x[:, a].mean(1),
         "only the likeliest word of each list counts here. Let all of them count: logsumexp.":

@@ -89,7 +89,7 @@ CHANGED = tensor(
     [[1.0, 0.0, 0.5], [0.2, 0.8, NAN], [0.1, NAN, 0.3], [NAN, 0.4, 0.9], [NAN, 0.6, 0.2]]
 )
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = {  # a sentence, then what someone writes who needs it
     "means": Exercise(2, mean_shifts, [
         (tensor([[2.0], [-4.0], [1.0]]), tensor([[1.0], [-1.0], [0.0]])),
         (normal(1, 6, 3), tensor([[1, 0], [-1, 0], [0, 1], [1, -1], [-1, 0], [0, 1.0]])),
@@ -157,8 +157,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, t: ((c * own(c, t)).nanmean(), (c * ~own(c, t)).nanmean()),
         "every word off the target counts alike: do not average each prompt first.":
             lambda c, t: (effect_and_side_effect(c, t)[0], c.where(~own(c, t), NAN).nanmean(1).mean()),
-        "the effect is the mean of `changed` at each own target only.":
-            lambda c, t: (c.nanmean(), side(c, t)),
+        "the effect is the mean of `changed` at each own target only.": "changed[at] -> changed",
     }, "the effect: mean of `changed` at each own target. The side effect: its mean off the target.",
         "two numbers, effect and side effect", level="hard"),
     "hook": Exercise(2, adding_hook, [
@@ -168,17 +167,12 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     ], {
         "the vector is added at every token; the task is the last one only.":
             lambda v: hook(lambda output, _: output + v[:, None]),
-        "it is added at the first token, not the last.":
-            lambda v: hook(lambda output, _: added(output, v, 0)),
-        "the state is replaced. Add to it, or what the sentence said is gone.":
-            lambda v: hook(lambda output, _: added(output, v, -1, keep=0)),
-        "the vector is taken off, not added.":
-            lambda v: hook(lambda output, _: added(output, -v, -1)),
+        "it is added at the first token, not the last.": "-1 -> 0",
+        "the state is replaced. Add to it, or what the sentence said is gone.": "-1 -> -1, keep=0",
+        "the vector is taken off, not added.": "vectors, -> -vectors,",
         "nothing changed.": lambda v: hook(lambda output, _: output),
-        "every prompt got the first prompt's vector.":
-            lambda v: hook(lambda output, _: added(output, v[:1], -1)),
-        "you changed what goes into the block. A hook changes its `output`.":
-            lambda v: hook(lambda _, inputs: added(inputs, v, -1)),
+        "every prompt got the first prompt's vector.": "vectors, -> vectors[:1],",
+        "you changed what goes into the block. A hook changes its `output`.": "(output -> (inputs",
         SILENT: lambda v: hook(lambda output, _: None),
         NO_HOOK: lambda v: v,
     }, "states must change by the prompt's vector at the last token.",

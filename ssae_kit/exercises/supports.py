@@ -53,7 +53,7 @@ def supports(*rows: str) -> list[tuple[Tensor]]:
 
 EVEN = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 0]]).bool()
 # fmt: off
-ON_SUPPORTS = {  # a sentence, then the function of someone who needs it
+ON_SUPPORTS = {  # a sentence, then what someone writes who needs it
     "diversity": Exercise(2, violators,
         supports("100 010 001", "1100 0010 1110 0001 0011", "110 010 001 011", "110 011 101",
                  "111 111", "101 001 010 111", "111 010 001"), {
