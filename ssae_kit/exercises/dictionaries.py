@@ -246,8 +246,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
             lambda g, w: unit(g),
         "the dot product must be taken down each column, not along rows.":
             lambda g, w: g - (g * w).sum(1, keepdim=True) * w,
-        "one number for the whole matrix is not enough: each column has its own.":
-            "sum(0) -> sum()",
+        "one number for the whole matrix is not enough: each column has its own.": "(0) -> ()",
         "the products were not summed: how much lies along a direction is one number per column.":
             lambda g, w: g - g * w,
         "`.sum(0)` is missing: `gradient * decoder` still holds one product for each entry.":

@@ -1,7 +1,6 @@
 """Exercises of notebook 03: what is identifiable, and scores with their floors."""
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
@@ -26,13 +25,6 @@ def halves(codes: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
 def mcc(codes: Tensor, concepts: Tensor) -> Tensor:
     """Mean absolute correlation of one-to-one matched latents and concepts."""
     return matched(correlations(codes, concepts).abs())
-
-
-def signed(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Two wrong MCCs: matched by signed scores; matched rightly, but averaged with their signs."""
-    by_sign, by_size = scores, scores.abs()
-    best = [linear_sum_assignment(some, maximize=True) for some in (by_sign, by_size)]
-    return scores[best[0]].abs().mean(), scores[best[1]].mean()
 
 
 def greedy(scores: Tensor, *, in_order: bool = False) -> Tensor:
@@ -85,8 +77,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "the mean goes over samples, `x.mean(0)`: you took that of each sample.":
             "centred(x) -> (x - x.mean(1, keepdim=True))",
         "this is the variance of what is missed: an error that is the same everywhere is an error, "
-        "too. Do not take its mean off.":
-            lambda x, y: centred(x - y).square().sum() / centred(x).square().sum(),
+        "too. Do not take its mean off.": "(x - decoded) -> centred(x - decoded)",
         "`x.var()` takes one mean over all entries. Every dimension has a mean of its own.":
             lambda x, y: (x - y).square().mean() / x.var(),
         "`x.var(0)` divides by the number of samples minus one, your error by all of them.":
@@ -121,8 +112,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         (normal(7, 20, 3), normal(8, 3, 5)),
     ], {
         "the second half of the codes is negative: a ReLU gives none. Turn the sign before it: "
-        "(-codes).relu().":
-            lambda c, w: (torch.cat([c.relu(), -(-c).relu()], 1), torch.cat([w, w])),
+        "(-codes).relu().": lambda c, w: (torch.cat([c.relu(), -(-c).relu()], 1), w.repeat(2, 1)),
         "the negative codes are lost: the second half of the latents needs (-codes).relu().":
             lambda c, w: (torch.cat([c.relu(), c.relu()], 1), torch.cat([w, -w])),
         "both halves write the same way: the latents of the second must write -directions, or the "
@@ -184,9 +174,9 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
             lambda c, t: greedy(correlations(c, t).abs().T, in_order=True),
         "the sign of a latent is arbitrary: match and average absolute correlations.": ".abs() ->",
         "you averaged absolute values, but matched signed ones: take them before the matching.":
-            lambda c, t: signed(correlations(c, t))[0],
+            lambda c, t: matched(correlations(c, t).abs(), by=correlations(c, t)),
         "you matched absolute values, but averaged signed ones: average the absolute ones.":
-            lambda c, t: signed(correlations(c, t))[1],
+            lambda c, t: matched(correlations(c, t), by=correlations(c, t).abs()),
         "this is the sum over concepts. Average.": "return -> return concepts.shape[1] *",
         "you averaged over latents. Average over concepts: a latent without one counts for nothing.":
             lambda c, t: matched(correlations(c, t).abs()) * t.shape[1] / c.shape[1],

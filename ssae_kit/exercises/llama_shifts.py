@@ -40,12 +40,7 @@ def dimensions_of_swaps(n_values: int) -> int:
 
 def steering_cosine(z: Tensor, goal: Tensor, push: Tensor) -> Tensor:
     """Steering cosine as published: mean cosine of z/|Z| + v/|V| with the goal."""
-    return measure(pushed(z, push), goal).mean()
-
-
-def pushed(z: Tensor, push: Tensor) -> Tensor:
-    """State and push, each scaled by the norm of the whole batch, and added."""
-    return torch.add(z / z.norm(), push / push.norm())
+    return measure(z / z.norm() + push / push.norm(), goal).mean()
 
 
 def truth_direction(states: Tensor, is_true: Tensor, about: Tensor, asked: int) -> Tensor:
@@ -141,21 +136,19 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
             lambda z, g, v: measure(v, g).mean(),
         "compare with the goal itself, not with the shift.": "goal) -> goal - z)",
         "take one cosine for each pair and then their mean.":
-            lambda z, g, v: measure(pushed(z, v).flatten(), g.flatten(), dim=0),
-        "the push is missing: this is the score of doing nothing.": "pushed(z, push) -> z",
+            lambda z, g, v: measure((z / z.norm() + v / v.norm()).flatten(), g.flatten(), dim=0),
+        "the push is missing: this is the score of doing nothing.": "+ push / push.norm() ->",
         "the push is taken off, not added.": lambda z, g, v: steering_cosine(z, g, -v),
         "only the push is scaled. Scale the state as well, or a long state drowns it.":
             lambda z, g, v: measure(z + v / v.norm(), g).mean(),
-        "only the state is scaled. Scale the push as well.":
-            lambda z, g, v: measure(z / z.norm() + v, g).mean(),
+        "only the state is scaled. Scale the push as well.": "push / push.norm() -> push",
         "the norm of a batch is one number: you took one for each dimension.":
             lambda z, g, v: measure(unit(z) + unit(v), g).mean(),
         "a pair is a row: take cosines along rows, `dim=1`.": "goal) -> goal, dim=0)",
         "this is a dot product. Divide by both lengths: a cosine does not see them.":
-            lambda z, g, v: (pushed(z, v) * g).sum(1).mean(),
+            lambda z, g, v: ((z / z.norm() + v / v.norm()) * g).sum(1).mean(),
         "you summed over pairs; take their mean.": ".mean() -> .sum()",
-        "a push that leads away must lower the score: no absolute values.":
-            "mean() -> abs().mean()",
+        "a push that leads away must lower the score: no absolute values.": ".mean -> .abs().mean",
         "this compares the push with the shift. Asked is where the pushed *state* ends, against the goal.":
             lambda z, g, v: measure(v, g - z).mean(),
     }, "mean over pairs of cos(z/|Z| + v/|V|, goal).", level="hard"),

@@ -14,13 +14,8 @@ def sink_ratio(states: Tensor) -> Tensor:
 
 def mean_over_tokens(states: Tensor, lengths: Tensor) -> Tensor:
     """Mean state of each text's tokens, without its begin token and the padding."""
-    return mean_from(1, states, lengths)
-
-
-def mean_from(first: int, states: Tensor, lengths: Tensor) -> Tensor:
-    """Mean state of each text's tokens from one place on, without the padding."""
     places = torch.arange(states.shape[1])
-    inside = ((places >= first) & (places < lengths[:, None])).to(states.dtype)[..., None]
+    inside = ((places >= 1) & (places < lengths[:, None])).to(states.dtype)[..., None]
     return (states * inside).sum(1) / inside.sum(1)
 
 
@@ -67,7 +62,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         (tensor([[[9.0], [1.0], [3.0], [7.0]]]), tensor([3])), (TEXTS, LENGTHS),
     ], {
         "the begin token is in your mean. It is the sink: it would drown everything else.":
-            lambda s, n: mean_from(0, s, n),
+            "places >= 1 -> places >= 0",
         "places behind a text's end are in your mean. They mean nothing: count up to the length.":
             lambda s, n: s[:, 1:].mean(1),
         "divide by the number of tokens that you added up, not by the longest text's.":
@@ -114,11 +109,9 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "a latent whose sign turns on the new pairs reads them wrongly: keep the sign of the old.":
             lambda a, b, c, d: held_out(a, b, c, d).abs(),
         "the sign of the old pairs is missing: a latent that falls when the concept rises would "
-        "count as wrong.": lambda a, b, c, d: correlations(c, d).gather(
-            0, correlations(a, b).abs().argmax(0, keepdim=True))[0],
+        "count as wrong.": "* old.gather(0, chosen).sign() ->",
         "choose by the absolute correlation: a latent may point the other way.":
-            lambda a, b, c, d: correlations(c, d).gather(
-                0, correlations(a, b).argmax(0, keepdim=True))[0],
+            "old.abs() -> old",
     }, "choose latent and sign by `codes` and `changes`; then correlate on the new pairs.",
         "one signed correlation per concept", level="hard"),
 }

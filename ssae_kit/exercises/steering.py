@@ -65,23 +65,13 @@ def side(changed: Tensor, targets: Tensor) -> Tensor:
 
 def choose_strength(strengths: list[float], balances: list[float]) -> float:
     """Smallest strength whose balance comes within 0.05 of the best."""
-    return first(strengths, balances, max(balances) - 0.05)
-
-
-def first(strengths: list[float], balances: list[float], bar: float) -> float:
-    """First strength whose balance reaches a bar."""
+    bar = max(balances) - 0.05
     return next(s for s, b in zip(strengths, balances, strict=True) if b >= bar)
 
 
 def there_and_back(x: Tensor, c: Tensor) -> Tensor:
     """Mean shift of forward changes minus that of backward ones."""
     return mean_shifts(x, c.clamp(min=0)) + mean_shifts(x, c.clamp(max=0))
-
-
-def minus_rest(x: Tensor, c: Tensor) -> Tensor:
-    """Mean shifts minus the mean of the pairs in which the concept stays."""
-    stays = (c == 0).to(x.dtype)
-    return mean_shifts(x, c) - mean_shifts(x, stays)
 
 
 NAN = float("nan")
@@ -112,7 +102,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "you scaled to length 1. The length says how far a change moves.":
             lambda x, c: unit(mean_shifts(x, c), 1),
         "you took the mean of the other pairs off. No change is no shift: there is nothing to take off.":
-            minus_rest,
+            lambda x, c: mean_shifts(x, c) - mean_shifts(x, (c == 0).float()),
         "pairs in which other concepts change as well tell, too: use all in which this one does.": alone,
         "this is a least-squares fit, as in 05.fit. Here a plain mean is asked for.":
             lambda x, c: torch.linalg.lstsq(c, x).solution,
@@ -128,14 +118,12 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         NO_ENTRY: lambda s, b: s.index(choose_strength(s, b)),
         "the strongest push is not asked for.": lambda s, b: s[-1],
         "this is the first strength that has an effect, but its balance is more than 0.05 below "
-        "the best.": lambda s, b: first(s, b, 1e-9),
-        "within 0.05 is a difference, not a share.": lambda s, b: first(s, b, 0.9 * max(b)),
+        "the best.": "max(balances) - 0.05 -> 1e-9",
+        "within 0.05 is a difference, not a share.": "max(balances) - 0.05 -> 0.9 * max(balances)",
         "within 0.05 is a difference, not a share: 5% below the best is another bar.":
-            lambda s, b: first(s, b, 0.95 * max(b)),
-        "a smaller strength than yours comes within 0.05 of the best as well.":
-            lambda s, b: first(s, b, max(b) - 0.04),
-        "the balance at this strength is more than 0.05 below the best.":
-            lambda s, b: first(s, b, max(b) - 0.1),
+            "max(balances) - 0.05 -> 0.95 * max(balances)",
+        "a smaller strength than yours comes within 0.05 of the best as well.": "0.05 -> 0.04",
+        "the balance at this strength is more than 0.05 below the best.": "0.05 -> 0.1",
     }, "the smallest strength whose balance is at most 0.05 below the best.",
         "one of the strengths", one_of, level="easy"),
     "isolate": Exercise(2, effect_and_side_effect, [
