@@ -37,9 +37,7 @@ CODES = normal(10, 12, 6).relu()
 FRENCH = normal(11, 12) > 0.3
 # fmt: off
 EXERCISES = {  # a sentence, then what someone writes who needs it
-    "lora": Exercise(1, lora, [
-        (*SQUARE, 2.0), (WEIGHT, DOWN, UP, 8.0),
-    ], {
+    "lora": Exercise(1, lora, [(*SQUARE, 2.0), (WEIGHT, DOWN, UP, 8.0)], {
         "the update has no scale: multiply it by alpha over the rank.": "alpha / len(down) * ->",
         "divide alpha by the rank, so that a larger rank does not push harder.": "/ len(down) ->",
         "this is the update alone: the old weight stays under it.": "weight + ->",

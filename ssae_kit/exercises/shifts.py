@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import cos, pi, sin, sqrt
 
 import torch
-from torch import Tensor
+from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import NO_ENTRY, Exercise, one_of
 from ssae_kit.exercises.supports import ON_SUPPORTS
@@ -69,20 +69,19 @@ def turned_l1(angle: float, p: float) -> float:
     return (1 - p) * (cos(angle) + sin(angle)) + 2 * p * max(cos(angle), sin(angle))
 
 
-LEVELS = torch.tensor([0.1, 0.15, 0.2, 0.3, 0.4])
-COPIED = unit(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.1], [1.0, 0.1], [0.8, 0.6]]), 1)
-TURN = torch.tensor([4, 0, 3, 1, 2])
+LEVELS = tensor([0.1, 0.15, 0.2, 0.3, 0.4])
+COPIED = unit(tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.1], [1.0, 0.1], [0.8, 0.6]]), 1)
+TURN = tensor([4, 0, 3, 1, 2])
 SIZE = normal(21, 300).abs() + 0.2
 PARTNERS = SIZE * normal(22, 300).sign() + 0.4, SIZE * normal(23, 300).sign() - 0.5
-FEW_PARTNERS = torch.tensor([1.0, -2.0, 3.0, 0.5]), torch.tensor([-1.0, 2.0, 2.0, -0.5])
-UNEVEN = normal(24, 8, 5) * torch.tensor([1.0, 3.0, 0.3, 1.0, 2.0]) + 2
-NOISY = torch.tensor([0.7, 0.25, 0.23, 0.22, 0.21])
+FEW_PARTNERS = tensor([1.0, -2.0, 3.0, 0.5]), tensor([-1.0, 2.0, 2.0, -0.5])
+UNEVEN = normal(24, 8, 5) * tensor([1.0, 3.0, 0.3, 1.0, 2.0]) + 2
+NOISY = tensor([0.7, 0.25, 0.23, 0.22, 0.21])
 # fmt: off
 EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
     "terms": Exercise(2, loss_terms, [
-        (torch.tensor([[1.0, 2.0], [1.0, -1.0]]), torch.tensor([[1.0, 0.5], [0.0, 1.0]]),
-         torch.tensor([0.5, -1.0]), torch.tensor([[1.0, 0.0], [-1.0, 1.0]]),
-         torch.tensor([0.0, 0.5])),
+        (tensor([[1.0, 2.0], [1.0, -1.0]]), tensor([[1.0, 0.5], [0.0, 1.0]]), tensor([0.5, -1.0]),
+         tensor([[1.0, 0.0], [-1.0, 1.0]]), tensor([0.0, 0.5])),
         (normal(1, 9, 4), normal(2, 3, 4), normal(3, 3), normal(4, 4, 3), torch.arange(4.0)),
     ], {
         "the code passed a ReLU. Shifts go both ways, so the SSAE's code is affine.":
@@ -134,7 +133,7 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
             lambda m, s, level, rate: min(1.0, dual_step(m, s, level, rate)),
     }, "add rate times (sparsity - level) to the multiplier, then stop at zero."),
     "copies": Exercise(2, whole_code, [
-        (torch.tensor([[1.0, 5.0, -2.0, 3.0, 7.0]]), COPIED, 0), (normal(7, 6, 5), COPIED, 2),
+        (tensor([[1.0, 5.0, -2.0, 3.0, 7.0]]), COPIED, 0), (normal(7, 6, 5), COPIED, 2),
     ], {
         "a copy may point the other way: its code counts with the sign of the cosine.":
             lambda r, w, j: r @ (abs(w @ w[j]) > 0.95).to(r.dtype),
@@ -176,11 +175,11 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
     }, "weigh the L1 norms of a turned single and a turned joint pair by 1 - p and p.",
         level="hard"),
     "elbow": Exercise(2, elbow, [
-        (LEVELS, torch.tensor([0.6, 0.3, 0.06, 0.04, 0.03]), 0.05),
+        (LEVELS, tensor([0.6, 0.3, 0.06, 0.04, 0.03]), 0.05),
         (LEVELS, NOISY, 0.05),
-        (LEVELS, torch.tensor([0.9, 0.5, 0.3, 0.25, 0.21]), 0.2),
-        (LEVELS, torch.tensor([0.7, 0.15, 0.06, 0.02, 0.12]), 0.05),
-        (LEVELS, torch.tensor([1.0, 0.75, 0.5, 0.25, 0.25]), 0.25),  # exact in float32
+        (LEVELS, tensor([0.9, 0.5, 0.3, 0.25, 0.21]), 0.2),
+        (LEVELS, tensor([0.7, 0.15, 0.06, 0.02, 0.12]), 0.05),
+        (LEVELS, tensor([1.0, 0.75, 0.5, 0.25, 0.25]), 0.25),  # exact in float32
         (LEVELS[TURN], NOISY[TURN], 0.05),
     ], {
         "this is the level of the lowest error, or the largest that is good enough. A slack level "
@@ -221,8 +220,7 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
     }, "two correlations: of first with second, and of first**2 with second**2.",
         "two numbers: correlation of the changes, and of their squares"),
     "normed": Exercise(1, normed, [
-        (torch.tensor([[1.0, 3.0], [2.0, 6.0]]), 0.5), (torch.tensor([[3.0], [-2.0]]), 0.1),
-        (UNEVEN, 1e-5),
+        (tensor([[1.0, 3.0], [2.0, 6.0]]), 0.5), (tensor([[3.0], [-2.0]]), 0.1), (UNEVEN, 1e-5),
     ], {
         "this norms every latent over the pairs, a batch norm. A layer norm looks at one code at a time.":
             lambda r, eps: normed(r.T, eps).T,

@@ -1,7 +1,7 @@
 """Exercises of notebook 04 on supports: which concepts shift together, and what that leaves open."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
 from ssae_kit.exercises.tensors import normal
@@ -35,10 +35,10 @@ def active_latents(mixing: Tensor, supports: Tensor) -> Tensor:
 
 def supports(*rows: str) -> list[tuple[Tensor]]:
     """Cases from texts of zeros and ones, one for each pair."""
-    return [(torch.tensor([[digit == "1" for digit in row] for row in r.split()]),) for r in rows]
+    return [(tensor([[digit == "1" for digit in row] for row in r.split()]),) for r in rows]
 
 
-EVEN = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 0]]).bool()
+EVEN = tensor([[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 0]]).bool()
 # fmt: off
 ON_SUPPORTS = {  # a sentence, then what someone writes who needs it
     "diversity": Exercise(2, violators,
@@ -79,8 +79,8 @@ ON_SUPPORTS = {  # a sentence, then what someone writes who needs it
         "two lists of concepts: codes at risk, directions at risk"),
     "active": Exercise(2, active_latents, [
         (torch.eye(3), EVEN),
-        (torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]), EVEN),
-        (torch.tensor([[1.0, -1.0, 0.0], [0.0, 1.0, 0.3], [2.0, 0.0, 0.0]]), EVEN),
+        (tensor([[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]), EVEN),
+        (tensor([[1.0, -1.0, 0.0], [0.0, 1.0, 0.3], [2.0, 0.0, 0.0]]), EVEN),
         (normal(5, 4, 4).triu(), torch.eye(4).bool()),
     ], {
         "entries cancelled. Magnitudes are free: a latent is active wherever one of its concepts "
