@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from ssae_kit.exercises import check, judge
-from ssae_kit.exercises.core import MIME, NOTEBOOKS, Exercise, exercise, exercises
+from ssae_kit.exercises.core import MIME, NOTEBOOKS, Exercise, exercise, exercises, slip
 from ssae_kit.exercises.release import (
     HIDDEN,
     SOLUTION,
@@ -346,6 +346,16 @@ DOUBLE = Exercise(
 def double(x):
     x *= 2
     return x
+
+
+def test_a_slip_is_the_solution_with_a_part_of_its_source_changed():
+    wrong = slip(exercise("03.floor").solution, "(score - floor) -> floor")
+    assert wrong(0.8, 0.6) == pytest.approx(0.6 / 0.4)
+
+
+def test_a_slip_that_changes_nothing_is_refused():
+    with pytest.raises(ValueError, match="must change above_floor; no 'ceiling' stands in it"):
+        slip(exercise("03.floor").solution, "ceiling -> floor")
 
 
 TOLD = [

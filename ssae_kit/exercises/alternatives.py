@@ -36,18 +36,12 @@ PLAIN, LOST, LENGTHS = normal(8, 7).abs(), normal(9, 7).abs(), tensor([3, 9, 4, 
 CODES = normal(10, 12, 6).relu()
 FRENCH = normal(11, 12) > 0.3
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
-    "lora": Exercise(1, lora, [
-        (*SQUARE, 2.0), (WEIGHT, DOWN, UP, 8.0),
-    ], {
-        "the update has no scale: multiply it by alpha over the rank.":
-            lambda w, a, b, s: w + b @ a,
-        "divide alpha by the rank, so that a larger rank does not push harder.":
-            lambda w, a, b, s: w + s * b @ a,
-        "this is the update alone: the old weight stays under it.":
-            lambda w, a, b, s: s / len(a) * b @ a,
-        "the rank is the number of rows of `down`, not of its columns.":
-            lambda w, a, b, s: w + s / a.shape[1] * b @ a,
+EXERCISES = {  # a sentence, then what someone writes who needs it
+    "lora": Exercise(1, lora, [(*SQUARE, 2.0), (WEIGHT, DOWN, UP, 8.0)], {
+        "the update has no scale: multiply it by alpha over the rank.": "alpha / len(down) * ->",
+        "divide alpha by the rank, so that a larger rank does not push harder.": "/ len(down) ->",
+        "this is the update alone: the old weight stays under it.": "weight + ->",
+        "the rank is the number of rows of `down`, not of its columns.": "len(down) -> len(down.T)",
     }, "weight + alpha / rank * up @ down.", "weights [out, in]", level="easy"),
     "loreft": Exercise(2, loreft, [
         (tensor([[1.0, 2.0]]), tensor([[0.0, 1.0]]), tensor([[3.0, 0.0]]), tensor([0.5])),
@@ -55,11 +49,9 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     ], {
         "what is there already must go: subtract the state's own part in the subspace, states @ rows.T.":
             lambda h, r, w, b: h + (h @ w.T + b) @ r,
-        "the state outside of the subspace stays: add to the states.":
-            lambda h, r, w, b: (h @ w.T + b - h @ r.T) @ r,
+        "the state outside of the subspace stays: add to the states.": "states + ( -> (",
         "the bias is missing.": lambda h, r, w, b: h + (h @ w.T - h @ r.T) @ r,
-        "write back along the orthonormal rows, not along what reads.":
-            lambda h, r, w, b: h + (h @ w.T + b - h @ r.T) @ w,
+        "write back along the orthonormal rows, not along what reads.": ") @ rows -> ) @ weight",
     }, "states + (states @ weight.T + bias - states @ rows.T) @ rows.", "states [texts, d_model]"),
     "excess": Exercise(1, excess, [
         (tensor([1.0, 2.0]), tensor([1.5, 2.0]), tensor([1, 3])), (PLAIN, LOST, LENGTHS),

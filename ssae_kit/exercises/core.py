@@ -81,6 +81,21 @@ def one_of(answer: Callable[..., Any], *case: Any) -> Any:
     return value
 
 
+def slip(solution: Callable[..., Any], change: str) -> Callable[..., Any]:
+    """A right answer as whoever slips writes it: ``"a -> b"`` puts b for each a in its source.
+
+    Raises:
+        ValueError: if there is no a in the source.
+    """
+    right, _, wrong = map(str.strip, change.partition("->"))
+    source, scope = inspect.getsource(solution), {**inspect.unwrap(solution).__globals__}
+    if right not in source:
+        raise ValueError(f"a slip must change {solution.__name__}; no {right!r} stands in it.")
+    exec(source.replace(right, wrong), scope)
+    slipped: Callable[..., Any] = scope[solution.__name__]
+    return slipped
+
+
 class Verdict(NamedTuple):
     """What was found out about one answer."""
 
@@ -100,8 +115,8 @@ class Exercise:
     """A right answer; what carries on where the learner's is not."""
     cases: Sequence[tuple[Any, ...]]
     """Arguments to try an answer on; one of the cases is small enough to be shown."""
-    mistakes: Mapping[str, Callable[..., Any]]
-    """Sentence for the learner, and what someone writes who needs it."""
+    mistakes: Mapping[str, Callable[..., Any] | str]
+    """Sentence for the learner, and what someone writes who needs it: a function, or a `slip`."""
     otherwise: str
     """What to say where no usual mistake fits."""
     returns: str = "one number"
@@ -110,6 +125,10 @@ class Exercise:
     """Results of an answer on a case; raises `Mistake` where a property is missing."""
     level: Literal["easy", "medium", "hard"] = "medium"
     """How hard it is for whoever has read so far: minutes differ more than points do."""
+
+    def __post_init__(self) -> None:
+        slips = {k: slip(self.solution, m) for k, m in self.mistakes.items() if isinstance(m, str)}
+        object.__setattr__(self, "mistakes", {**self.mistakes, **slips})
 
     def test(self, answer: Any) -> Verdict:
         """Try an answer on every case and judge what it gives."""

@@ -21,12 +21,8 @@ def sae_loss(
     x: Tensor, codes: Tensor, decoder: Tensor, decoder_bias: Tensor, weight: float
 ) -> Tensor:
     """Objective of a sparse autoencoder; directions are the decoder's columns."""
-    return error(x, codes, decoder, decoder_bias) + weight * codes.sum(1).mean()
-
-
-def error(x: Tensor, codes: Tensor, decoder: Tensor, bias: Tensor | float) -> Tensor:
-    """Squared length of what is missed, mean over samples."""
-    return (x - codes @ decoder.T - bias).square().sum(1).mean()
+    missed = x - codes @ decoder.T - decoder_bias
+    return missed.square().sum(1).mean() + weight * codes.sum(1).mean()
 
 
 NO_GRADIENT = "no gradient reaches the codes: return a tensor, and stay in torch until the end."
@@ -86,7 +82,8 @@ def mean_best_cosine(found: Tensor, truth: Tensor) -> Tensor:
 
 def unit_columns(decoder: Tensor) -> Tensor:
     """Every decoder direction (column) at length 1."""
-    return unit(decoder)
+    units: Tensor = decoder / decoder.norm(dim=0)
+    return units
 
 
 def remove_parallel(gradient: Tensor, decoder: Tensor) -> Tensor:
@@ -109,22 +106,20 @@ TRUTH[1] = TRUTH[0] + 0.1 * TRUTH[1]  # one latent is the best for both
 FOUND[0] = -3 * TRUTH[0]
 SHORT = tensor([1.0, 0.2, 0.1, 1.0, 2.0, 0.3])
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = {  # a sentence, then what someone writes who needs it
     "encode": Exercise(2, encode, [
         (tensor([[2.0, 1.0]]), tensor([[1.0, 0.0], [0.5, 1.0], [1.0, -2.0]]),
          tensor([0.5, -0.25, 0.1]), tensor([0.5, -1.0])),
         (normal(1, 6, 4) + 1, normal(2, 5, 4), normal(3, 5), normal(4, 4)),
     ], {
         "the ReLU is missing: a code may not be negative.": lambda x, w, b, c: (x - c) @ w.T + b,
-        "the decoder bias b_d is not taken off the input.":
-            lambda x, w, b, c: encode(x, w, b, 0 * c),
+        "the decoder bias b_d is not taken off the input.": "x - decoder_bias -> x",
         "b_d must be taken off the input, not added.": lambda x, w, b, c: encode(x, w, b, -c),
         "the encoder bias b_e is missing.": lambda x, w, b, c: encode(x, w, 0 * b, c),
         "b_e must be added before the ReLU: it sets the threshold.":
-            lambda x, w, b, c: encode(x, w, 0 * b, c) + b,
+            "+ encoder_bias).relu() -> ).relu() + encoder_bias",
         "b_e is added, not taken off.": lambda x, w, b, c: encode(x, w, -b, c),
-        "these are absolute values: a ReLU sets what is negative to 0.":
-            lambda x, w, b, c: ((x - c) @ w.T + b).abs(),
+        "these are absolute values: a ReLU sets what is negative to 0.": "relu -> abs",
         UNTRAINED: lambda *case: encode(*case).detach(),
     }, "compare with relu((x - b_d) W_eᵀ + b_e).", "codes [samples, latents]", use=encoding),
     "loss": Exercise(2, sae_loss, [
@@ -132,45 +127,33 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
          tensor([0.25, -0.5]), 0.1),
         (normal(21, 7, 4), normal(22, 7, 6).abs(), unit(normal(23, 4, 6)), normal(24, 4), 0.3),
     ], {
-        "the penalty is missing: nothing asks for a sparse code.":
-            lambda x, f, w, b, t: error(x, f, w, b) + 0 * f.sum(),
+        "the penalty is missing: nothing asks for a sparse code.": "weight * -> 0 *",
         "the error is missing: the code is small, but reconstructs nothing.":
-            lambda x, f, w, b, t: t * f.sum(1).mean(),
-        "the weight multiplies the penalty, not the error.":
-            lambda x, f, w, b, t: t * error(x, f, w, b) + f.sum(1).mean(),
-        "the decoder's bias b_d is not in the reconstruction.":
-            lambda x, f, w, b, t: sae_loss(x, f, w, 0 * b, t),
+            "missed.square() -> 0 * missed",
+        "the weight multiplies the penalty, not the error.": "+ weight * -> * weight +",
+        "the decoder's bias b_d is not in the reconstruction.": "- decoder_bias ->",
         "you averaged the error over dimensions. Its squares are summed over dimensions, and "
-        "averaged over samples only.":
-            lambda x, f, w, b, t: (x - f @ w.T - b).square().mean() + t * f.sum(1).mean(),
+        "averaged over samples only.": "square().sum(1) -> square()",
         "you averaged the codes over latents. Sum over latents, average over samples only.":
-            lambda x, f, w, b, t: error(x, f, w, b) + t * f.mean(),
-        "you summed over the samples; take their mean.":
-            lambda x, f, w, b, t: len(x) * sae_loss(x, f, w, b, t),
+            "codes.sum(1) -> codes",
+        "you summed over the samples; take their mean.": ".mean() -> .sum()",
         "the codes are squared. Squares hardly charge for small codes, so many small ones stay: "
-        "take the sum of the codes themselves.":
-            lambda x, f, w, b, t: error(x, f, w, b) + t * f.square().sum(1).mean(),
-        "the error is a length. Take its square.":
-            lambda x, f, w, b, t: (x - f @ w.T - b).norm(dim=1).mean() + t * f.sum(1).mean(),
+        "take the sum of the codes themselves.": "codes.sum -> codes.square().sum",
+        "the error is a length. Take its square.": "square().sum(1) -> norm(dim=1)",
         "error and codes are both averaged over everything. Sum along each sample, `.sum(1)`, then "
-        "average over samples.": lambda x, f, w, b, t: (x - f @ w.T - b).square().mean() + t * f.mean(),
+        "average over samples.": ".sum(1).mean() -> .mean()",
         "you summed over samples and averaged along them. Sum along each sample, `.sum(1)`, then "
-        "average over samples.":
-            lambda x, f, w, b, t: len(x) * ((x - f @ w.T - b).square().mean() + t * f.mean()),
+        "average over samples.": ".sum(1).mean() -> .mean(1).sum()",
         "the penalty is summed over samples: average it over them, as the error.":
-            lambda x, f, w, b, t: error(x, f, w, b) + t * f.sum(),
-        "the weight of the penalty is missing.":
-            lambda x, f, w, b, t: sae_loss(x, f, w, b, 1.0),
-        "the penalty is subtracted: then large codes are rewarded.":
-            lambda x, f, w, b, t: sae_loss(x, f, w, b, -t),
-        "b_d is added to the reconstruction, not taken off.":
-            lambda x, f, w, b, t: sae_loss(x, f, w, -b, t),
+            "codes.sum(1).mean() -> codes.sum()",
+        "the weight of the penalty is missing.": "weight * ->",
+        "the penalty is subtracted: then large codes are rewarded.": "+ weight -> - weight",
+        "b_d is added to the reconstruction, not taken off.": "- decoder_bias -> + decoder_bias",
         "the error is halved: some books do so, this objective does not.":
-            lambda x, f, w, b, t: error(x, f, w, b) / 2 + t * f.sum(1).mean(),
-        "these are absolute errors. Square them.":
-            lambda x, f, w, b, t: (x - f @ w.T - b).abs().sum(1).mean() + t * f.sum(1).mean(),
-        CUT_OFF: lambda x, f, w, b, t: error(x, f, w, b) + t * f.detach().sum(1).mean(),
-        COUNTED: lambda x, f, w, b, t: error(x, f, w, b) + t * (f > 0).float().sum(1).mean(),
+            "missed.square() -> 0.5 * missed.square()",
+        "these are absolute errors. Square them.": "square -> abs",
+        CUT_OFF: "codes.sum -> codes.detach().sum",
+        COUNTED: "codes.sum -> (codes > 0).float().sum",
         NO_GRADIENT: lambda *case: sae_loss(*case).item(),
     }, "it is not the mean over x of |x - x'|² + weight × sum of r, with x' = W_d r + b_d.",
         use=partial(with_gradient, NO_GRADIENT, sae_loss)),
@@ -193,8 +176,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda v: (v.abs().mean(), code_sizes(v)[1]),
         "you went down the samples. Each row is a sample: sum along it, `.sum(1)`.":
             lambda v: code_sizes(v.T),
-        "you summed over samples; take their mean.":
-            lambda v: (v.abs().sum(), norms(v, 1).sum()),
+        "you summed over samples; take their mean.": ".mean() -> .sum()",
         "turned round: first with a latent for each value, then for each combination.":
             lambda v: code_sizes(v)[::-1],
     }, "the sum of |value|, and the root of the sum of squares, each averaged over samples.",
@@ -210,11 +192,9 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "you took, for each latent, the best true direction. Ask it the other way: is each true "
         "direction found by some latent?": lambda f, t: mean_best_cosine(t, f),
         "take the best latent for each true direction, not the average over latents.":
-            lambda f, t: cosines(f, t).abs().mean(),
-        "take the mean over true directions, not the best of them.":
-            lambda f, t: cosines(f, t).abs().max(),
-        "this is the sum over true directions. Average.":
-            lambda f, t: cosines(f, t).abs().amax(0).sum(),
+            ".amax(0) ->",
+        "take the mean over true directions, not the best of them.": ".amax(0).mean() -> .max()",
+        "this is the sum over true directions. Average.": ".mean() -> .sum()",
         "only one of the two has rows of length 1: a cosine needs both, here the truth.":
             lambda f, t: (unit(f, 1) @ t.T).abs().amax(0).mean(),
         "only one of the two has rows of length 1: a cosine needs both, here what was found.":
@@ -243,8 +223,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         (tensor([[3.0, 0.3], [4.0, 0.4]]),), (normal(9, 4, 6) * SHORT,),
     ], {
         "you normalised rows; decoder directions are columns.": lambda w: unit(w, 1),
-        "you divided by the length of the whole matrix. Each column needs its own.":
-            lambda w: w / w.norm(),
+        "you divided by the length of the whole matrix. Each column needs its own.": "dim=0 ->",
         "you divided by the squared length.": lambda w: w / w.square().sum(0),
         "you divided by the sum of absolute values: that is the L1 norm, not the length.":
             lambda w: w / w.abs().sum(0),
@@ -252,8 +231,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda w: w / w.sum(0),
         "columns shorter than 1 stayed as they were: they must be stretched to 1 as well.":
             lambda w: w / w.norm(dim=0).clamp(min=1),
-        "you divided by the largest entry: that is not the length.":
-            lambda w: w / w.abs().amax(0),
+        "you divided by the largest entry: that is not the length.": "norm(dim=0) -> abs().amax(0)",
         "nothing changed.": lambda w: w,
         NO_TENSOR: lambda w: unit(w).numpy(),
     }, "every column must end at length 1.", "[d_model, latents]", level="easy", use=as_tensor),
@@ -262,16 +240,13 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         (normal(11, 5, 3), unit(normal(10, 5, 3))),
     ], {
         "nothing was removed.": lambda g, w: g,
-        "this is the part along the directions: it is what must go.":
-            lambda g, w: (g * w).sum(0) * w,
-        "you added the part along the direction instead of removing it.":
-            lambda g, w: g + (g * w).sum(0) * w,
+        "this is the part along the directions: it is what must go.": "gradient - ->",
+        "you added the part along the direction instead of removing it.": "- ( -> + (",
         "you normalised the gradient. Its length matters; only its part along W must go.":
             lambda g, w: unit(g),
         "the dot product must be taken down each column, not along rows.":
             lambda g, w: g - (g * w).sum(1, keepdim=True) * w,
-        "one number for the whole matrix is not enough: each column has its own.":
-            lambda g, w: g - (g * w).sum() * w,
+        "one number for the whole matrix is not enough: each column has its own.": "(0) -> ()",
         "the products were not summed: how much lies along a direction is one number per column.":
             lambda g, w: g - g * w,
         "`.sum(0)` is missing: `gradient * decoder` still holds one product for each entry.":

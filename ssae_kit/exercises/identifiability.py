@@ -1,21 +1,15 @@
 """Exercises of notebook 03: what is identifiable, and scores with their floors."""
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import Exercise
 from ssae_kit.exercises.tensors import centred, correlations, matched, normal, unit
 
 
-def missed(x: Tensor, decoded: Tensor) -> Tensor:
-    """Squared error of every entry."""
-    return (x - decoded).square()
-
-
 def unexplained(x: Tensor, decoded: Tensor) -> Tensor:
     """Share of variance that a reconstruction misses."""
-    return missed(x, decoded).sum() / centred(x).square().sum()
+    return (x - decoded).square().sum() / centred(x).square().sum()
 
 
 def rotated(codes: Tensor, directions: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,13 +25,6 @@ def halves(codes: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
 def mcc(codes: Tensor, concepts: Tensor) -> Tensor:
     """Mean absolute correlation of one-to-one matched latents and concepts."""
     return matched(correlations(codes, concepts).abs())
-
-
-def signed(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Two wrong MCCs: matched by signed scores; matched rightly, but averaged with their signs."""
-    by_sign, by_size = scores, scores.abs()
-    best = [linear_sum_assignment(some, maximize=True) for some in (by_sign, by_size)]
-    return scores[best[0]].abs().mean(), scores[best[1]].mean()
 
 
 def greedy(scores: Tensor, *, in_order: bool = False) -> Tensor:
@@ -64,47 +51,43 @@ CODES = CODES[:, [2, 0, 1]] * tensor([-1.0, 1.0, 2.0])
 ROTATION = torch.linalg.qr(normal(5, 3, 3)).Q
 QUARTER = tensor([[0.0, -1.0], [1.0, 0.0]])
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = {  # a sentence, then what someone writes who needs it
     "unexplained": Exercise(2, unexplained, [
         (tensor([[1.0, 0], [3, 4], [2, 5]]), tensor([[1.0, 1], [2, 4], [2, 7]])),
         (DATA, DATA + 0.5 * normal(2, 40, 3) + 0.3),
         (DATA, DATA.mean(0).repeat(40, 1)),  # decoding the mean must give 1
     ], {
-        "this is the share explained; what is asked for is the rest.":
-            lambda x, y: 1 - unexplained(x, y),
+        "this is the share explained; what is asked for is the rest.": "return -> return 1 -",
         "the denominator is not a variance: take the mean of the data off first, or a constant "
-        "shift makes any reconstruction look good.":
-            lambda x, y: missed(x, y).sum() / x.square().sum(),
+        "shift makes any reconstruction look good.": "centred(x) -> x",
         "you took one mean over all entries. Every dimension has a mean of its own.":
-            lambda x, y: missed(x, y).sum() / (x - x.mean()).square().sum(),
+            "centred(x) -> (x - x.mean())",
         "you averaged the shares of the dimensions. Sum over dimensions first: a dimension that "
         "hardly varies must hardly count.":
-            lambda x, y: (missed(x, y).sum(0) / centred(x).square().sum(0)).mean(),
+            lambda x, y: ((x - y).square().sum(0) / centred(x).square().sum(0)).mean(),
         "you averaged the shares of the samples. Sum over samples first.":
-            lambda x, y: (missed(x, y).sum(1) / centred(x).square().sum(1)).mean(),
+            lambda x, y: ((x - y).square().sum(1) / centred(x).square().sum(1)).mean(),
         "the mean that was taken off is the reconstruction's. Take off the data's own.":
-            lambda x, y: missed(x, y).sum() / (x - y.mean(0)).square().sum(),
+            "centred(x) -> (x - decoded.mean(0))",
         "you divided by the variance of the reconstruction. Divide by that of the data.":
-            lambda x, y: missed(x, y).sum() / centred(y).square().sum(),
+            "centred(x) -> centred(decoded)",
         "squares are missing: a variance is a mean of squares, and so must the error be.":
             lambda x, y: (x - y).norm() / centred(x).norm(),
-        "these are absolute deviations. Square them.":
-            lambda x, y: (x - y).abs().sum() / centred(x).abs().sum(),
+        "these are absolute deviations. Square them.": "square -> abs",
         "the mean goes over samples, `x.mean(0)`: you took that of each sample.":
-            lambda x, y: missed(x, y).sum() / (x - x.mean(1, keepdim=True)).square().sum(),
+            "centred(x) -> (x - x.mean(1, keepdim=True))",
         "this is the variance of what is missed: an error that is the same everywhere is an error, "
-        "too. Do not take its mean off.":
-            lambda x, y: centred(x - y).square().sum() / centred(x).square().sum(),
+        "too. Do not take its mean off.": "(x - decoded) -> centred(x - decoded)",
         "`x.var()` takes one mean over all entries. Every dimension has a mean of its own.":
-            lambda x, y: missed(x, y).mean() / x.var(),
+            lambda x, y: (x - y).square().mean() / x.var(),
         "`x.var(0)` divides by the number of samples minus one, your error by all of them.":
-            lambda x, y: missed(x, y).mean(0).sum() / x.var(0).sum(),
+            lambda x, y: (x - y).square().mean(0).sum() / x.var(0).sum(),
         "the reconstruction may vary as much as the data and still be wrong: take squared errors.":
             lambda x, y: 1 - centred(y).square().sum() / centred(x).square().sum(),
         "this is the mean squared error. Divide it by what there was to explain.":
-            lambda x, y: missed(x, y).mean(),
+            lambda x, y: (x - y).square().mean(),
         "this is the error per sample. Divide it by what there was to explain.":
-            lambda x, y: missed(x, y).sum(1).mean(),
+            lambda x, y: (x - y).square().sum(1).mean(),
     }, "error over variance, both summed."),
     "rotate": Exercise(1, rotated, [
         (tensor([[1.0, 2.0]]), tensor([[3.0, 0.0], [0.0, 1.0]]), QUARTER),
@@ -129,16 +112,13 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         (normal(7, 20, 3), normal(8, 3, 5)),
     ], {
         "the second half of the codes is negative: a ReLU gives none. Turn the sign before it: "
-        "(-codes).relu().":
-            lambda c, w: (torch.cat([c.relu(), -(-c).relu()], 1), torch.cat([w, w])),
+        "(-codes).relu().": lambda c, w: (torch.cat([c.relu(), -(-c).relu()], 1), w.repeat(2, 1)),
         "the negative codes are lost: the second half of the latents needs (-codes).relu().":
             lambda c, w: (torch.cat([c.relu(), c.relu()], 1), torch.cat([w, -w])),
         "both halves write the same way: the latents of the second must write -directions, or the "
-        "reconstruction changes.":
-            lambda c, w: (halves(c, w)[0], torch.cat([w, w])),
+        "reconstruction changes.": "-directions -> directions",
         "the second half of the codes is negative, (-codes).relu() is not. Its latents write "
-        "-directions already.":
-            lambda c, w: (torch.cat([c.relu(), -(-c).relu()], 1), torch.cat([w, -w])),
+        "-directions already.": "(-codes).relu() -> -(-codes).relu()",
         "-codes.relu() turns the sign after the ReLU. Turn it before: (-codes).relu().":
             lambda c, w: (torch.cat([c.relu(), -c.relu()], 1), torch.cat([w, -w])),
         "the ReLU is for codes only: directions may have negative entries.":
@@ -192,20 +172,17 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "this matching is greedy: each latent in turn takes the best concept left, so their order "
         "decides. `linear_sum_assignment` finds the best sum.":
             lambda c, t: greedy(correlations(c, t).abs().T, in_order=True),
-        "the sign of a latent is arbitrary: match and average absolute correlations.":
-            lambda c, t: matched(correlations(c, t)),
+        "the sign of a latent is arbitrary: match and average absolute correlations.": ".abs() ->",
         "you averaged absolute values, but matched signed ones: take them before the matching.":
-            lambda c, t: signed(correlations(c, t))[0],
+            lambda c, t: matched(correlations(c, t).abs(), by=correlations(c, t)),
         "you matched absolute values, but averaged signed ones: average the absolute ones.":
-            lambda c, t: signed(correlations(c, t))[1],
-        "this is the sum over concepts. Average.":
-            lambda c, t: matched(correlations(c, t).abs()) * t.shape[1],
+            lambda c, t: matched(correlations(c, t), by=correlations(c, t).abs()),
+        "this is the sum over concepts. Average.": "return -> return concepts.shape[1] *",
         "you averaged over latents. Average over concepts: a latent without one counts for nothing.":
             lambda c, t: matched(correlations(c, t).abs()) * t.shape[1] / c.shape[1],
         "these are covariances. Divide by both standard deviations.":
             lambda c, t: matched((centred(c).T @ centred(t) / len(c)).abs()),
-        "these are squares, as of R². The MCC averages correlations themselves.":
-            lambda c, t: matched(correlations(c, t).square()),
+        "these are squares, as of R². The MCC averages correlations themselves.": "abs -> square",
         "this is the mean of all correlations. Average only those of matched pairs.":
             lambda c, t: correlations(c, t).abs().mean(),
         "means are still in it: a correlation is a cosine of *centred* columns.":

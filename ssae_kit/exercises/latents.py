@@ -24,7 +24,7 @@ def clamped(states: Tensor, codes: Tensor, direction: Tensor, value: float) -> T
 
 STATES, ON, WRITES = normal(42, 6, 4), normal(43, 6).relu(), unit(normal(44, 4))
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = {  # a sentence, then what someone writes who needs it
     "always": Exercise(2, f1_if_always, [
         (tensor([0.5, 0.1, 0.8]),), (tensor([0.02, 0.35, 0.6, 0.9, 0.25]),),
     ], {
@@ -74,12 +74,9 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     ], {
         "the latent's old code is still in the state, so it ends at more than c: take it off.":
             lambda x, r, w, c: x + c * w,
-        "turned round: what is added is c minus the old code.":
-            lambda x, r, w, c: x - (c - r)[:, None] * w,
-        "this is the push alone: the state must stay under it.":
-            lambda x, r, w, c: (c - r)[:, None] * w,
-        "the old code is gone, but c was not put in its place.":
-            lambda x, r, w, c: x - r[:, None] * w,
+        "turned round: what is added is c minus the old code.": "states + -> states -",
+        "this is the push alone: the state must stay under it.": "states + ->",
+        "the old code is gone, but c was not put in its place.": "value - codes -> -codes",
         "take off the code that the encoder read. What lies along the direction is other latents', too.":
             lambda x, r, w, c: x + (c - x @ w)[:, None] * w,
         "this is what the latent writes, alone: all else in the state must stay.":

@@ -23,12 +23,6 @@ def share_explained(shifts: Tensor, changes: Tensor, directions: Tensor) -> Tens
     return 1 - (shifts - changes @ directions).square().sum() / shifts.square().sum()
 
 
-def average_share(shifts: Tensor, changes: Tensor, directions: Tensor) -> Tensor:
-    """A wrong share: the mean of the pairs' own."""
-    missed = (shifts - changes @ directions).square().sum(1)
-    return 1 - (missed / shifts.square().sum(1)).mean()
-
-
 def code_of_shift(encode: Callable[[Tensor], Tensor], source: Tensor, target: Tensor) -> Tensor:
     """Difference of the codes of two states."""
     return encode(target) - encode(source)
@@ -46,12 +40,7 @@ def dimensions_of_swaps(n_values: int) -> int:
 
 def steering_cosine(z: Tensor, goal: Tensor, push: Tensor) -> Tensor:
     """Steering cosine as the authors' first code has it: mean cosine of z/|Z| + v/|V| with the goal."""
-    return measure(pushed(z, push), goal).mean()
-
-
-def pushed(z: Tensor, push: Tensor) -> Tensor:
-    """State and push, each scaled by the norm of the whole batch, and added."""
-    return torch.add(z / z.norm(), push / push.norm())
+    return measure(z / z.norm() + push / push.norm(), goal).mean()
 
 
 def truth_direction(states: Tensor, is_true: Tensor, about: Tensor, asked: int) -> Tensor:
@@ -79,10 +68,9 @@ HELD_OUT = CHANGES @ TRUTH + normal(5, 80, 5) + 0.5
 FEW = tensor([[1.0, 0.0], [1.0, 1.0], [0.0, -1.0], [1.0, 1.0]])
 FEW_SHIFTS = tensor([[2.0], [5.0], [-1.0], [3.0]])
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = {  # a sentence, then what someone writes who needs it
     "fit": Exercise(2, concept_directions, [(FEW_SHIFTS, FEW), (SHIFTS, CHANGES)], {
-        "transposed: give one row per concept, [concepts, d_model].":
-            lambda x, c: concept_directions(x, c).T,
+        "transposed: give one row per concept, [concepts, d_model].": ".solution -> .solution.T",
         "this is the difference of means. Where two concepts often change together each mean "
         "contains the other; fit all concepts at once.": mean_shifts,
         "this is Cᵀx: undo the overlap of the columns as well, by (CᵀC)⁻¹.": lambda x, c: c.T @ x,
@@ -100,16 +88,14 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         (HELD_OUT, CHANGES, TRUTH),
         (HELD_OUT, CHANGES, -TRUTH),  # worse than nothing
     ], {
-        "this is the share missed; what is asked for is the rest.":
-            lambda x, c, d: 1 - share_explained(x, c, d),
+        "this is the share missed; what is asked for is the rest.": "1 - ->",
         "you fitted directions to the very shifts that grade them. Use the ones given.":
             lambda x, c, d: share_explained(x, c, concept_directions(x, c)),
         "this is the length of the prediction, not its success: it would be as high with wrong "
         "signs.": lambda x, c, d: (c @ d).square().sum() / x.square().sum(),
         "you averaged shares over pairs: a tiny shift would count as much as a large one. Sum "
-        "first.": average_share,
-        "these are lengths. Take their squares, |error|² / |shifts|².":
-            lambda x, c, d: 1 - (x - c @ d).norm() / x.norm(),
+        "first.": lambda x, c, d: 1 - ((x - c @ d).square().sum(1) / x.square().sum(1)).mean(),
+        "these are lengths. Take their squares, |error|² / |shifts|².": "square().sum() -> norm()",
         "this is the cosine of prediction and shifts. A cosine does not see a wrong length.":
             lambda x, c, d: measure(x, c @ d).mean(),
         "a prediction that is worse than none must come out negative: do not stop at zero.":
@@ -148,27 +134,21 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda z, g, v: measure(unit(z, 1) + unit(v, 1), g).mean(),
         "the push must be added to the state, not compared with the goal by itself.":
             lambda z, g, v: measure(v, g).mean(),
-        "compare with the goal itself, not with the shift.":
-            lambda z, g, v: measure(pushed(z, v), g - z).mean(),
+        "compare with the goal itself, not with the shift.": "goal) -> goal - z)",
         "take one cosine for each pair and then their mean.":
-            lambda z, g, v: measure(pushed(z, v).flatten(), g.flatten(), dim=0),
-        "the push is missing: this is the score of doing nothing.":
-            lambda z, g, v: measure(z, g).mean(),
+            lambda z, g, v: measure((z / z.norm() + v / v.norm()).flatten(), g.flatten(), dim=0),
+        "the push is missing: this is the score of doing nothing.": "+ push / push.norm() ->",
         "the push is taken off, not added.": lambda z, g, v: steering_cosine(z, g, -v),
         "only the push is scaled. Scale the state as well, or a long state drowns it.":
             lambda z, g, v: measure(z + v / v.norm(), g).mean(),
-        "only the state is scaled. Scale the push as well.":
-            lambda z, g, v: measure(z / z.norm() + v, g).mean(),
+        "only the state is scaled. Scale the push as well.": "push / push.norm() -> push",
         "the norm of a batch is one number: you took one for each dimension.":
             lambda z, g, v: measure(unit(z) + unit(v), g).mean(),
-        "a pair is a row: take cosines along rows, `dim=1`.":
-            lambda z, g, v: measure(pushed(z, v), g, dim=0).mean(),
+        "a pair is a row: take cosines along rows, `dim=1`.": "goal) -> goal, dim=0)",
         "this is a dot product. Divide by both lengths: a cosine does not see them.":
-            lambda z, g, v: (pushed(z, v) * g).sum(1).mean(),
-        "you summed over pairs; take their mean.":
-            lambda z, g, v: measure(pushed(z, v), g).sum(),
-        "a push that leads away must lower the score: no absolute values.":
-            lambda z, g, v: measure(pushed(z, v), g).abs().mean(),
+            lambda z, g, v: ((z / z.norm() + v / v.norm()) * g).sum(1).mean(),
+        "you summed over pairs; take their mean.": ".mean() -> .sum()",
+        "a push that leads away must lower the score: no absolute values.": ".mean -> .abs().mean",
         "this compares the push with the shift. Asked is where the pushed *state* ends, against the goal.":
             lambda z, g, v: measure(v, g - z).mean(),
     }, "mean over pairs of cos(z/|Z| + v/|V|, goal).", level="hard"),

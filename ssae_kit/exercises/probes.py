@@ -51,7 +51,7 @@ SIDES = (STATES[:, 2] - STATES[:, 0] / 4 + normal(4, 40) / 4 > 1.4).long()
 FEW, FEW_SIDES = tensor([[0.0, 0], [2, 0], [4, 1], [6, 1], [2, 1]]), tensor([0, 0, 1, 1, 1])
 TOP = tensor([[9.0, 0], [8, 1], [0, 8], [1, 9]]), tensor([1, 0, 1, 1]), tensor([1, 1, 0, 1]), 2
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = {  # a sentence, then what someone writes who needs it
     "bits": Exercise(2, probe_bits, [(FAIR, tensor([0, 1, 1, 0])), UNFAIR], {
         "these are nats: divide by the logarithm of 2.": lambda p, y: probe_bits(p, y) * log(2),
         "turned round: subtract the cross-entropy, what is left unknown.": lambda p, y: -probe_bits(p, y),

@@ -14,13 +14,8 @@ def sink_ratio(states: Tensor) -> Tensor:
 
 def mean_over_tokens(states: Tensor, lengths: Tensor) -> Tensor:
     """Mean state of each text's tokens, without its begin token and the padding."""
-    return mean_from(1, states, lengths)
-
-
-def mean_from(first: int, states: Tensor, lengths: Tensor) -> Tensor:
-    """Mean state of each text's tokens from one place on, without the padding."""
     places = torch.arange(states.shape[1])
-    inside = ((places >= first) & (places < lengths[:, None])).to(states.dtype)[..., None]
+    inside = ((places >= 1) & (places < lengths[:, None])).to(states.dtype)[..., None]
     return (states * inside).sum(1) / inside.sum(1)
 
 
@@ -52,12 +47,11 @@ OLD_CODES = OLD @ MIXED + 0.1 * normal(7, 40, 4)
 TURNED = MIXED * tensor([0.5, 1.0, -1.0, 1.0])
 NEW_CODES = NEW @ TURNED + 0.6 * normal(8, 40, 4)
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = {  # a sentence, then what someone writes who needs it
     "sink": Exercise(1, sink_ratio, [
         (tensor([[0.0, 30.0], [3.0, 4.0], [0.0, 5.0], [6.0, 8.0]]),), (STATES,),
     ], {
-        "the first token is in the median that it is compared with: leave it out.":
-            lambda s: s[0].norm() / s.norm(dim=1).median(),
+        "the first token is in the median that it is compared with: leave it out.": "[1:] ->",
         "take the median of the others: their mean is drawn up by a few long ones.":
             lambda s: s[0].norm() / s[1:].norm(dim=1).mean(),
         "turned round: the first token's norm goes on top.": lambda s: 1 / sink_ratio(s),
@@ -68,7 +62,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         (tensor([[[9.0], [1.0], [3.0], [7.0]]]), tensor([3])), (TEXTS, LENGTHS),
     ], {
         "the begin token is in your mean. It is the sink: it would drown everything else.":
-            lambda s, n: mean_from(0, s, n),
+            "places >= 1 -> places >= 0",
         "places behind a text's end are in your mean. They mean nothing: count up to the length.":
             lambda s, n: s[:, 1:].mean(1),
         "divide by the number of tokens that you added up, not by the longest text's.":
@@ -82,8 +76,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     ], {
         "turned round: words of value 1 (`high`) against words of value 0 (`low`).":
             lambda x, a, b: log_odds(x, b, a),
-        "add up probabilities, not their logarithms: logsumexp.":
-            lambda x, a, b: x[:, b].sum(1) - x[:, a].sum(1),
+        "add up probabilities, not their logarithms: logsumexp.": "logsumexp -> sum",
         "a mean of logits asks how likely a typical word is. Asked is how likely *any* of them is: "
         "logsumexp.": lambda x, a, b: x[:, b].mean(1) - x[:, a].mean(1),
         "only the likeliest word of each list counts here. Let all of them count: logsumexp.":
@@ -116,11 +109,9 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "a latent whose sign turns on the new pairs reads them wrongly: keep the sign of the old.":
             lambda a, b, c, d: held_out(a, b, c, d).abs(),
         "the sign of the old pairs is missing: a latent that falls when the concept rises would "
-        "count as wrong.": lambda a, b, c, d: correlations(c, d).gather(
-            0, correlations(a, b).abs().argmax(0, keepdim=True))[0],
+        "count as wrong.": "* old.gather(0, chosen).sign() ->",
         "choose by the absolute correlation: a latent may point the other way.":
-            lambda a, b, c, d: correlations(c, d).gather(
-                0, correlations(a, b).argmax(0, keepdim=True))[0],
+            "old.abs() -> old",
     }, "choose latent and sign by `codes` and `changes`; then correlate on the new pairs.",
         "one signed correlation per concept", level="hard"),
 }

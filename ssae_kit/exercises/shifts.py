@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import cos, pi, sin, sqrt
 
 import torch
-from torch import Tensor
+from torch import Tensor, tensor
 
 from ssae_kit.exercises.core import NO_ENTRY, Exercise, one_of
 from ssae_kit.exercises.supports import ON_SUPPORTS
@@ -13,25 +13,12 @@ from ssae_kit.exercises.tensors import centred, normal, unit
 Wrong = Callable[[Tensor, Tensor], list[Tensor]]
 
 
-def affine(
-    x: Tensor, encoder: Tensor, encoder_bias: Tensor, decoder: Tensor, decoder_bias: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Squared errors and codes of a batch of shifts under an affine autoencoder."""
-    code = x @ encoder.T + encoder_bias
-    return (code @ decoder.T + decoder_bias - x).square(), code
-
-
-def affine_after(x: Tensor, w: Tensor, b: Tensor, d: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Wrong squared errors and codes: the decoder's bias is taken off the input first."""
-    code = (x - c) @ w.T + b
-    return (code @ d.T + c - x).square(), code
-
-
 def loss_terms(
     x: Tensor, encoder: Tensor, encoder_bias: Tensor, decoder: Tensor, decoder_bias: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Error and sparsity."""
-    missed, code = affine(x, encoder, encoder_bias, decoder, decoder_bias)
+    code = x @ encoder.T + encoder_bias
+    missed = (code @ decoder.T + decoder_bias - x).square()
     return missed.sum(1).mean(), code.abs().mean()
 
 
@@ -82,47 +69,38 @@ def turned_l1(angle: float, p: float) -> float:
     return (1 - p) * (cos(angle) + sin(angle)) + 2 * p * max(cos(angle), sin(angle))
 
 
-LEVELS = torch.tensor([0.1, 0.15, 0.2, 0.3, 0.4])
-COPIED = unit(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.1], [1.0, 0.1], [0.8, 0.6]]), 1)
-TURN = torch.tensor([4, 0, 3, 1, 2])
+LEVELS = tensor([0.1, 0.15, 0.2, 0.3, 0.4])
+COPIED = unit(tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.1], [1.0, 0.1], [0.8, 0.6]]), 1)
+TURN = tensor([4, 0, 3, 1, 2])
 SIZE = normal(21, 300).abs() + 0.2
 PARTNERS = SIZE * normal(22, 300).sign() + 0.4, SIZE * normal(23, 300).sign() - 0.5
-FEW_PARTNERS = torch.tensor([1.0, -2.0, 3.0, 0.5]), torch.tensor([-1.0, 2.0, 2.0, -0.5])
-UNEVEN = normal(24, 8, 5) * torch.tensor([1.0, 3.0, 0.3, 1.0, 2.0]) + 2
-NOISY = torch.tensor([0.7, 0.25, 0.23, 0.22, 0.21])
+FEW_PARTNERS = tensor([1.0, -2.0, 3.0, 0.5]), tensor([-1.0, 2.0, 2.0, -0.5])
+UNEVEN = normal(24, 8, 5) * tensor([1.0, 3.0, 0.3, 1.0, 2.0]) + 2
+NOISY = tensor([0.7, 0.25, 0.23, 0.22, 0.21])
 # fmt: off
-EXERCISES = ON_SUPPORTS | {  # a sentence, then the function of someone who needs it
+EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
     "terms": Exercise(2, loss_terms, [
-        (torch.tensor([[1.0, 2.0], [1.0, -1.0]]), torch.tensor([[1.0, 0.5], [0.0, 1.0]]),
-         torch.tensor([0.5, -1.0]), torch.tensor([[1.0, 0.0], [-1.0, 1.0]]),
-         torch.tensor([0.0, 0.5])),
+        (tensor([[1.0, 2.0], [1.0, -1.0]]), tensor([[1.0, 0.5], [0.0, 1.0]]), tensor([0.5, -1.0]),
+         tensor([[1.0, 0.0], [-1.0, 1.0]]), tensor([0.0, 0.5])),
         (normal(1, 9, 4), normal(2, 3, 4), normal(3, 3), normal(4, 4, 3), torch.arange(4.0)),
     ], {
         "the code passed a ReLU. Shifts go both ways, so the SSAE's code is affine.":
-            lambda *w: (loss_terms(*w)[0], affine(*w)[1].relu().mean()),
-        "positive and negative entries cancel: take absolute values.":
-            lambda *w: (loss_terms(*w)[0], affine(*w)[1].mean()),
-        "you summed over latents; the level bounds the *mean* of |r|.":
-            lambda *w: (loss_terms(*w)[0], affine(*w)[1].abs().sum(1).mean()),
+            "code.abs() -> code.relu()",
+        "positive and negative entries cancel: take absolute values.": "code.abs() -> code",
+        "you summed over latents; the level bounds the *mean* of |r|.": "abs() -> abs().sum(1)",
         "these are squares. The constraint is on |r|: squares would not make codes sparse.":
-            lambda *w: (loss_terms(*w)[0], affine(*w)[1].square().mean()),
-        "b_e is missing in the code.":
-            lambda x, w, b, *d: (loss_terms(x, w, b, *d)[0], (x @ w.T).abs().mean()),
+            "abs -> square",
+        "b_e is missing in the code.": "code.abs() -> (x @ encoder.T).abs()",
         "you counted the entries that are not zero. A count has no gradient: take the mean of |r|.":
-            lambda *w: (loss_terms(*w)[0], (affine(*w)[1] != 0).double().sum(1).mean()),
+            "code.abs() -> (code != 0).double().sum(1)",
         "these are lengths of codes. The constraint is on the mean of |r|, entry by entry.":
-            lambda *w: (loss_terms(*w)[0], affine(*w)[1].norm(dim=1).mean()),
-        "the error is a length. Take its square.":
-            lambda *w: (affine(*w)[0].sum(1).sqrt().mean(), loss_terms(*w)[1]),
-        "you averaged over dimensions; sum over them, and average over pairs.":
-            lambda *w: (affine(*w)[0].mean(), loss_terms(*w)[1]),
-        "you summed over the pairs; take their mean.":
-            lambda *w: (affine(*w)[0].sum(), loss_terms(*w)[1]),
-        "b_d is missing in the reconstruction.":
-            lambda x, w, b, d, c: loss_terms(x, w, b, d, 0 * c),
+            "code.abs() -> code.norm(dim=1)",
+        "the error is a length. Take its square.": "missed.sum(1) -> missed.sum(1).sqrt()",
+        "you averaged over dimensions; sum over them, and average over pairs.": ".sum(1) ->",
+        "you summed over the pairs; take their mean.": "missed.sum(1).mean() -> missed.sum()",
+        "b_d is missing in the reconstruction.": "+ decoder_bias ->",
         "b_d was taken off the shifts. An SSAE does not do that: its code is W_e x + b_e.":
-            lambda x, w, b, d, c: (affine_after(x, w, b, d, c)[0].sum(1).mean(),
-                                   affine_after(x, w, b, d, c)[1].abs().mean()),
+            "x @ -> (x - decoder_bias) @",
         "turned round: first the error, then the sparsity.": lambda *w: loss_terms(*w)[::-1],
     },
         "the error must be the mean of |x' - x|², the sparsity the mean of |r|.",
@@ -144,26 +122,22 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then the function of someone who need
             lambda m, s, level, rate: dual_step(0, s, level, rate),
         "below its level the multiplier must fall: only then does it settle at the right size.":
             lambda m, s, level, rate: m + max(0.0, rate * (s - level)),
-        "the rate is missing: add rate times (sparsity - level).":
-            lambda m, s, level, rate: dual_step(m, s, level, 1.0),
+        "the rate is missing: add rate times (sparsity - level).": "rate * ->",
         "this is the kit's violation, a share of the level. Here it is the plain difference "
         "sparsity - level.": lambda m, s, level, rate: max(0.0, m + rate * (s / level - 1)),
         "the step is added to the multiplier, not multiplied: from 0 it could never rise.":
             lambda m, s, level, rate: max(0.0, m * (1 + rate * (s - level))),
-        "`min` keeps the smaller of the two: it is zero that must be the least.":
-            lambda m, s, level, rate: min(0.0, m + rate * (s - level)),
-        "an absolute value turns a negative multiplier round. Stop it at zero.":
-            lambda m, s, level, rate: abs(m + rate * (s - level)),
+        "`min` keeps the smaller of the two: it is zero that must be the least.": "max -> min",
+        "an absolute value turns a negative multiplier round. Stop it at zero.": "max(0.0, -> abs(",
         "the multiplier has no upper end: as long as the code is too large it grows.":
             lambda m, s, level, rate: min(1.0, dual_step(m, s, level, rate)),
     }, "add rate times (sparsity - level) to the multiplier, then stop at zero."),
     "copies": Exercise(2, whole_code, [
-        (torch.tensor([[1.0, 5.0, -2.0, 3.0, 7.0]]), COPIED, 0), (normal(7, 6, 5), COPIED, 2),
+        (tensor([[1.0, 5.0, -2.0, 3.0, 7.0]]), COPIED, 0), (normal(7, 6, 5), COPIED, 2),
     ], {
         "a copy may point the other way: its code counts with the sign of the cosine.":
             lambda r, w, j: r @ (abs(w @ w[j]) > 0.95).to(r.dtype),
-        "a copy may point the other way: ask for the *absolute* cosine.":
-            lambda r, w, j: r @ (w @ w[j] > 0.95).to(r.dtype),
+        "a copy may point the other way: ask for the *absolute* cosine.": "cosine.abs() -> cosine",
         "this is its own code. Add the codes of the copies.": lambda r, w, j: r[:, j],
         "a direction that is only near is no copy: add the codes whose |cosine| is above .95.":
             lambda r, w, j: r @ w @ w[j],
@@ -201,11 +175,11 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then the function of someone who need
     }, "weigh the L1 norms of a turned single and a turned joint pair by 1 - p and p.",
         level="hard"),
     "elbow": Exercise(2, elbow, [
-        (LEVELS, torch.tensor([0.6, 0.3, 0.06, 0.04, 0.03]), 0.05),
+        (LEVELS, tensor([0.6, 0.3, 0.06, 0.04, 0.03]), 0.05),
         (LEVELS, NOISY, 0.05),
-        (LEVELS, torch.tensor([0.9, 0.5, 0.3, 0.25, 0.21]), 0.2),
-        (LEVELS, torch.tensor([0.7, 0.15, 0.06, 0.02, 0.12]), 0.05),
-        (LEVELS, torch.tensor([1.0, 0.75, 0.5, 0.25, 0.25]), 0.25),  # exact in float32
+        (LEVELS, tensor([0.9, 0.5, 0.3, 0.25, 0.21]), 0.2),
+        (LEVELS, tensor([0.7, 0.15, 0.06, 0.02, 0.12]), 0.05),
+        (LEVELS, tensor([1.0, 0.75, 0.5, 0.25, 0.25]), 0.25),  # exact in float32
         (LEVELS[TURN], NOISY[TURN], 0.05),
     ], {
         "this is the level of the lowest error, or the largest that is good enough. A slack level "
@@ -222,8 +196,7 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then the function of someone who need
             lambda v, e, t: v[(e <= e.min() + t).nonzero()[0, 0]],
         "compare with the *lowest error* plus the tolerance, not with the tolerance alone.":
             lambda v, e, t: v[e <= t].min(),
-        "an error of exactly the lowest plus the tolerance is good enough: use <=.":
-            lambda v, e, t: v[e < e.min() + t].min(),
+        "an error of exactly the lowest plus the tolerance is good enough: use <=.": "<= -> <",
         "the tolerance is a difference between errors, not a share of the lowest one.":
             lambda v, e, t: elbow(v, e, t * e.min()),
     },
@@ -238,8 +211,7 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then the function of someone who need
             lambda a, b: [correlation(a, b), correlation(a, b) ** 2],
         "turned round: first the correlation of the changes, then that of their squares.":
             lambda a, b: dependence(a, b)[::-1],
-        "these are absolute values. The exercise asks for squares.":
-            lambda a, b: [correlation(a, b), correlation(a.abs(), b.abs())],
+        "these are absolute values. The exercise asks for squares.": "**2 -> .abs()",
         "a correlation has a sign: no absolute value.":
             lambda a, b: [one.abs() for one in dependence(a, b)],
         "you squared one of the two only.": lambda a, b: [correlation(a, b), correlation(a**2, b)],
@@ -248,29 +220,23 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then the function of someone who need
     }, "two correlations: of first with second, and of first**2 with second**2.",
         "two numbers: correlation of the changes, and of their squares"),
     "normed": Exercise(1, normed, [
-        (torch.tensor([[1.0, 3.0], [2.0, 6.0]]), 0.5), (torch.tensor([[3.0], [-2.0]]), 0.1),
-        (UNEVEN, 1e-5),
+        (tensor([[1.0, 3.0], [2.0, 6.0]]), 0.5), (tensor([[3.0], [-2.0]]), 0.1), (UNEVEN, 1e-5),
     ], {
         "this norms every latent over the pairs, a batch norm. A layer norm looks at one code at a time.":
             lambda r, eps: normed(r.T, eps).T,
         "every code has a mean and a spread of its own: you took those of the whole batch.":
             lambda r, eps: (r - r.mean()) / (r.var(correction=0) + eps).sqrt(),
-        "take the mean of the code off first.":
-            lambda r, eps: r / (r.square().mean(1, keepdim=True) + eps).sqrt(),
-        "the mean is off in the spread only: take it off the code as well.":
-            lambda r, eps: r / (r.var(1, keepdim=True, correction=0) + eps).sqrt(),
-        "divide by the *root* of the variance.":
-            lambda r, eps: centred(r.T).T / (r.var(1, keepdim=True, correction=0) + eps),
+        "take the mean of the code off first.": "- codes.mean(1, keepdim=True) ->",
+        "the mean is off in the spread only: take it off the code as well.": "away / -> codes /",
+        "divide by the *root* of the variance.": ".sqrt() ->",
         "`.var` divides by the number of latents minus one; a layer norm by all: `correction=0`.":
-            lambda r, eps: centred(r.T).T / (
-                centred(r.T).square().sum(0)[:, None] / (r.shape[1] - 1) + eps).sqrt(),
+            "mean(1, keepdim=True) + eps -> sum(1, keepdim=True) / (codes.shape[1] - 1) + eps",
         "these codes have length 1. A layer norm gives them a *spread* of 1.":
             lambda r, eps: normed(r, eps) / r.shape[1] ** 0.5,
         "only the mean is gone. Divide by the spread.": lambda r, eps: centred(r.T).T,
-        "eps is added under the root.": lambda r, eps: centred(r.T).T / (
-            r.std(1, keepdim=True, correction=0) + eps),
-        "eps is missing: with one latent this divides zero by zero.":
-            lambda r, eps: normed(r, 0.0),
+        "eps is added under the root.":
+            lambda r, eps: centred(r.T).T / (r.std(1, keepdim=True, correction=0) + eps),
+        "eps is missing: with one latent this divides zero by zero.": "+ eps ->",
     }, "each code minus its mean, over the root of its variance plus eps.",
         "codes [pairs, latents]", level="easy"),
     "dense": Exercise(2, dense_over_true, [(9, 1.0), (10, 2.0), (50, 50.0), (200, 2.5)], {

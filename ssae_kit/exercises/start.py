@@ -29,30 +29,26 @@ CASES = [
     ([0.3, 0.4, 0.5, 0.6], [4.0, 3.0, 2.0, -1.0]),
 ]
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = {  # a sentence, then what someone writes who needs it
     "shift": Exercise(1, shift, CASES, {
         "the sign is turned round: a shift is the target minus the source.":
             lambda s, t: shift(t, s),
         "you dropped the signs. A shift has a direction: up and down are not the same.":
             lambda s, t: [abs(x) for x in shift(s, t)],
-        "you added the two. What changed is their difference.":
-            lambda s, t: [a + b for a, b in zip(s, t, strict=True)],
+        "you added the two. What changed is their difference.": "after - before -> after + before",
         "this is the target alone: take the source off.": lambda s, t: t,
         "one entry for each entry of the vectors, not one number: return a list.":
             lambda s, t: sum(shift(s, t)),
     }, "entry i must be target[i] - source[i].", "a list of numbers", level="easy"),
     "cosine": Exercise(1, cosine, CASES, {
         "this is the dot product. Divide it by the lengths of both vectors.": dot,
-        "you divided by the length of one vector only, the first.":
-            lambda a, b: dot(a, b) / math.hypot(*a),
-        "you divided by the length of one vector only, the second.":
-            lambda a, b: dot(a, b) / math.hypot(*b),
+        "you divided by the length of one vector only, the first.": "* math.hypot(*second) ->",
+        "you divided by the length of one vector only, the second.": "math.hypot(*first) * ->",
         "you divided by squared lengths. The length is the square root of the sum of squares.":
             lambda a, b: dot(a, b) / (dot(a, a) * dot(b, b)),
         "you dropped the sign: opposite vectors have the cosine -1.":
             lambda a, b: abs(cosine(a, b)),
-        "you added the lengths. Divide by their product.":
-            lambda a, b: dot(a, b) / (math.hypot(*a) + math.hypot(*b)),
+        "you added the lengths. Divide by their product.": ") * math -> ) + math",
         "divide by the lengths, not by the number of entries.": lambda a, b: dot(a, b) / len(a),
         "you divided by the first length and then multiplied by the second: put the product of both "
         "in brackets.": lambda a, b: dot(a, b) / math.hypot(*a) * math.hypot(*b),

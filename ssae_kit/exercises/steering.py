@@ -65,11 +65,7 @@ def side(changed: Tensor, targets: Tensor) -> Tensor:
 
 def choose_strength(strengths: list[float], balances: list[float]) -> float:
     """Smallest strength whose balance comes within 0.05 of the best."""
-    return first(strengths, balances, max(balances) - 0.05)
-
-
-def first(strengths: list[float], balances: list[float], bar: float) -> float:
-    """First strength whose balance reaches a bar."""
+    bar = max(balances) - 0.05
     return next(s for s, b in zip(strengths, balances, strict=True) if b >= bar)
 
 
@@ -78,18 +74,12 @@ def there_and_back(x: Tensor, c: Tensor) -> Tensor:
     return mean_shifts(x, c.clamp(min=0)) + mean_shifts(x, c.clamp(max=0))
 
 
-def minus_rest(x: Tensor, c: Tensor) -> Tensor:
-    """Mean shifts minus the mean of the pairs in which the concept stays."""
-    stays = (c == 0).to(x.dtype)
-    return mean_shifts(x, c) - mean_shifts(x, stays)
-
-
 NAN = float("nan")
 CHANGED = tensor(
     [[1.0, 0.0, 0.5], [0.2, 0.8, NAN], [0.1, NAN, 0.3], [NAN, 0.4, 0.9], [NAN, 0.6, 0.2]]
 )
 # fmt: off
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = {  # a sentence, then what someone writes who needs it
     "means": Exercise(2, mean_shifts, [
         (tensor([[2.0], [-4.0], [1.0]]), tensor([[1.0], [-1.0], [0.0]])),
         (normal(1, 6, 3), tensor([[1, 0], [-1, 0], [0, 1], [1, -1], [-1, 0], [0, 1.0]])),
@@ -112,7 +102,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "you scaled to length 1. The length says how far a change moves.":
             lambda x, c: unit(mean_shifts(x, c), 1),
         "you took the mean of the other pairs off. No change is no shift: there is nothing to take off.":
-            minus_rest,
+            lambda x, c: mean_shifts(x, c) - mean_shifts(x, (c == 0).float()),
         "pairs in which other concepts change as well tell, too: use all in which this one does.": alone,
         "this is a least-squares fit, as in 05.fit. Here a plain mean is asked for.":
             lambda x, c: torch.linalg.lstsq(c, x).solution,
@@ -128,14 +118,12 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         NO_ENTRY: lambda s, b: s.index(choose_strength(s, b)),
         "the strongest push is not asked for.": lambda s, b: s[-1],
         "this is the first strength that has an effect, but its balance is more than 0.05 below "
-        "the best.": lambda s, b: first(s, b, 1e-9),
-        "within 0.05 is a difference, not a share.": lambda s, b: first(s, b, 0.9 * max(b)),
+        "the best.": "max(balances) - 0.05 -> 1e-9",
+        "within 0.05 is a difference, not a share.": "max(balances) - 0.05 -> 0.9 * max(balances)",
         "within 0.05 is a difference, not a share: 5% below the best is another bar.":
-            lambda s, b: first(s, b, 0.95 * max(b)),
-        "a smaller strength than yours comes within 0.05 of the best as well.":
-            lambda s, b: first(s, b, max(b) - 0.04),
-        "the balance at this strength is more than 0.05 below the best.":
-            lambda s, b: first(s, b, max(b) - 0.1),
+            "max(balances) - 0.05 -> 0.95 * max(balances)",
+        "a smaller strength than yours comes within 0.05 of the best as well.": "0.05 -> 0.04",
+        "the balance at this strength is more than 0.05 below the best.": "0.05 -> 0.1",
     }, "the smallest strength whose balance is at most 0.05 below the best.",
         "one of the strengths", one_of, level="easy"),
     "isolate": Exercise(2, effect_and_side_effect, [
@@ -157,8 +145,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
             lambda c, t: ((c * own(c, t)).nanmean(), (c * ~own(c, t)).nanmean()),
         "every word off the target counts alike: do not average each prompt first.":
             lambda c, t: (effect_and_side_effect(c, t)[0], c.where(~own(c, t), NAN).nanmean(1).mean()),
-        "the effect is the mean of `changed` at each own target only.":
-            lambda c, t: (c.nanmean(), side(c, t)),
+        "the effect is the mean of `changed` at each own target only.": "changed[at] -> changed",
     }, "the effect: mean of `changed` at each own target. The side effect: its mean off the target.",
         "two numbers, effect and side effect", level="hard"),
     "hook": Exercise(2, adding_hook, [
@@ -168,17 +155,12 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     ], {
         "the vector is added at every token; the task is the last one only.":
             lambda v: hook(lambda output, _: output + v[:, None]),
-        "it is added at the first token, not the last.":
-            lambda v: hook(lambda output, _: added(output, v, 0)),
-        "the state is replaced. Add to it, or what the sentence said is gone.":
-            lambda v: hook(lambda output, _: added(output, v, -1, keep=0)),
-        "the vector is taken off, not added.":
-            lambda v: hook(lambda output, _: added(output, -v, -1)),
+        "it is added at the first token, not the last.": "-1 -> 0",
+        "the state is replaced. Add to it, or what the sentence said is gone.": "-1 -> -1, keep=0",
+        "the vector is taken off, not added.": "vectors, -> -vectors,",
         "nothing changed.": lambda v: hook(lambda output, _: output),
-        "every prompt got the first prompt's vector.":
-            lambda v: hook(lambda output, _: added(output, v[:1], -1)),
-        "you changed what goes into the block. A hook changes its `output`.":
-            lambda v: hook(lambda _, inputs: added(inputs, v, -1)),
+        "every prompt got the first prompt's vector.": "vectors, -> vectors[:1],",
+        "you changed what goes into the block. A hook changes its `output`.": "(output -> (inputs",
         SILENT: lambda v: hook(lambda output, _: None),
         NO_HOOK: lambda v: v,
     }, "states must change by the prompt's vector at the last token.",

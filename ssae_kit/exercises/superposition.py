@@ -95,12 +95,8 @@ def rand(g: Generator | None, *size: int) -> Tensor:
 
 def loss(x: Tensor, weight: Tensor, bias: Tensor, importance: Tensor) -> Tensor:
     """The toy model's loss."""
-    return (importance * (reading(x, weight, bias) - x).square()).sum(1).mean()
-
-
-def reading(x: Tensor, weight: Tensor, bias: Tensor | float = 0.0) -> Tensor:
-    """What the toy model reads back."""
-    return (x @ weight.T @ weight + bias).relu()
+    read_back = (x @ weight.T @ weight + bias).relu()
+    return (importance * (read_back - x).square()).sum(1).mean()
 
 
 NO_GRADIENT = "no gradient reaches W: return a tensor, and stay in torch until the end."
@@ -113,33 +109,14 @@ def even(n_features: int, n_dimensions: int) -> float:
 
 def sharing_ends(importance: float) -> float:
     """Density above which an antipodal pair is no longer the cheapest way."""
-    return equal_costs(importance, min(importance, 1.0))
-
-
-def equal_costs(
-    r: float, left: float, squares: float = 1 / 3, mean: float = 1 / 2, pair: float = 1 / 6
-) -> float:
-    """Density at which a pair costs as much as a feature of importance `left` that is left out.
-
-    The feature costs left (squares p - mean² p²), the pair (1 + r) pair p².
-    """
-    return left * squares / ((1 + r) * pair + left * mean**2)
+    least = min(importance, 1.0)  # the feature left out costs least (p/3 - p²/4)
+    return least / 3 / ((1 + importance) / 6 + least / 4)
 
 
 def dimensionality(weight: Tensor) -> Tensor:
     """Share of a dimension that each feature has to itself; columns are directions."""
-    return over(weight, norms(weight)[:, None])
-
-
-def over(w: Tensor, lengths: Tensor | float) -> Tensor:
-    """|W_i|² over the squares of dot products divided by some lengths."""
-    return norms(w).square() / (w.T @ w / lengths).square().sum(1)
-
-
-def no_self(w: Tensor) -> Tensor:
-    """A wrong dimensionality: the sum leaves the feature itself out."""
-    overlap = (w.T @ w / norms(w)[:, None]).square().fill_diagonal_(0)
-    return norms(w).square() / overlap.sum(1)
+    overlap = weight.T @ weight / norms(weight)[:, None]
+    return norms(weight).square() / overlap.square().sum(1)
 
 
 def soft_threshold(code: Tensor, threshold: float) -> Tensor:
@@ -189,7 +166,7 @@ SAMPLE: dict[str, tuple[Callable[[Drawn], Any], Wrong]] = {  # what must hold, a
         (lambda d: (d.x.amax(1) > d.x.where(d.present, 1).amin(1)).any(),
          lambda p, n, k, g: rand(g, n, 1) * (rand(g, n, k) < p)),
 }
-EXERCISES = {  # a sentence, then the function of someone who needs it
+EXERCISES = {  # a sentence, then what someone writes who needs it
     "sample": Sampling(1, sample, [(0.2, 2000, 5)],
         {sentence: wrong for sentence, (_, wrong) in SAMPLE.items()},
         "each feature is present with probability `density`, and then uniform between 0 and 1.",
@@ -198,25 +175,20 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         (tensor([[1.0, 0.5]]), tensor([[1.0, -0.5]]), tensor([0.2, 0.3]), tensor([1.0, 0.5])),
         (normal(2, 7, 5).abs(), normal(3, 2, 5), 0.3 * normal(4, 5), 0.5 ** torch.arange(5.0)),
     ], {
-        "the ReLU is missing: without it the model is linear.":
-            lambda x, w, b, i: (i * (x @ w.T @ w + b - x).square()).sum(1).mean(),
+        "the ReLU is missing: without it the model is linear.": ".relu() ->",
         "the bias is missing.": lambda x, w, b, i: loss(x, w, 0 * b, i),
-        "the bias must be added before the ReLU.":
-            lambda x, w, b, i: (i * (reading(x, w) + b - x).square()).sum(1).mean(),
+        "the bias must be added before the ReLU.": "+ bias).relu() -> ).relu() + bias",
         "the importance is missing.": lambda x, w, b, i: loss(x, w, b, i**0),
         "the importance got squared: it weighs the squared error, not the error.":
-            lambda x, w, b, i: loss(x, w, b, i**2),
-        "you averaged over features. Sum over features; average over samples only.":
-            lambda x, w, b, i: (i * (reading(x, w, b) - x).square()).mean(),
-        "you summed over the samples; take their mean.":
-            lambda x, w, b, i: (i * (reading(x, w, b) - x).square()).sum(),
+            "importance * -> importance**2 *",
+        "you averaged over features. Sum over features; average over samples only.": ".sum(1) ->",
+        "you summed over the samples; take their mean.": ".mean() -> .sum()",
         "the hidden numbers passed a ReLU as well. It is applied to what is read back only.":
             lambda x, w, b, i: (i * (((x @ w.T).relu() @ w + b).relu() - x).square()).sum(1).mean(),
         "the ReLU stands in the wrong place: it is applied to what is read back, not to the layer.":
             lambda x, w, b, i: (i * ((x @ w.T).relu() @ w + b - x).square()).sum(1).mean(),
         "the bias is added, not taken off.": lambda x, w, b, i: loss(x, w, -b, i),
-        "these are absolute errors. Square them.":
-            lambda x, w, b, i: (i * (reading(x, w, b) - x).abs()).sum(1).mean(),
+        "these are absolute errors. Square them.": "square -> abs",
         "you summed over samples and averaged over features. Sum along a sample, `.sum(1)`; then "
         "average over samples.": lambda x, w, b, i: len(x) * loss(x, w, b, i) / len(b),
         "the importance must multiply each feature's error before the sum over features.":
@@ -236,21 +208,19 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         (tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.5]]),), (normal(5, 3, 6),),
     ], {
         "the direction in the denominator must have length 1: divide W_i by its norm.":
-            lambda w: over(w, 1.0),
-        "the sum in the denominator includes the feature itself.": no_self,
-        "the dot products in the denominator must be squared.":
-            lambda w: w.norm(dim=0).square() / (w.T @ w / w.norm(dim=0)[:, None]).sum(1),
+            "/ norms(weight)[:, None] ->",
+        "the sum in the denominator includes the feature itself.":
+            "overlap.square() -> overlap.square().fill_diagonal_(0)",
+        "the dot products in the denominator must be squared.": "overlap.square() -> overlap",
         "only direction i has length 1; direction j keeps its own length.":
-            lambda w: over(w, w.norm(dim=0)[:, None] * w.norm(dim=0)),
-        "it is direction i that must have length 1, not direction j.":
-            lambda w: over(w, w.norm(dim=0)),
+            "overlap.square() -> (overlap / norms(weight)).square()",
+        "it is direction i that must have length 1, not direction j.": "[:, None] ->",
         "the numerator is the squared length of W_i.": lambda w: dimensionality(w) / w.norm(dim=0),
         "`weight.norm()` is the length of the whole matrix: each column has its own, `.norm(dim=0)`.":
             lambda w: dimensionality(w) * w.square().sum() / norms(w).square(),
         "square every dot product, then sum: before it is squared one can cancel another.":
-            lambda w: norms(w).square() / (w.T @ w / norms(w)[:, None]).sum(1).square(),
-        "these are absolute dot products. Square them.":
-            lambda w: norms(w).square() / (w.T @ w / norms(w)[:, None]).abs().sum(1),
+            "square().sum(1) -> sum(1).square()",
+        "these are absolute dot products. Square them.": "overlap.square() -> overlap.abs()",
         "you gave one number per dimension: features are the columns of W, not its rows.":
             lambda w: dimensionality(w.T),
     }, "compare with the formula: |W_i|² over a sum for each feature i.",
@@ -258,22 +228,21 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
     "boundary": Exercise(2, sharing_ends, [(1.0,), (0.5,), (2.0,), (0.1,), (5.0,)], {
         "the cheaper way to leave one out counts. If the extra feature matters more than the first "
         "(r > 1), it is the first that is left out, and its importance is 1.":
-            lambda r: equal_costs(r, r),
+            "min(importance, 1.0) -> importance",
         "the cheaper way to leave one out counts. If the extra feature matters less than the first "
         "(r < 1), it is the extra one that is left out, and its importance is r.":
-            lambda r: equal_costs(r, 1.0),
-        "you compared with the dearer of the two ways to leave a feature out.":
-            lambda r: equal_costs(r, max(r, 1.0)),
+            "min(importance, 1.0) -> 1.0",
+        "you compared with the dearer of the two ways to leave a feature out.": "min -> max",
         "a feature that is left out is read back as its mean: what it costs is its variance, "
-        "p/3 - p²/4, not its mean square p/3.": lambda r: equal_costs(r, min(r, 1.0), mean=0.0),
+        "p/3 - p²/4, not its mean square p/3.": "+ least / 4 ->",
         "the square of the mean is taken off, -p²/4: it came to the wrong side.":
-            lambda r: min(r, 1.0) / 3 / ((1 + r) / 6 - min(r, 1.0) / 4),
+            "+ least -> - least",
         "where both are present, the pair misses both: the weight is 1 + r, not r.":
-            lambda r: min(r, 1.0) / 3 / (r / 6 + min(r, 1.0) / 4),
+            "(1 + importance) -> importance",
         "where both are present, the pair misses both: the weight is 1 + r, not 1.":
-            lambda r: min(r, 1.0) / 3 / (1 / 6 + min(r, 1.0) / 4),
+            "(1 + importance) -> 1",
         "the pair misses the *smaller* of the two values. Its mean square is 1/6, not 1/3.":
-            lambda r: equal_costs(r, min(r, 1.0), pair=1 / 3),
+            "/ 6 -> / 3",
         "the variance of a uniform number is 1/12, but this feature is absent most of the time: its "
         "variance is p/3 - p²/4.": lambda r: min(r, 1.0) / 12 / ((1 + r) / 6),
         "this is the sparsity 1 - p. The density p is asked for.": lambda r: 1 - sharing_ends(r),
@@ -285,8 +254,7 @@ EXERCISES = {  # a sentence, then the function of someone who needs it
         "large entries keep their full value: that is a hard threshold. The soft one takes the "
         "threshold off.": lambda c, t: c * (c.abs() > t),
         "negative entries are lost: they must move up towards zero.": lambda c, t: (c - t).relu(),
-        "the sign is lost: shrink the magnitude, then give the sign back.":
-            lambda c, t: (c.abs() - t).relu(),
+        "the sign is lost: shrink the magnitude, then give the sign back.": "code.sign() * ->",
         "small entries overshoot: they cross zero and change sign. Stop them at zero.":
             lambda c, t: c.sign() * (c.abs() - t),
         "entries move away from zero.": lambda c, t: c.sign() * (c.abs() + t),

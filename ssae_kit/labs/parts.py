@@ -11,8 +11,8 @@ import ipywidgets as widgets
 import traitlets
 
 HERE = Path(__file__).parent
-WIDE, NARROW = {"description_width": "106px"}, "254px"
-"""Style of a control, so that labels stand in line, and its width."""
+WIDE, NARROW = {"description_width": "106px"}, {"width": "254px"}
+"""Style of a control, so that labels stand in line, and its layout."""
 
 
 class Words(anywidget.AnyWidget):  # type: ignore[misc]
@@ -73,12 +73,10 @@ def slider(label: str, value: float, low: float, high: float, step: float, hint:
     return labelled(widgets.FloatSlider, label, value, hint, **ends, readout_format=".2f")
 
 
-def choice(
-    label: str, value: str | None, options: Sequence[str], hint: str, width: str = NARROW
-) -> Any:
+def choice(label: str, value: str | None, options: Sequence[str], hint: str) -> Any:
     """Return a drop-down list; without a value, the first option is chosen."""
     value = options[0] if value is None else value
-    return labelled(widgets.Dropdown, label, value, hint, width, options=list(options))
+    return labelled(widgets.Dropdown, label, value, hint, options=list(options))
 
 
 def switch(label: str, value: bool, hint: str) -> Any:
@@ -86,16 +84,15 @@ def switch(label: str, value: bool, hint: str) -> Any:
     return labelled(widgets.Checkbox, label, value, hint)
 
 
-def line(label: str, value: str, placeholder: str, hint: str, width: str = NARROW) -> Any:
+def line(label: str, value: str, placeholder: str, hint: str) -> Any:
     """Return a line of text that reports once Enter is pressed."""
-    more = {"placeholder": placeholder, "continuous_update": False}
-    return labelled(widgets.Text, label, value, hint, width, **more)
+    later = {"continuous_update": False}
+    return labelled(widgets.Text, label, value, hint, placeholder=placeholder, **later)
 
 
-def labelled(kind: Any, label: str, value: Any, hint: str, width: str = NARROW, **more: Any) -> Any:
+def labelled(kind: Any, label: str, value: Any, hint: str, **more: Any) -> Any:
     """Return a control with its label beside it, and a hint."""
-    layout = {"width": width}
-    return hinted(kind(value=value, description=label, style=WIDE, layout=layout, **more), hint)
+    return hinted(kind(value=value, description=label, style=WIDE, layout=NARROW, **more), hint)
 
 
 def hinted(control: Any, hint: str) -> Any:
