@@ -70,6 +70,15 @@ try:
 except OSError:
     pass"""
 DAEMON = "\nimport subprocess\nsubprocess.Popen(['sleep', '6543'], start_new_session=True)"
+HIDDEN = """
+import os
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execve("/bin/sleep", ["sleep", "6543"], {})
+    os._exit(0)
+os.wait()
+"""
 STARTUP = """
 import os
 _folder = os.path.expanduser("~/.ipython/profile_default/startup")
@@ -230,6 +239,18 @@ def test_without_namespaces_a_submission_still_changes_nothing_but_its_result(
     submit(tmp_path / "in", source, "4 startup", SHIFT + STARTUP)
     kit, daemon, _, startup = grade(tmp_path / "in", source, tmp_path / "out", jobs=2)
     assert (kit.score, daemon.score, startup.score) == (1, 2, 2)
+    test_nothing_that_a_submission_started_runs_on(None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to a subreaper")
+@pytest.mark.parametrize("end", ["", "\nwhile True: pass", HIDE])
+def test_without_namespaces_a_daemon_that_hides_where_it_comes_from_is_ended(
+    tmp_path, monkeypatch, end
+):
+    monkeypatch.setattr(sandbox, "confined", lambda: False)
+    source = small_course(tmp_path / "notebooks")
+    submit(tmp_path / "in", source, "daemon", SHIFT + HIDDEN + end)
+    grade(tmp_path / "in", source, tmp_path / "out", Limits(1, 3, 4.0))
     test_nothing_that_a_submission_started_runs_on(None)
 
 

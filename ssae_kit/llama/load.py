@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.utils import cached_file, logging
 
 from ssae_kit import checks
 from ssae_kit.llama.examine import examine
@@ -119,8 +119,13 @@ def load(
 
 
 def _tokenizer(source: str, name: str, revision: str | None) -> Any:
+    silent = ("missing_entries", "connection_errors")
+    options: Any = {f"_raise_exceptions_for_{what}": False for what in silent}
     try:
-        return AutoTokenizer.from_pretrained(source, revision=revision, padding_side="left")
+        # The class that tokenizer_config.json names may rebuild it in another way than this file.
+        has_file = cached_file(source, "tokenizer.json", revision=revision, **options)
+        kind = PreTrainedTokenizerFast if has_file else AutoTokenizer
+        return kind.from_pretrained(source, revision=revision, padding_side="left")
     except Exception as error:  # the Rust library raises bare ones
         if isinstance(error, OSError) and not Path(source).is_dir():
             raise _explained(error, name) from error
