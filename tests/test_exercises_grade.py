@@ -254,6 +254,15 @@ def test_without_namespaces_a_daemon_that_hides_where_it_comes_from_is_ended(
     test_nothing_that_a_submission_started_runs_on(None)
 
 
+def test_where_no_submission_can_start_none_gets_a_grade(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "RUNNER", "ssae_kit.nowhere")
+    source = small_course(tmp_path / "notebooks")
+    submit(tmp_path / "in", source, "ann")
+    with pytest.raises(OSError, match=r"no submission could be started.* ssae_kit.nowhere"):
+        grade(tmp_path / "in", source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_names_that_differ_in_capitals_only_have_files_of_their_own():
     ann, other, bob = _file_names(["ann", "ANN", "bob"]).values()
     assert ann.casefold() != other.casefold()

@@ -3,7 +3,7 @@
 import importlib.util
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ from ssae_kit.llama.examine import examine
 from ssae_kit.llama.fetch import SMOLLM2, fetched
 from ssae_kit.llama.memory import as_dtype, check_memory
 from ssae_kit.storage import DATA, at_home
+from ssae_kit.upstream import gone, require
+
+require("transformers", logging, "is_progress_bar_enabled", "disable_progress_bar")
+require("transformers", logging, "enable_progress_bar")
 
 BUNDLED = "llama_tiny"
 """Name of the model that comes with the course; `llama_tiny/seed1` names one seed of it."""
@@ -119,12 +123,12 @@ def load(
 
 
 def _tokenizer(source: str, name: str, revision: str | None) -> Any:
-    silent = ("missing_entries", "connection_errors")
-    options: Any = {f"_raise_exceptions_for_{what}": False for what in silent}
-    try:
+    kind: Any = AutoTokenizer
+    with suppress(OSError):  # no such file, or no network: what loads says so
+        cached_file(source, "tokenizer.json", revision=revision)
         # The class that tokenizer_config.json names may rebuild it in another way than this file.
-        has_file = cached_file(source, "tokenizer.json", revision=revision, **options)
-        kind = PreTrainedTokenizerFast if has_file else AutoTokenizer
+        kind = PreTrainedTokenizerFast
+    try:
         return kind.from_pretrained(source, revision=revision, padding_side="left")
     except Exception as error:  # the Rust library raises bare ones
         if isinstance(error, OSError) and not Path(source).is_dir():
@@ -147,6 +151,8 @@ def _check_architecture(config: Any, name: str) -> None:
 def _check_complete(report: Any, name: str) -> None:
     """Refuse a checkpoint of which some is left out, or would have been made up at random."""
     for kind in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+        if kind not in report:
+            raise gone("transformers", [kind], AutoModelForCausalLM.from_pretrained)
         if report[kind]:
             first = sorted(str(key) for key in report[kind])[0]
             raise ValueError(
