@@ -70,6 +70,15 @@ try:
 except OSError:
     pass"""
 DAEMON = "\nimport subprocess\nsubprocess.Popen(['sleep', '6543'], start_new_session=True)"
+HIDDEN = """
+import os
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execve("/bin/sleep", ["sleep", "6543"], {})
+    os._exit(0)
+os.wait()
+"""
 STARTUP = """
 import os
 _folder = os.path.expanduser("~/.ipython/profile_default/startup")
@@ -231,6 +240,27 @@ def test_without_namespaces_a_submission_still_changes_nothing_but_its_result(
     kit, daemon, _, startup = grade(tmp_path / "in", source, tmp_path / "out", jobs=2)
     assert (kit.score, daemon.score, startup.score) == (1, 2, 2)
     test_nothing_that_a_submission_started_runs_on(None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to a subreaper")
+@pytest.mark.parametrize("end", ["", "\nwhile True: pass", HIDE])
+def test_without_namespaces_a_daemon_that_hides_where_it_comes_from_is_ended(
+    tmp_path, monkeypatch, end
+):
+    monkeypatch.setattr(sandbox, "confined", lambda: False)
+    source = small_course(tmp_path / "notebooks")
+    submit(tmp_path / "in", source, "daemon", SHIFT + HIDDEN + end)
+    grade(tmp_path / "in", source, tmp_path / "out", Limits(1, 3, 4.0))
+    test_nothing_that_a_submission_started_runs_on(None)
+
+
+def test_where_no_submission_can_start_none_gets_a_grade(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "RUNNER", "ssae_kit.nowhere")
+    source = small_course(tmp_path / "notebooks")
+    submit(tmp_path / "in", source, "ann")
+    with pytest.raises(OSError, match=r"no submission could be started.* ssae_kit.nowhere"):
+        grade(tmp_path / "in", source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_names_that_differ_in_capitals_only_have_files_of_their_own():

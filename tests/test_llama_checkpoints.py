@@ -146,6 +146,14 @@ def test_what_is_set_aside_is_said_and_changes_no_text_and_no_state(copy, fault)
     assert write[0] == write[1]
 
 
+@pytest.mark.parametrize("kind", ["LlamaTokenizer", "GPT2Tokenizer", "CodeLlamaTokenizer"])
+def test_texts_become_the_tokens_of_tokenizer_json_whatever_class_its_config_names(copy, kind):
+    change(copy / "tokenizer_config.json", tokenizer_class=kind)
+    texts = ["the queen in red was sad.", "this lady wept."]
+    odd, plain = llama.load(copy, device="cpu"), llama.load(device="cpu")
+    assert token_rows(odd, texts) == token_rows(plain, texts)
+
+
 def test_a_checkpoint_in_order_is_loaded_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

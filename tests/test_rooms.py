@@ -23,7 +23,7 @@ ROOMS = {
     "nbtest": {"storage", "upstream"},
     "autoencoders": {"storage"},
     "training": {"autoencoders", "storage", "upstream"},
-    "llama": {"storage"},
+    "llama": {"storage", "upstream"},
     "world": {"pairs", "storage"},
     "organism": {"world", "llama", "methods", "steering", "storage"},
     "methods": {"autoencoders", "training", "metrics"},

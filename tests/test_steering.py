@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from ssae_kit import world
 from ssae_kit.autoencoders import ReluSAE
 from ssae_kit.llama import load
 from ssae_kit.pairs import ConceptPairs
@@ -144,6 +145,26 @@ def test_reading_counts_words_of_complete_sentences_only():
 def test_reading_nothing_is_refused(texts, n_sentences):
     with pytest.raises(ValueError, match=r"at least (one text is required|1; got)"):
         read_concepts(texts, letters, ["a"], n_sentences=n_sentences)
+
+
+@pytest.mark.parametrize(
+    ("concept", "words"),
+    [("tens", "language, .*; got 'tens'"), ("colour", "binary; .*'colour' is")],
+)
+def test_a_concept_that_the_parser_cannot_read_as_one_of_two_is_refused(concept, words):
+    texts = ["the queen in white was sad."]
+    with pytest.raises(ValueError, match=words):
+        read_concepts(texts, world.read, ["tense", concept], n_sentences=1)
+
+
+def test_a_span_about_a_concept_that_the_parser_does_not_know_is_refused():
+    with pytest.raises(ValueError, match="Check the spelling"):
+        spans_about("the queen was sad.", world.read, ["tens"])
+
+
+def test_a_concept_that_no_text_expresses_is_said_to_be_undefined():
+    with pytest.warns(UserWarning, match=r"no text expresses \['b'\].* undefined"):
+        read_concepts(["A.", "a."], letters, ["a", "b"], n_sentences=1)
 
 
 def expressed(share, ill_formed=(0.0, 0.0)):

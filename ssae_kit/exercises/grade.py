@@ -69,6 +69,12 @@ def grade(
     with ThreadPoolExecutor(jobs) as pool:
         work = [(plan(course[name], one), files, limits or Limits()) for name, one in counted]
         results = list(pool.map(lambda job: sandbox.execute(*job), work))
+    told = [record.get("kind") for records, _ in results for record in records]
+    if results and "ready" not in told:  # no answer has run yet: it is none's fault
+        raise OSError(
+            "no submission could be started, so none is graded. Give more memory or time, or see "
+            f"what `echo '{{}}' | python -m {sandbox.RUNNER}` says."
+        )
     for (name, one), (records, stopped) in zip(counted, results, strict=True):
         if sum(record.get("kind") == "check" for record in records) < len(tasks(course[name])):
             stopped = stopped or [EARLY]

@@ -39,6 +39,26 @@ mount -t proc proc "$root/proc"
 exec chroot "$root" "$@"
 """
 """Builds the file system of a submission from the paths before ``--`` and starts the rest in it."""
+LATE = 124
+"""Exit status of the reaper where time was up."""
+REAPER = f"""import contextlib, ctypes, psutil, subprocess, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(36, 1)
+try:
+    subprocess.run(sys.argv[2:], timeout=float(sys.argv[1]))
+except subprocess.TimeoutExpired:
+    sys.exit({LATE})
+finally:
+    for _ in range(50):
+        left = psutil.Process().children(recursive=True)
+        for one in left:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        if not psutil.wait_procs(left, 0.1)[1] and not psutil.Process().children():
+            break
+"""
+"""Runs a command for so many seconds, then ends all that it started: on Linux processes whose parent
+has ended become its own (it is their subreaper), whatever they changed of themselves."""
 SHOWN = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime"),
     *("/etc/alternatives", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"),
@@ -144,16 +164,18 @@ def _run(scratch: Path, job: bytes, told: IO[bytes], seconds: float) -> list[str
     environment |= {"HOME": home, "USERPROFILE": home, "USER": "student", TOKEN: token}
     environment["PYTHONPATH"] = os.pathsep.join([str(scratch / "kit"), *_libraries()])
     environment["OMP_NUM_THREADS"] = "1"
-    # Where it can see its parent it may kill it: a shell, not the grader.
+    # Where it can see its parent it may kill it: a shell, neither the grader nor the reaper.
     apart = ["sh", "-c", '"$@"; exit $?', "sh"] if sys.platform != "win32" else []
     command = [*(_confine(scratch) if confined() else apart), sys.executable, "-m", RUNNER]
+    command = [sys.executable, "-c", REAPER, str(seconds), *command]
     streams: Any = {"input": job, "stdout": told, "stderr": subprocess.DEVNULL}
     place: Any = {"cwd": scratch, "env": environment, "start_new_session": True}
+    late = [f"it ran longer than {seconds} s and was stopped"]
     try:  # killed where it is confined, it takes all processes of its namespace with it
-        subprocess.run(command, **streams, **place, timeout=seconds)
-        return []
-    except subprocess.TimeoutExpired:
-        return [f"it ran longer than {seconds} s and was stopped"]
+        run = subprocess.run(command, **streams, **place, timeout=seconds + 10)
+        return late if run.returncode == LATE else []
+    except subprocess.TimeoutExpired:  # the reaper was stopped
+        return late
     finally:
         end(token)
 

@@ -13,7 +13,7 @@ from ssae_kit.plots.show import PLOTLY_MIME
 from ssae_kit.upstream import require
 
 require("plotly", go.FigureWidget, "open", "_js2py_traceDeltas", "_last_trace_edit_id")
-require("plotly", go.Figure(), "_data", "_layout_obj")
+require("plotly", go.Figure(), "_data", "_layout_obj", "batch_update")
 START = ("_widget_data", "_widget_layout")  # from plotly 6 on: what a new view starts from
 if not version("plotly").startswith("5."):
     require("plotly", go.FigureWidget, *START)

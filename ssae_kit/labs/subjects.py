@@ -123,7 +123,7 @@ def real() -> Subject:
         said = [{name: v} for name, row in counts for v in (0, 1) for _ in range(row[v])]
         words = [SimpleNamespace(values=values) for values in said]
         sentence = SimpleNamespace(words=words, is_complete=True, is_well_formed=True)
-        return SimpleNamespace(sentences=[sentence])
+        return SimpleNamespace(sentences=[sentence], concepts=natural.CONCEPTS)
 
     subject = Subject(
         model, pairs, natural.PROMPTS[:12], lambda text: [0] * len(natural.CONCEPTS), read,

@@ -24,6 +24,10 @@ from ssae_kit.llama.load import Llama
 from ssae_kit.llama.rows import Texts, token_rows
 from ssae_kit.llama.sites import Part, Site
 from ssae_kit.storage import at_home, digest, load_tensors, save_tensors
+from ssae_kit.upstream import require
+
+require("torch", every, "_global_forward_hooks", "_global_forward_pre_hooks")
+require("torch", torch.nn.Module(), "_forward_hooks", "_forward_pre_hooks")
 
 FORMAT = "ssae_kit.hidden_states/4"
 

@@ -6,6 +6,9 @@ from typing import Any
 from transformers import GenerationConfig
 
 from ssae_kit import checks
+from ssae_kit.upstream import require
+
+require("transformers", GenerationConfig, "to_diff_dict")
 
 NEUTRAL = {
     "top_k": (0, None),

@@ -3,20 +3,24 @@
 import importlib.util
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.utils import cached_file, logging
 
 from ssae_kit import checks
 from ssae_kit.llama.examine import examine
 from ssae_kit.llama.fetch import SMOLLM2, fetched
 from ssae_kit.llama.memory import as_dtype, check_memory
 from ssae_kit.storage import DATA, at_home
+from ssae_kit.upstream import gone, require
+
+require("transformers", logging, "is_progress_bar_enabled", "disable_progress_bar")
+require("transformers", logging, "enable_progress_bar")
 
 BUNDLED = "llama_tiny"
 """Name of the model that comes with the course; `llama_tiny/seed1` names one seed of it."""
@@ -119,8 +123,13 @@ def load(
 
 
 def _tokenizer(source: str, name: str, revision: str | None) -> Any:
+    kind: Any = AutoTokenizer
+    with suppress(OSError):  # no such file, or no network: what loads says so
+        cached_file(source, "tokenizer.json", revision=revision)
+        # The class that tokenizer_config.json names may rebuild it in another way than this file.
+        kind = PreTrainedTokenizerFast
     try:
-        return AutoTokenizer.from_pretrained(source, revision=revision, padding_side="left")
+        return kind.from_pretrained(source, revision=revision, padding_side="left")
     except Exception as error:  # the Rust library raises bare ones
         if isinstance(error, OSError) and not Path(source).is_dir():
             raise _explained(error, name) from error
@@ -142,6 +151,8 @@ def _check_architecture(config: Any, name: str) -> None:
 def _check_complete(report: Any, name: str) -> None:
     """Refuse a checkpoint of which some is left out, or would have been made up at random."""
     for kind in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+        if kind not in report:
+            raise gone("transformers", [kind], AutoModelForCausalLM.from_pretrained)
         if report[kind]:
             first = sorted(str(key) for key in report[kind])[0]
             raise ValueError(

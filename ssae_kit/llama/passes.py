@@ -16,7 +16,7 @@ from ssae_kit.llama.edits import Edit
 from ssae_kit.llama.load import Llama
 from ssae_kit.llama.logits import unembed
 from ssae_kit.llama.rows import TOKENS_PER_BATCH, Rows, Texts, batches, padded, token_rows
-from ssae_kit.llama.sites import Site, inner, require
+from ssae_kit.llama.sites import Site, drifted, inner, require
 
 Place = Site | SupportsIndex
 """A site, or the number of a layer."""
@@ -86,8 +86,7 @@ def run(
 
     Raises:
         ValueError: if nothing is asked for, a site does not exist, an edit does not fit the texts
-            or can change nothing that is asked for, a text cannot be read, or a state is not
-            finite.
+            or can change nothing asked for, a text cannot be read, or a state is not finite.
         RuntimeError: if a vector that was added changed nothing.
     """
     checks.require_kind("keep", keep, tuple | list, "[3, Site(4, 'mlp')]")
@@ -169,11 +168,12 @@ def _one(
     with editing(llama, edits, chosen, looking) as reading, suppress(_Reached):
         reading.positions = torch.arange(ids.shape[1])[None]
         out = inner(llama)(input_ids=ids.to(llama.device), use_cache=False)
-    if out is None:
-        return done
-    end = require(out, "last_hidden_state")
-    _check_finite(llama, rows, done, end, "the state before the logits")
-    return replace(done, final=end)
+    if unread := [site for site in sites if site not in done.states]:
+        raise drifted(f"a call of the module at {unread[0]}")
+    if out is not None:
+        done = replace(done, final=require(out, "last_hidden_state"))
+        _check_finite(llama, rows, done, done.final, "the state before the logits")
+    return done
 
 
 @dataclass
@@ -193,8 +193,8 @@ def editing(
 ) -> Iterator[Reading]:
     """Apply edits in the passes of this thread, let others look, and see that they had an effect.
 
-    The hooks are gone when the block ends, also by an exception or an interrupt. Passes of other
-    threads stay as they are, so a lab that writes in the background disturbs no cell.
+    The hooks are gone when the block ends, also by an exception or an interrupt. They leave passes
+    of other threads as they are: a lab in the background disturbs no cell.
 
     Raises:
         RuntimeError: when the block ends without an exception, if an edit that should have moved a

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, LlamaModel
 
 from ssae_kit import checks
 from ssae_kit.llama.load import Llama
@@ -23,6 +23,14 @@ from ssae_kit.llama.passes import (
 )
 from ssae_kit.llama.rows import TOKENS_PER_BATCH, Rows, Texts, padded, token_rows
 from ssae_kit.llama.sites import drifted, inner, require
+from ssae_kit.upstream import require as require_part
+from ssae_kit.upstream import require_parameters
+
+require_part("transformers", DynamicCache, "get_seq_length")
+require_parameters("transformers", DynamicCache, "config")
+require_parameters(
+    "transformers", LlamaModel.forward, "input_ids", "attention_mask", "position_ids"
+)
 
 
 class Reader:

@@ -116,6 +116,8 @@ def _output_hook(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
         """Return the new states in place of the module's output; some modules return more."""
         if isinstance(output, tuple):
             return (change(output[0]), *output[1:])
+        if not isinstance(output, Tensor):
+            raise drifted(f"a tensor as the output of {type(_module).__name__}")
         return change(output)
 
     return hook

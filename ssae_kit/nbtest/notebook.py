@@ -9,12 +9,10 @@ from typing import Any
 import nbformat
 import papermill
 import pytest
-from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-from nbclient.client import NotebookClient
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from nbclient.output_widget import OutputWidget
+from jupyter_client import kernelspec
+from nbclient import client, exceptions, output_widget
 from nbval import plugin as nbval
-from papermill.engines import NBClientEngine
+from papermill import engines
 
 from ssae_kit.nbtest.outputs import absolute_path, committable, write_outputs
 from ssae_kit.upstream import require
@@ -22,9 +20,15 @@ from ssae_kit.upstream import require
 require("nbval", nbval, "IPyNbCell", "IPyNbFile", "NbCellError", "coalesce_streams")
 require("nbval", nbval.IPyNbFile, "setup_sanitize_files", "get_sanitize_files")
 require("nbval", nbval.IPyNbCell, "compare_outputs", "raise_cell_error")
-require("nbclient", OutputWidget, "sync_state")
-require("nbclient", NotebookClient, "skip_cells_with_tag")  # papermill hands it on, known or not
-require("papermill", NBClientEngine, "execute_managed_notebook")
+require("jupyter_client", kernelspec, "KernelSpecManager", "NoSuchKernel")
+require("nbclient", output_widget, "OutputWidget")
+require("nbclient", output_widget.OutputWidget, "sync_state")
+require("nbclient", client, "NotebookClient")
+require("nbclient", client.NotebookClient, "skip_cells_with_tag")  # papermill hands it on
+require("nbclient", exceptions, "CellTimeoutError", "DeadKernelError")
+require("papermill", papermill, "execute_notebook", "PapermillExecutionError")
+require("papermill", engines, "NBClientEngine")
+require("papermill", engines.NBClientEngine, "execute_managed_notebook")
 
 #: Figures and claims hold raw floats, which differ between processors: never compared.
 NEVER_COMPARED = (
@@ -95,7 +99,9 @@ class Notebook(nbval.IPyNbFile):
         kernel = option.nbval_kernel_name or named
         with _surroundings(figures_as_png=option.nb_write):
             try:
-                KernelSpecManager().get_kernel_spec(kernel)  # fails in one line, papermill in many
+                kernelspec.KernelSpecManager().get_kernel_spec(
+                    kernel
+                )  # fails in one line, papermill in many
                 papermill.execute_notebook(
                     self.path,
                     self.out,
@@ -147,7 +153,7 @@ def _surroundings(*, figures_as_png: bool) -> Iterator[None]:
             patch.setenv("SSAE_STATIC", "1")  # GitHub draws no plotly
         # nbclient issue 312: the echo of an Output widget makes about 2 cells in 100 sleep until
         # the cell timeout. The kernel does not need it.
-        patch.setattr(OutputWidget, "sync_state", lambda widget: None)
+        patch.setattr(output_widget.OutputWidget, "sync_state", lambda widget: None)
         yield
 
 
@@ -219,13 +225,13 @@ def shown(path: Path, root: Path) -> str:
 def explain(crash: Exception | None, option: Any) -> str:
     """One sentence on what stopped a run."""
     match crash:
-        case CellTimeoutError():
+        case exceptions.CellTimeoutError():
             limit = max(1, round(option.nbval_cell_timeout))
             return f"cell timeout: it ran longer than {limit} s (--nbval-cell-timeout)"
-        case DeadKernelError():
+        case exceptions.DeadKernelError():
             return "dead kernel: it ended while this cell ran (out of memory, or ended from within)"
-        case NoSuchKernel():
-            known = sorted(KernelSpecManager().find_kernel_specs())
+        case kernelspec.NoSuchKernel():
+            known = sorted(kernelspec.KernelSpecManager().find_kernel_specs())
             return (
                 f"missing kernel: the notebook asks for {crash.name!r}, installed are {known}. "
                 "Choose 'Python 3 (ipykernel)' in JupyterLab and save."

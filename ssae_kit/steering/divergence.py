@@ -12,6 +12,7 @@ from ssae_kit.llama import Llama
 from ssae_kit.llama.logits import chunks_of_logits, log_probs
 from ssae_kit.llama.predict import next_token_states
 from ssae_kit.steering.push import Prompted
+from ssae_kit.steering.score import require_known
 
 Span = tuple[int, int]
 """First character of a word, and the one after its last."""
@@ -25,10 +26,15 @@ def spans_about(text: str, read: Callable[[str], Any], concepts: Collection[str]
         read: A parser such as `ssae_kit.world.read`: its result has `words`, each with its `word`
             in lower case and its `values`, concept to value.
         concepts: The concepts of interest.
+
+    Raises:
+        ValueError: if the parser tells its `concepts`, and one is not among them.
     """
     checks.require_kind("text", text, str, "The queen sings.")
+    reading = read(text)
+    require_known(reading, concepts)
     lower, place, spans = text.lower(), 0, []
-    for word in read(text).words:
+    for word in reading.words:
         start = lower.find(word.word, place)
         if start < 0:
             continue

@@ -1,6 +1,7 @@
 """What steering did: the words of a continuation, read and compared with the prompt's values."""
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -36,12 +37,17 @@ def read_concepts(
     Args:
         texts: One or more continuations, any strings.
         read: A parser such as `ssae_kit.world.read`: its result has `sentences`, each of which knows
-            its `words` (with `values`, concept to value), `is_well_formed` and `is_complete`.
+            its `words` (with `values`, concept to value), `is_well_formed` and `is_complete`; it may
+            also have `concepts`, all that the parser can read.
         concepts: Binary concepts, in the order of the columns wanted.
         n_sentences: Sentences read, at least 1; an unfinished one at the end is left out.
 
     Raises:
-        ValueError: if there is no text, or `n_sentences` is below 1.
+        ValueError: if there is no text, `n_sentences` is below 1, or a concept is not binary or not
+            among the parser's.
+
+    Warns:
+        UserWarning: of concepts that no text expresses, if the parser does not tell what it reads.
     """
     checks.whole("n_sentences", n_sentences)
     if isinstance(texts, str) or not len(texts):
@@ -49,17 +55,41 @@ def read_concepts(
     checks.require_kind("concepts", concepts, tuple | list, '("tense", "size")')
     for concept in concepts:
         checks.require_kind("concepts", concept, str, '("tense", "size")')
-    rows = [_read(text, read, concepts, n_sentences) for text in texts]
-    return Expressed(*map(torch.tensor, zip(*rows, strict=True)))
+    readings = [read(text) for text in texts]
+    tells = [require_known(reading, concepts) for reading in readings]
+    rows = [_read(reading, concepts, n_sentences) for reading in readings]
+    said = Expressed(*map(torch.tensor, zip(*rows, strict=True)))
+    silent = [c for c, shares in zip(concepts, said.share.T, strict=True) if shares.isnan().all()]
+    if silent and not all(tells):
+        warnings.warn(f"no text expresses {silent}: the shares are NaN, undefined.", stacklevel=2)
+    return said
+
+
+def require_known(reading: Any, concepts: Collection[str]) -> bool:
+    """Refuse concepts that a parser cannot read; returns whether it tells which it can."""
+    known = getattr(reading, "concepts", None)
+    unknown = [] if known is None else [concept for concept in concepts if concept not in known]
+    if unknown:
+        raise ValueError(
+            f"`concepts` must be among those that the parser reads, {', '.join(known or ())}; got "
+            f"{', '.join(map(repr, unknown))}. Check the spelling."
+        )
+    return known is not None
 
 
 def _read(
-    text: str, read: Callable[[str], Any], concepts: Sequence[str], n_sentences: int
+    reading: Any, concepts: Sequence[str], n_sentences: int
 ) -> tuple[list[float], list[float], float]:
     """Share of value 1 and first value of each concept; share of ill-formed sentences."""
-    complete = [s for s in read(text).sentences if s.is_complete][:n_sentences]
+    complete = [s for s in reading.sentences if s.is_complete][:n_sentences]
     words = [word.values for sentence in complete for word in sentence.words]
     said = [[float(values[c]) for values in words if c in values] for c in concepts]
+    for concept, row in zip(concepts, said, strict=True):
+        if set(row) - {0, 1}:
+            raise ValueError(
+                f"`concepts` must be binary; a word says that {concept!r} is {max(row):g}. Ask for "
+                "one of two values."
+            )
     share = [sum(row) / len(row) if row else nan for row in said]
     onset = [row[0] if row else nan for row in said]
     ill_formed = sum(not s.is_well_formed for s in complete) / len(complete) if complete else nan

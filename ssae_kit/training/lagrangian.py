@@ -7,11 +7,17 @@ import torch
 from torch import Tensor
 
 from ssae_kit.autoencoders import LossTerms
-from ssae_kit.upstream import require
+from ssae_kit.upstream import require, require_parameters
 
 require("cooper-optim", cooper, "ConstrainedMinimizationProblem", "Constraint", "CMPState")
 require("cooper-optim", cooper, "ConstraintState", "ConstraintType", "formulations", "multipliers")
+require("cooper-optim", cooper, "optim")
 require("cooper-optim", cooper.optim, "SimultaneousOptimizer")
+require("cooper-optim", cooper.optim.SimultaneousOptimizer, "roll")
+require("cooper-optim", cooper.ConstraintType, "INEQUALITY")
+require("cooper-optim", cooper.formulations, "Lagrangian")
+require("cooper-optim", cooper.multipliers, "DenseMultiplier")
+require_parameters("cooper-optim", cooper.multipliers.DenseMultiplier, "device")
 
 
 class Problem(cooper.ConstrainedMinimizationProblem):  # type: ignore[misc]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
+from typing import ClassVar
 
 from ssae_kit import checks
 from ssae_kit.world.sentences import Plan, admissible_states, all_states, recognise, story_words
@@ -55,6 +56,8 @@ class Reading:
 
     sentences: tuple[SentenceReading, ...]
     """In order; a last one without full stop is kept and marked incomplete."""
+    concepts: ClassVar[tuple[str, ...]] = tuple(VALUES)
+    """All that the parser can read."""
 
     @property
     def words(self) -> tuple[WordReading, ...]:
