@@ -3,8 +3,9 @@
 import nbformat
 import pytest
 
+from ssae_kit.labs import kernels
 from ssae_kit.labs.__main__ import page as page_of
-from tests import browser, kernels
+from tests import browser
 
 pytestmark = [
     pytest.mark.browser,
@@ -89,7 +90,7 @@ def notebook(chromium, jupyterlab):
 @pytest.fixture(scope="module")
 def voila(folder):
     with (
-        kernels.forked(folder) as variables,
+        kernels.forked() as variables,
         browser.served(folder, "voila", "--no-browser", "--port={port}", **variables) as at,
     ):
         yield at

@@ -3,8 +3,9 @@
 Four press "Run again" at the same moment: first sign is when the status says so, first drawing when
 the figure moves, final when it was drawn last. Then two rounds of eight arrive at once; a figure is
 dead if it does not move when a slider is moved (a lab that runs again may have nothing new to draw).
-Memory is what a visitor's kernel shares with no other (USS). Seconds depend on what else the machine
-does, so processor seconds stand beside them: those of a visitor's kernel, for one run.
+Memory is what a visitor's kernel shares with no other (USS), and the process it is asked for by; the
+one that all are forked from holds the rest, once. Seconds depend on what else the machine does, so
+processor seconds stand beside them: those of a visitor's kernel, for one run.
 """
 
 import tempfile
@@ -18,6 +19,7 @@ import nbformat
 import numpy as np
 import psutil
 
+from ssae_kit.labs import kernels as of_labs
 from ssae_kit.labs.__main__ import NAMES as LABS
 from ssae_kit.labs.__main__ import page
 from tests import browser
@@ -54,6 +56,9 @@ PRESS = """(at) => {
 def run() -> dict[str, Any]:
     """Measure everything; see the module's text."""
     found: dict[str, Any] = {}
+    for lab in LABS:
+        with _arrived([lab]) as (_, kernels):
+            found[f"visitors.one.{lab}.unique_mib"] = _unique(kernels)
     for lab in FOURS:
         with _arrived([lab] * 4) as (visitors, kernels):
             used = _seconds(kernels)
@@ -63,13 +68,14 @@ def run() -> dict[str, Any]:
                 times = [one.get(name, float(np.nan)) / 1000 for one in seen]
                 found[f"visitors.four.{lab}.s_to_{name}"] = [round(t, 2) for t in sorted(times)]
             found[f"visitors.four.{lab}.cpu_s_each"] = round(used, 2)
+            found[f"visitors.four.{lab}.unique_mib"] = _unique(kernels)
     dead, mib = 0, dict[int, list[int]]()
     for names in ROUNDS:
         with _arrived(names) as (visitors, kernels):
             for visitor in visitors:
                 visitor.handle(SLIDERS[Path(visitor.page.url).stem]).focus()
             dead += len(names) - sum("final" in one for one in _pressed(visitors))
-            mib[len(mib)] = sorted(round(k.memory_full_info().uss / 2**20) for k in kernels)
+            mib[len(mib)] = _unique(kernels)
     return found | {"visitors.eight.dead_of_16": dead, "visitors.eight.unique_mib": mib}
 
 
@@ -80,15 +86,16 @@ def _arrived(names: list[str]) -> Iterator[tuple[list[Any], list[psutil.Process]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name in set(names):
             nbformat.write(page(name), folder / f"{name}.ipynb")
-        at = stack.enter_context(browser.served(folder, "voila", "--no-browser", "--port={port}"))
+        variables = stack.enter_context(of_labs.forked())
+        voila = ("voila", "--no-browser", "--port={port}")
+        at = stack.enter_context(browser.served(folder, *voila, **variables))
         chromium = stack.enter_context(browser.started())
         visitors = [stack.enter_context(browser.opened(chromium)) for _ in names]
         for visitor, name in zip(visitors, names, strict=True):
             visitor.page.goto(f"{at}/voila/render/{name}.ipynb", wait_until="commit")
         end = time.monotonic() + PATIENCE
         served = [visitor for visitor in visitors if _is_done(visitor, end - time.monotonic())]
-        below = psutil.Process().children(recursive=True)
-        yield served, [one for one in below if "ipykernel_launcher" in " ".join(one.cmdline())]
+        yield served, [one for one in _mine() if _mine() & {one.parent()}]
 
 
 def _is_done(visitor: Any, seconds: float) -> bool:
@@ -112,6 +119,21 @@ def _pressed(visitors: list[Any]) -> list[dict[str, float]]:
     for visitor in visitors:
         visitor.page.wait_for_function("() => window.seen.over")
     return [visitor.page.evaluate("() => window.seen") for visitor in visitors]
+
+
+def _mine() -> set[psutil.Process]:
+    """Kernels, and the process that they are forked from; a server starts who asks for one."""
+    below = psutil.Process().children(recursive=True)
+    return {one for one in below if one.cmdline()[-1:] == [of_labs.__file__]}
+
+
+def _unique(kernels: list[psutil.Process]) -> list[int]:
+    """MiB of each that it shares with no other process, and of one who asks."""
+    below = psutil.Process().children(recursive=True)
+    asks = max(
+        one.memory_full_info().uss for one in below if of_labs.__file__ in one.cmdline()[:-1]
+    )
+    return sorted(round((k.memory_full_info().uss + asks) / 2**20) for k in kernels)
 
 
 def _seconds(kernels: list[psutil.Process]) -> float:
