@@ -337,6 +337,7 @@ def test_a_figure_that_did_not_start_is_replaced_by_another(lab):
     assert old not in lab._seen.children
     assert lab.fig in lab._seen.children
     assert drawing(lab.fig) == drawn
+    assert lab._status.value == "Done."
     sent = lab.fig._last_trace_edit_id
     lab._put(lab._outcome.figure().update_traces(visible=False))  # plotly 5 sends only what differs
     assert lab.fig._last_trace_edit_id > sent  # later outcomes go to the new one
