@@ -1,12 +1,15 @@
 """Kernels of served labs, forked from one process: what they share, and when they end."""
 
+import json
 import os
 import stat
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 from jupyter_client.manager import KernelManager
+from traitlets.config import Config
 
 from ssae_kit.labs import kernels
 
@@ -24,12 +27,14 @@ def folder():
 
 
 @pytest.fixture
-def started(folder):
+def started(folder, tmp_path):
     """Start kernels in a folder, with variables; gives a client and what runs it."""
     running = []
 
     def start(**options):
-        manager = KernelManager(kernel_name="python3")
+        said = json.loads((Path(folder) / "voila.json").read_text())
+        at = str(tmp_path / f"{len(running)}.json")
+        manager = KernelManager(kernel_name="python3", connection_file=at, config=Config(said))
         manager.start_kernel(**options)
         client = manager.client()
         client.start_channels()
@@ -71,6 +76,12 @@ def test_a_forked_kernel_has_the_folder_and_the_variables_of_who_asked(started, 
     client, _ = started(cwd=str(tmp_path), env=os.environ | {"ASKED_BY": "a visitor"})
     code = "import os; print(os.environ['ASKED_BY'], os.getcwd(), 'MALLOC_ARENA_MAX' in os.environ)"
     assert said(client, code) == f"a visitor {tmp_path} False\n"
+
+
+def test_a_forked_kernel_needs_no_port_that_another_program_may_take(started):
+    client, manager = started()
+    assert manager.transport == "ipc"
+    assert said(client, "print(1)") == "1\n"
 
 
 def test_a_forked_kernel_can_be_interrupted(started):

@@ -18,8 +18,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+COMMAND = [sys.executable, "-P", __file__]
 ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 """Every computation is a thread; where each has memory of its own, a kernel grows to twice as much."""
+NO_PORTS = {"KernelManager": {"transport": "ipc"}}
+"""Voilà finds free ports for a kernel; until it has started, another program may take one of them."""
 POLL = 10.0
 """Seconds after which a kernel whose server was killed ends, at most."""
 
@@ -33,27 +36,35 @@ def forked() -> Iterator[dict[str, str]]:
     if sys.platform != "linux":
         yield {}
         return
-    command = [sys.executable, "-P", __file__]
     with tempfile.TemporaryDirectory() as folder:  # nobody else may enter it, and ask for a kernel
-        at, kernel = Path(folder) / "socket", Path(folder) / "kernels" / "python3"
         with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(str(at))
+            listening.bind(f"{folder}/socket")
             listening.listen()
-            parent = subprocess.Popen(command, stdin=listening.fileno(), env=os.environ | ONE_ARENA)
-        spec = {
-            "argv": [*command, str(at), "{connection_file}"],
-            "display_name": "Python 3",
-            "language": "python",
-            "interrupt_mode": "message",  # a signal would reach who asked
-        }
-        kernel.mkdir(parents=True)
-        (kernel / "kernel.json").write_text(json.dumps(spec))
-        others = os.environ.get("JUPYTER_PATH", "")
+            parent = subprocess.Popen(COMMAND, stdin=listening.fileno(), env=os.environ | ONE_ARENA)
+        _describe(Path(folder))
         try:
-            yield {"JUPYTER_PATH": os.pathsep.join(filter(None, [folder, others]))}
+            yield {name: _first(folder, name) for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH")}
         finally:
             parent.terminate()
             parent.wait()
+
+
+def _describe(folder: Path) -> None:
+    """Write what says to Jupyter how to start a kernel, and to Voilà how to speak with it."""
+    spec = {
+        "argv": [*COMMAND, f"{folder}/socket", "{connection_file}"],
+        "display_name": "Python 3",
+        "language": "python",
+        "interrupt_mode": "message",  # a signal would reach who asked
+    }
+    for name, said in (("kernels/python3/kernel.json", spec), ("voila.json", NO_PORTS)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(said))
+
+
+def _first(folder: str, name: str) -> str:
+    """Return a variable that holds paths, with one more in front."""
+    return os.pathsep.join(filter(None, [folder, os.environ.get(name)]))
 
 
 def ask(at: str, connection_file: str) -> None:

@@ -106,7 +106,7 @@ def _arrived(names: list[str]) -> Iterator[tuple[list[Any], list[psutil.Process]
             visitor.page.goto(f"{at}/voila/render/{name}.ipynb", wait_until="commit")
         end = time.monotonic() + PATIENCE
         served = [visitor for visitor in visitors if _is_done(visitor, end - time.monotonic())]
-        yield served, [one for one in _mine() if _mine() & {one.parent()}]
+        yield served, _kernels()
 
 
 def _is_done(visitor: Any, seconds: float) -> bool:
@@ -132,18 +132,22 @@ def _pressed(visitors: list[Any]) -> list[dict[str, Any]]:
     return [visitor.page.evaluate("() => window.seen") for visitor in visitors]
 
 
-def _mine() -> set[psutil.Process]:
-    """Kernels, and the process that they are forked from; a server starts who asks for one."""
+def _below() -> dict[psutil.Process, list[str]]:
+    """Processes below this one, and how they were started; nothing of one that has ended."""
     below = psutil.Process().children(recursive=True)
-    return {one for one in below if one.cmdline()[-1:] == [of_labs.__file__]}
+    return {one: one.as_dict(["cmdline"])["cmdline"] or [] for one in below if one.is_running()}
+
+
+def _kernels() -> list[psutil.Process]:
+    """Kernels: forked from the process of the same name. A server starts who asks for one."""
+    mine = [one for one, command in _below().items() if command[-1:] == [of_labs.__file__]]
+    return [one for one in mine if one.parent() in mine]
 
 
 def _unique(kernels: list[psutil.Process]) -> list[int]:
     """MiB of each that it shares with no other process, and of one who asks."""
-    below = psutil.Process().children(recursive=True)
-    asks = max(
-        one.memory_full_info().uss for one in below if of_labs.__file__ in one.cmdline()[:-1]
-    )
+    asking = [one for one, command in _below().items() if of_labs.__file__ in command[:-1]]
+    asks = max(one.memory_full_info().uss for one in asking)
     return sorted(round((k.memory_full_info().uss + asks) / 2**20) for k in kernels)
 
 
