@@ -122,6 +122,11 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
             lambda n: n * (n - 1),
         "that many bits *name* n values. Here each value has a column of its own.":
             lambda n: ceil(log2(n)),
+        "one too few: all columns together give one equation, and an equation takes one dimension "
+        "off. Two values differ in one direction, not in none.": lambda n: n - 2,
+        "more than there are columns: n columns span n dimensions at most.": lambda n: n + 1,
+        "a change moves two columns, but not always the same two: red to blue and red to green share "
+        "red.": lambda n: n // 2,
     } | {
         f"{n - 1} is right for {n} values, and you return it for any number of them.":
             lambda _, n=n: n - 1

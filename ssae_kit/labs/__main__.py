@@ -2,17 +2,20 @@
 
 Needs the extra `app` (`pip install -e '.[app]'`). What follows the lab's name goes to `voila`, for
 example `--port=8866 --no-browser`. Every visitor gets a kernel of their own; how much memory that
-takes is measured by `python -m tests.benchmarks labs`. A kernel ends a minute after its visitor has
-left. `?noise=0.2&seed=3` behind the page's address sets controls.
+takes is measured by `python -m tests.benchmarks visitors`. A kernel ends a minute after its visitor
+has left. `?noise=0.2&seed=3` behind the page's address sets controls.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import nbformat
+
+from ssae_kit.labs.kernels import forked
 
 NAMES = (
     "DictionaryLab",
@@ -41,10 +44,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m ssae_kit.labs", description=__doc__)
     parser.add_argument("lab", choices=NAMES, help="which lab")
     options, rest = parser.parse_known_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, forked() as variables:
         path = Path(folder) / f"{options.lab}.ipynb"
         nbformat.write(page(options.lab), path)
-        return subprocess.call([sys.executable, "-m", "voila", str(path), *CULLED, *rest])
+        command = [sys.executable, "-m", "voila", str(path), *CULLED, *rest]
+        return subprocess.call(command, env=os.environ | variables)
 
 
 if __name__ == "__main__":

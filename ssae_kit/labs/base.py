@@ -224,7 +224,8 @@ class Lab(Computing):
             old, self.fig = self.fig, LiveFigure(go.Figure(self.fig))
             seen = self._seen.children
             self._seen.children = [self.fig if one is old else one for one in seen]
-            self._tell("The figure did not start. Trying again…", 0.0)
+            if self.result is None:  # else the new one shows it at once
+                self._tell("The figure did not start. Trying again…", 0.0)
         close_all(old)
 
     def start(self) -> None:

@@ -63,11 +63,11 @@ function render({ model, el }, count) {
   document.addEventListener("plotlywidget-after-render", drawn);
   let waited = 0;
   const late = setInterval(() => {
-    if (seen) return;
     // It may have stood before this was listening.
     const figure = region.closest(".ssae-lab")?.querySelector(".js-plotly-plot");
     if (figure?.calcdata?.length) { see(); link(figure); }
-    // A busy page gives up on a widget after 2 s, for good: the kernel then makes another figure.
+    // A busy page gives up on a widget after 2 s, for good: the kernel then makes another figure,
+    // which may be given up in its turn, though the first came late and was seen.
     else if (++waited % 4 === 0 && waited <= 20) { model.set("retries", waited / 4); model.save_changes(); }
   }, 3000);
   let resized;

@@ -1,39 +1,18 @@
 """How soon a lab answers: every control of every lab is moved a few times, without a browser.
 
 First feedback is when the lab says "Computing…", final is when its figure stands. Wall-clock
-seconds depend on what else the machine does, so processor seconds are given beside them. Memory is
-that of the kernel of one visitor of a page that `voila` serves, once the lab has finished: a real
-browser visits, or, where there is none, a fresh process runs the lab.
+seconds depend on what else the machine does, so processor seconds are given beside them. The memory
+of a served lab is measured by `visitors`.
 """
 
-import json
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
-import psutil
 import torch
 
 from ssae_kit import labs
 from ssae_kit.labs.__main__ import NAMES as LABS
-from ssae_kit.labs.__main__ import page
-from tests import browser
-
-VISITOR = """
-import json, resource, sys
-import torch
-from ssae_kit import labs
-torch.set_num_threads(1)
-lab = getattr(labs, sys.argv[1])()
-lab.start()
-lab.wait(600.0)
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
-"""
 
 
 def run() -> dict[str, Any]:
@@ -50,7 +29,6 @@ def run() -> dict[str, Any]:
             f"{lab}.{control}": {"ms_to_first_feedback": ms, "s_to_final": s, "cpu_s_to_final": cpu}
             for lab, control, ms, s, cpu in rows
         },
-        **_memory(),
         "labs.real_llama": _real(),
         "labs.settings": {"changes_per_control": 2, "threads": 1},
     }
@@ -114,42 +92,3 @@ def _other(control: Any) -> Any:
         return "the queen"
     up = control.value + control.step
     return up if up <= control.max else control.value - control.step
-
-
-def _memory() -> dict[str, Any]:
-    """Resident memory of a visitor's kernel, in MiB: the most of all labs, and of each."""
-    measure = _without_browser if browser.missing() else _visited
-    found = {name: measure(name) for name in LABS}
-    return {
-        "labs.mb_per_visitor": max(found.values()),
-        "labs.mb_by_lab": found,
-        "labs.visited_by": "a fresh process" if browser.missing() else "a browser",
-    }
-
-
-def _visited(name: str) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        nbformat.write(page(name), Path(folder) / f"{name}.ipynb")
-        command = ("voila", "--no-browser", "--port={port}")
-        with (
-            browser.served(Path(folder), *command) as at,
-            browser.started() as chromium,
-            browser.opened(chromium) as visitor,
-        ):
-            visitor.page.goto(f"{at}/voila/render/{name}.ipynb")
-            visitor.status("Done")
-            return round(_kernel().memory_info().rss / 2**20)
-
-
-def _kernel() -> psutil.Process:
-    """The only kernel below this process."""
-    below = psutil.Process().children(recursive=True)
-    (kernel,) = [child for child in below if "ipykernel_launcher" in child.cmdline()]
-    return kernel
-
-
-def _without_browser(name: str) -> int:
-    done = subprocess.run(
-        [sys.executable, "-c", VISITOR, name], capture_output=True, text=True, check=True
-    )
-    return round(json.loads(done.stdout))
