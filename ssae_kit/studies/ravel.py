@@ -4,8 +4,6 @@ Every question begins "The city of ..." and asks behind the city: so the city's 
 all questions.
 """
 
-import tomllib
-
 import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
@@ -16,9 +14,9 @@ from ssae_kit.llama.rows import token_rows
 from ssae_kit.llama.sites import inner
 from ssae_kit.streams import Streams
 from ssae_kit.studies.real import MODEL
-from ssae_kit.world.entities import TABLES
+from ssae_kit.world.entities import read_table
 
-_TABLE = tomllib.loads((TABLES / "cities.toml").read_text("utf-8"))
+_TABLE = read_table("cities")
 ATTRIBUTES = tuple(_TABLE["questions"])
 CITIES = [
     (city, (country, language, continent), len(cities) - i <= 2)
