@@ -251,7 +251,8 @@ def align(
     n_steps, n_runs = checks.whole("n_steps", n_steps), len(subspaces.basis)
     checks.require("learning_rate", learning_rate, "above 0", lambda rate: 0 < rate < torch.inf)
     checks.require("width_cost", width_cost, "at least 0", lambda cost: 0 <= cost < torch.inf)
-    optimizer = torch.optim.Adam(subspaces.parameters(), learning_rate)
+    *_, basis = parameters = list(subspaces.parameters())
+    optimizer = torch.optim.Adam(parameters, learning_rate)
     for step in range(n_steps):
         subspaces.temperature = HOT * (COLD / HOT) ** (step / max(n_steps - 1, 1))
         losses = loss(step)
@@ -261,16 +262,16 @@ def align(
                 f"`loss` must return one finite number per run, [{n_runs}]; at step {step} it gave "
                 f"{losses.detach()}."
             )
+        optimizer.zero_grad()
         cost = losses.sum() + width_cost * subspaces.width.sum()
-        parameters = list(subspaces.parameters())
-        # Not `backward`: the network's own weights would collect gradients that nobody clears.
-        reached = cost.requires_grad and torch.autograd.grad(cost, parameters, allow_unused=True)
-        if not reached or reached[0] is None:
+        if (
+            cost.requires_grad
+        ):  # to these alone: nobody would clear what the network's weights collect
+            cost.backward(inputs=parameters)
+        if basis.grad is None:
             raise ValueError(
                 "`loss` must depend on `subspaces`; its value does not. Add what `subspaces(bases, "
                 "sources)` returns to the states, and compute the loss from there."
             )
-        for parameter, grad in zip(parameters, reached, strict=True):
-            parameter.grad = grad
         optimizer.step()
     return losses.detach()

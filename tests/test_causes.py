@@ -138,6 +138,15 @@ def test_a_loss_that_is_not_finite_or_not_per_run_ends_the_training():
             causes.align(subspaces, lambda step, bad=bad: bad, n_steps=1)
 
 
+@pytest.mark.parametrize("has_gradient", [False, True])
+@pytest.mark.parametrize("finds_width", [False, True])
+def test_a_loss_that_does_not_depend_on_the_subspaces_ends_the_training(finds_width, has_gradient):
+    subspaces = causes.Subspaces(2, 8, 2, generator=generator(), finds_width=finds_width)
+    other = torch.ones(2, requires_grad=has_gradient)
+    with pytest.raises(ValueError, match="must depend on `subspaces`"):
+        causes.align(subspaces, lambda step: 2 * other, n_steps=1, width_cost=0.1)
+
+
 def test_training_through_a_llama_leaves_its_own_weights_without_gradients():
     model = llama.untrained(llama.load(), seed=1)
     subspaces = causes.Subspaces(1, model.d_model, 2, generator=generator())

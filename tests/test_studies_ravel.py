@@ -1,4 +1,4 @@
-"""The study of cities in the real Llama: its questions, its pairs, and the pass above a layer."""
+"""The study of cities in the real Llama: its questions, its pairs, and its exchanges."""
 
 import re
 
@@ -29,7 +29,7 @@ def reader():
 
 @pytest.fixture(scope="module")
 def asked(reader):
-    return ravel.ask(reader, (2, 4))
+    return ravel.Asked(reader)
 
 
 def test_every_country_holds_out_two_cities_and_keeps_others():
@@ -40,43 +40,32 @@ def test_every_country_holds_out_two_cities_and_keeps_others():
     assert [ATTRIBUTES[a] for a, _ in QUESTIONS] == [n for n in ATTRIBUTES for _ in range(3)]
 
 
-def test_a_pass_from_a_layer_on_is_the_whole_pass(asked, reader):
-    found, right = asked
+def expected(model, question, city, edits=None):
+    """Log-probabilities of the values from the model's own logits."""
+    pairs = zip(question.tolist(), city.tolist(), strict=True)
+    rows = [f"The city of {CITIES[c][0]} {QUESTIONS[q][1]}" for q, c in pairs]
+    done = llama.run(model, rows, edits=edits, logits=True)
+    first = [model.tokenizer(v, add_special_tokens=False)["input_ids"][0] for _, v in VALUES]
+    own = torch.tensor([[a == QUESTIONS[q][0] for a, _ in VALUES] for q in question])
+    logits = done.logits[torch.arange(len(rows)), done.last][:, first]
+    return logits.masked_fill(~own, -torch.inf).log_softmax(1)
+
+
+def test_an_answer_is_the_likeliest_value_by_the_models_own_logits(asked, reader):
     question, city = torch.tensor([1, 7]), torch.tensor([3, 60])
-    low, high = (found.answers(layer, question, city) for layer in (2, 4))
-    assert_close(low, high, rtol=1e-4, atol=1e-4)  # sums in another order
-    rows = [f"The city of {CITIES[c][0]} {QUESTIONS[q][1]}" for q, c in ((1, 3), (7, 60))]
-    done = llama.run(reader, rows, logits=True)
-    logits = done.logits[torch.arange(2), done.last]
-    first = [
-        reader.tokenizer(value, add_special_tokens=False)["input_ids"][0] for _, value in VALUES
-    ]
-    own = torch.tensor([[a == QUESTIONS[q][0] for a, _ in VALUES] for q in (1, 7)])
-    expected = logits[:, first].masked_fill(~own, -torch.inf).log_softmax(1)
-    assert_close(low, expected, rtol=1e-4, atol=1e-4)
-    assert_close(right[1, 3], high[0].argmax() == RIGHT[0, 3])
+    said = asked.answers(question, city)
+    assert_close(said, expected(reader, question, city), rtol=1e-4, atol=1e-4)  # another order
+    assert_close(asked.known()[1, 3], said[0].argmax() == RIGHT[0, 3])
 
 
 def test_an_interchange_is_that_of_the_kits_one_door(asked, reader):
-    found, _ = asked
     base, source = torch.tensor(FROM), torch.tensor(FROM).roll(1)
-    h, question = found.at_city(2), torch.tensor([0, 4, 8])
+    h, question = llama.hidden_states(reader, asked.begun, 2), torch.tensor([0, 4, 8])
     moved = causes.exchange(causes.whole(h.shape[1]), h[base], h[source])
-    edited = found.answers(2, question, base, moved).argmax(1)
-    asks = [
-        f"The city of {CITIES[c][0]} {QUESTIONS[q][1]}" for c, q in zip(base, question, strict=True)
-    ]
-    swap = llama.Swap(h[source], at=found.place[base])
-    done = llama.run(reader, asks, edits={2: swap}, logits=True)
-    logits = done.logits[torch.arange(3), done.last]
-    first = [
-        reader.tokenizer(value, add_special_tokens=False)["input_ids"][0] for _, value in VALUES
-    ]
-    own = torch.tensor([[a == QUESTIONS[q][0] for a, _ in VALUES] for q in question])
-    assert_close(edited, logits[:, first].masked_fill(~own, -torch.inf).argmax(1))
-    assert not torch.allclose(
-        found.answers(2, question, base, moved), found.answers(2, question, base)
-    )
+    said = asked.exchanged(2, question, base, moved)
+    swap = llama.Swap(h[source], at=asked.place[base])
+    assert_close(said, expected(reader, question, base, {2: swap}), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(said, asked.answers(question, base))
 
 
 def test_pairs_are_known_differ_and_keep_to_their_cities():
@@ -99,12 +88,12 @@ def test_only_the_target_follows_the_source():
     assert first == [RIGHT[0, 60].item(), RIGHT[1, 0].item()]
 
 
-def test_the_study_runs_and_its_result_is_committed(asked, reader, monkeypatch):
+def test_the_study_runs_and_its_result_is_committed(reader, monkeypatch):
     for name, value in {"N_STEPS": 1, "BATCH": 2, "N_PAIRS": 3, "LAYERS": (2, 4)}.items():
         monkeypatch.setattr(ravel, name, value)
     monkeypatch.setattr(ravel.llama, "load", lambda name: reader)
     everything = torch.ones(len(QUESTIONS), len(CITIES), dtype=torch.bool)
-    monkeypatch.setattr(ravel, "ask", lambda *_: (asked[0], everything))
+    monkeypatch.setattr(ravel.Asked, "known", lambda _: everything)
     result = ravel.ravel(0)
     assert result["right at 2"].shape == (5, 2, 3, 3, 3)
     assert result["right at 4"].shape == (5, 2, 3, 3, 3)

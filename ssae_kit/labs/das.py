@@ -6,7 +6,6 @@ same. What it expects says more than the one text that it wrote, so few steps ar
 """
 
 import functools
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,12 +21,6 @@ from ssae_kit.llama.sites import inner
 
 N_STEPS, N_LESSONS, N_TOKENS = 40, 4, 16
 """Steps of the search, lessons in each, and tokens of a continuation that are compared."""
-
-
-@functools.lru_cache(64)
-def kept(*_: Any) -> list[methods.Found]:
-    """Return what was found under the same conditions: one featurizer, or none yet."""
-    return []
 
 
 def expected(
@@ -59,29 +52,30 @@ def lessons(subject: Subject, concept: str) -> tuple[list[str], list[str], Tenso
         ValueError: if no pair differs in the concept alone.
     """
     at, pairs = subject.pairs.concepts.index(concept), subject.pairs
-    alone = [i for i, c in enumerate(pairs.changes) if c[at] and sum(map(bool, c)) == 1]
-    twins = [(pairs.source[i], pairs.target[i]) for i in alone]
-    read = [(both, [subject.values_of(text)[at] for text in both]) for both in twins]
-    read = [(both, values) for both, values in read if values[0] != values[1]]
-    texts = [text for both, _ in read for text in both]
+    texts, values = list[str](), list[int]()
+    for source, target, change in zip(pairs.source, pairs.target, pairs.changes, strict=True):
+        if change[at] and sum(map(bool, change)) == 1:
+            read = [subject.values_of(text)[at] for text in (source, target)]
+            if read[0] != read[1]:
+                texts, values = [*texts, source, target], values + read
     if not texts:
         raise ValueError(
             f"DAS needs pairs whose texts differ in {concept} alone; this subject has none. Take "
             "another featurizer."
         )
-    values = torch.tensor([value for _, both in read for value in both])
     then = kit_llama.generate(
         subject.llama, texts, max_new_tokens=N_TOKENS, generator=checks.seeded(0), temperature=0.5
     )
-    return texts, then, *expected(subject, texts, then), values
+    return texts, then, *expected(subject, texts, then), torch.tensor(values)
 
 
 def search(
     subject: Subject, concept: str, layer: int, seed: int, report: Progress
 ) -> methods.Found:
     """Return the direction that an exchange of the concept needs; kept once it is found."""
-    if done := kept(subject, concept, layer, seed):
-        return done[0]
+    key = concept, layer, seed
+    if key in subject._kept:
+        return methods.known(subject._kept[key])
     texts, then, wanted, is_token, values = lessons(subject, concept)
     states, draws = kit_llama.hidden_states(subject.llama, texts, layer), checks.seeded(seed)
     space = causes.Subspaces(1, subject.llama.d_model, 1, generator=draws)
@@ -100,5 +94,5 @@ def search(
         return (far * is_token[twins]).sum()[None] / is_token[twins].sum()
 
     causes.align(space, loss, n_steps=N_STEPS)
-    done.append(space.found())
-    return done[0]
+    subject._kept[key] = space.found().directions
+    return methods.known(subject._kept[key])

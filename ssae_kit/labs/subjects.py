@@ -49,7 +49,7 @@ class Subject:
     source: str = ""
     """Code that makes this subject; empty if it was made elsewhere."""
     _kept: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)
-    """Directions by method and layer."""
+    """Directions by method and layer, and what the Interchange lab searched for."""
 
     @property
     def labels(self) -> dict[str, str]:

@@ -126,9 +126,9 @@ def choose_push(
     pairs = _of_one_concept(pairs)
     checks.require("most_kl", most_kl, "above 0", lambda k: 0 < k < float("inf"))
     amounts = _amounts(prompts, layers, strengths)
-    learned = pairs.take([i for i in range(len(pairs)) if i % 4])
     held_out = pairs.take(range(0, len(pairs), 4))
-    means = (shift_vectors(llama, learned, list(layers)) * torch.tensor(learned.changes)).mean(1)
+    shifts = shift_vectors(llama, pairs, list(layers)) * torch.tensor(pairs.changes)
+    means = shifts[:, torch.arange(len(pairs)) % 4 > 0].mean(1)
     draw, n_random = checks.seeded(seed), checks.whole("n_random", n_random)
     rows = [means, *(methods.random_directions(means, generator=draw) for _ in range(n_random))]
     tried = [
@@ -140,7 +140,7 @@ def choose_push(
     effect, kl, loss = (torch.stack(e).unflatten(0, shape) for e in zip(*tried, strict=True))
     chooses = (..., 0, slice(len(prompts) // 2))
     best = _best(effect[chooses].mean(-1), kl[chooses].mean(-1), most_kl)
-    vectors = _vectors(llama, held_out, int(layers[best[0]]), means[best[0]])
+    vectors = _vectors(int(layers[best[0]]), pairs.concepts, means[best[0]], shifts[best[0], ::4])
     return PushChoice(tuple(layers), tuple(amounts), effect, kl, loss, best, vectors)
 
 
@@ -195,12 +195,11 @@ def _try(
     return (forth - back) / 2, torch.stack(kl.chunk(2)).mean(0), sum(pushed) / 2 - plain
 
 
-def _vectors(llama: Llama, held_out: ConceptPairs, layer: int, mean: Tensor) -> Vectors:
+def _vectors(layer: int, concepts: tuple[str, ...], mean: Tensor, shifts: Tensor) -> Vectors:
     """The direction of the one concept, and its mean cosine with the shifts of held-out pairs."""
-    shifts = shift_vectors(llama, held_out, layer) * torch.tensor(held_out.changes)
     cosine = cosine_similarity(shifts, mean, dim=1).mean().clamp(0, 1).view(1, 1)
     matching = Matching(cosine, torch.zeros(1, 1).long(), torch.ones(1, 1))
-    return Vectors(layer, held_out.concepts, mean[None], matching)
+    return Vectors(layer, concepts, mean[None], matching)
 
 
 def _best(effect: Tensor, kl: Tensor, most_kl: float) -> tuple[int, int]:

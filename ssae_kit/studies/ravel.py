@@ -1,24 +1,22 @@
 """RAVEL on the real Llama: does a subspace at a city's token hold its country, and only that?
 
 Every question begins "The city of ..." and asks behind the city: so the city's state is the same for
-all questions, and only the blocks above a layer need be passed again after an interchange.
+all questions.
 """
-
-import tomllib
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from ssae_kit import causes, llama, methods
+from ssae_kit.llama.passes import Edits
 from ssae_kit.llama.rows import token_rows
 from ssae_kit.llama.sites import inner
 from ssae_kit.streams import Streams
 from ssae_kit.studies.real import MODEL
-from ssae_kit.world.entities import TABLES
+from ssae_kit.world.entities import read_table
 
-_TABLE = tomllib.loads((TABLES / "cities.toml").read_text("utf-8"))
+_TABLE = read_table("cities")
 ATTRIBUTES = tuple(_TABLE["questions"])
 CITIES = [
     (city, (country, language, continent), len(cities) - i <= 2)
@@ -47,67 +45,40 @@ Pairs = tuple[Tensor, Tensor, Tensor]
 """Question, base and source of each pair; all alike `[*any, pairs]`."""
 
 
-@dataclass(frozen=True)
 class Asked:
-    """All questions about all cities, passed up to some layers."""
+    """A Llama that is asked all questions about all cities."""
 
-    model: llama.Llama
-    states: dict[int, Tensor]
-    """Layer -> `[questions, cities, tokens, d_model]`."""
-    place: Tensor
-    """Of each city's last token."""
-    last: Tensor
-    """Of each question's last token, `[questions, cities]`."""
-    head: Tensor
-    """What reads each value's first token off the final state, `[values, d_model]`."""
+    def __init__(self, model: llama.Llama) -> None:
+        self.model = model
+        self.begun = [f"The city of {city}" for city, *_ in CITIES]
+        """Texts that end at a city."""
+        self.place = torch.tensor([len(row) - 1 for row in token_rows(model, self.begun)])
+        """Of each city's last token."""
+        values = model.tokenizer([f" {v}" for _, v in VALUES], add_special_tokens=False)
+        first = [ids[0] for ids in values["input_ids"]]
+        self.head = model.model.get_parameter("lm_head.weight")[first]
+        """What reads each value's first token off the final state, `[values, d_model]`."""
 
-    def at_city(self, layer: int) -> Tensor:
-        """Return the state at each city's last token, `[cities, d_model]`, on the CPU."""
-        return self.states[layer][0, torch.arange(len(CITIES)), self.place].cpu()
-
-    def answers(
-        self, layer: int, question: Tensor, city: Tensor, moved: Tensor | None = None
-    ) -> Tensor:
-        """Return log-probabilities of the values, among those of the attribute asked for, on the CPU.
-
-        `moved` is added at the city's last token, `[texts, d_model]`.
-        """
-        last, rows = self.last[question, city], torch.arange(len(city))
-        states = self.states[layer][question, city, : int(last.max()) + 1]
-        if moved is not None:
-            place = rows, self.place[city]
-            states = states.index_put(place, moved.to(states), accumulate=True)
-        body = inner(self.model)
-        blocks = body.layers
-        try:
-            body.layers = blocks[layer:]
-            final = body(inputs_embeds=states, use_cache=False).last_hidden_state
-        finally:
-            body.layers = blocks
-        logits = (final[rows, last] @ self.head.T).cpu()
+    def answers(self, question: Tensor, city: Tensor, edits: Edits = None) -> Tensor:
+        """Return log-probabilities of the values, among those of the attribute asked for."""
+        asked = zip(city.tolist(), question.tolist(), strict=True)
+        texts, last = [f"{self.begun[c]} {QUESTIONS[q][1]}" for c, q in asked], self.model.n_layers
+        done = llama.run(self.model, texts, keep=[last], edits=edits)
+        logits = (inner(self.model).norm(done.at_last(last)) @ self.head.T).cpu()
         kept: Tensor = logits.masked_fill(ASKS[question, None] != OWNER, -torch.inf)
         return kept.log_softmax(1)
 
+    def exchanged(self, layer: int, question: Tensor, base: Tensor, moved: Tensor) -> Tensor:
+        """Return the same once something is added at the last token of the base's city."""
+        edit = llama.Add(moved, at=self.place[base.flatten()])
+        return self.answers(question.flatten(), base.flatten(), {layer: edit})
 
-@torch.no_grad()
-def ask(model: llama.Llama, layers: tuple[int, ...]) -> tuple[Asked, Tensor]:
-    """Ask everything; return also which answers are right, `[questions, cities]`."""
-    begun = [f"The city of {city}" for city, *_ in CITIES]
-    rows = token_rows(model, [f"{city} {text}" for _, text in QUESTIONS for city in begun])
-    done, shape = llama.run(model, rows, keep=layers), (len(QUESTIONS), len(CITIES))
-    first = [model.tokenizer(f" {v}", add_special_tokens=False)["input_ids"][0] for _, v in VALUES]
-    asked = Asked(
-        model,
-        {layer: done[layer].unflatten(0, shape) for layer in layers},
-        torch.tensor([len(row) - 1 for row in token_rows(model, begun)]),
-        done.last.view(shape),
-        model.model.get_parameter("lm_head.weight")[first],
-    )
-    said = [
-        asked.answers(max(layers), torch.full((len(CITIES),), q), torch.arange(len(CITIES)))
-        for q in range(len(QUESTIONS))
-    ]
-    return asked, torch.stack(said).argmax(2) == RIGHT[ASKS]
+    @torch.no_grad()
+    def known(self) -> Tensor:
+        """Return which answers are right, `[questions, cities]`."""
+        both = torch.cartesian_prod(torch.arange(len(QUESTIONS)), torch.arange(len(CITIES)))
+        said = self.answers(*both.T).argmax(1).view(len(QUESTIONS), len(CITIES))
+        return said == RIGHT[ASKS]
 
 
 def draw(
@@ -134,7 +105,7 @@ def wanted(pairs: Pairs, target: Tensor) -> Tensor:
 
 
 def search(
-    asked: Asked, layer: int, pool: Pairs, isolates: bool, draw_from: Streams
+    asked: Asked, layer: int, h: Tensor, pool: Pairs, isolates: bool, draw_from: Streams
 ) -> list[methods.Found]:
     """Search a subspace per attribute, all at once; with `isolates`, other answers must stay.
 
@@ -143,27 +114,22 @@ def search(
     """
     spaces = causes.Subspaces(3, asked.model.d_model, K, generator=draw_from(400))
     start = spaces.basis.detach().mT.clone()
-    h, generator, n = asked.at_city(layer), draw_from(401), pool[0].shape[1]
+    generator, n = draw_from(401), pool[0].shape[1]
     for a, values in enumerate(RIGHT):
         rows = class_means(h[~IS_NEW], values[~IS_NEW]).directions[:K]
         start[a] = torch.linalg.qr(torch.cat([rows, start[a]])[:K].mT).Q.mT
     with torch.random.fork_rng(devices=[]):  # torch completes a basis from its global stream
         torch.default_generator.manual_seed(draw_from.seed(402))
         spaces.basis = start.mT  # type: ignore[assignment]  # its parametrisation takes it in
-    sizes = [[BATCH if a == b else isolates * BATCH // 2 for b in range(3)] for a in range(3)]
+    # Which attributes a search asks for in each step: its own, and the two others half as often.
+    shares = BATCH * torch.eye(3).long() + isolates * BATCH // 2 * (1 - torch.eye(3).long())
+    asks = torch.stack([torch.arange(3).repeat_interleave(share) for share in shares])
 
     def loss(_: int) -> Tensor:
-        rows = torch.stack(
-            [
-                torch.cat(
-                    [b * n + torch.randint(n, (m,), generator=generator) for b, m in enumerate(own)]
-                )
-                for own in sizes
-            ]
-        )
+        rows = asks * n + torch.randint(n, asks.shape, generator=generator)
         question, base, source = (one.flatten()[rows] for one in pool)
         moved = spaces(h[base], h[source]).flatten(0, 1)
-        said = asked.answers(layer, question.flatten(), base.flatten(), moved)
+        said = asked.exchanged(layer, question, base, moved)
         aim = wanted((question, base, source), torch.arange(3)[:, None])
         return nll_loss(said, aim.flatten(), reduction="none").view(3, -1).mean(1)
 
@@ -174,21 +140,19 @@ def search(
 def class_means(states: Tensor, values: Tensor) -> methods.Found:
     """Return the span of the means of each value's cities."""
     means = torch.stack([states[values == v].mean(0) for v in values.unique()])
-    rows = torch.linalg.svd(means - means.mean(0), full_matrices=False).Vh[:-1]
-    return methods.Found(rows, lambda other: other @ rows.mT)
+    return methods.known(torch.linalg.svd(means - means.mean(0), full_matrices=False).Vh[:-1])
 
 
 @torch.no_grad()
-def as_wanted(asked: Asked, layer: int, found: list[methods.Found], pairs: Pairs) -> Tensor:
+def as_wanted(
+    asked: Asked, layer: int, h: Tensor, found: list[methods.Found], pairs: Pairs
+) -> Tensor:
     """Return what is right after the interchange, `[targets, attributes asked for, pairs]`."""
-    question, base, source = pairs
-    h, said = asked.at_city(layer), {}
-    for own in found:  # one may serve all targets
-        if id(own) not in said:
-            moved = causes.exchange(own, h[base.flatten()], h[source.flatten()])
-            logs = asked.answers(layer, question.flatten(), base.flatten(), moved)
-            said[id(own)] = logs.argmax(1).view(base.shape)
-    right = [said[id(own)] == wanted(pairs, torch.tensor(a)) for a, own in enumerate(found)]
+    (question, base, source), right = pairs, []
+    for a, own in enumerate(found):
+        moved = causes.exchange(own, h[base.flatten()], h[source.flatten()])
+        said = asked.exchanged(layer, question, base, moved).argmax(1).view(base.shape)
+        right.append(said == wanted(pairs, torch.tensor(a)))
     return torch.stack(right)
 
 
@@ -201,22 +165,22 @@ def ravel(stream: int) -> dict[str, Tensor]:
     """
     model, draws = llama.load(MODEL), Streams(stream)
     model.model.requires_grad_(False)
-    asked, known = ask(model, LAYERS)
-    seen, held = range(PER_ATTRIBUTE - 1), range(PER_ATTRIBUTE - 1, PER_ATTRIBUTE)
+    asked = Asked(model)
+    known, seen = asked.known(), range(PER_ATTRIBUTE - 1)
     tests = [
-        draw(known, False, held, N_PAIRS, draws(411)),
+        draw(known, False, range(PER_ATTRIBUTE - 1, PER_ATTRIBUTE), N_PAIRS, draws(411)),
         draw(known, True, range(PER_ATTRIBUTE), N_PAIRS, draws(412)),
     ]
     pool, result = draw(known, False, seen, 1000, draws(410)), {"known": known}
     for layer in LAYERS:
-        h = asked.at_city(layer)
+        h = llama.hidden_states(model, asked.begun, layer)
         unit = torch.linalg.qr(torch.randn(model.d_model, K, generator=draws(413))).Q.mT
         ways = [
             [causes.whole(model.d_model)] * 3,
             [methods.known(unit)] * 3,
             [class_means(h[~IS_NEW], values[~IS_NEW]) for values in RIGHT],
         ]
-        ways += [search(asked, layer, pool, isolates, draws) for isolates in (False, True)]
-        right = [torch.stack([as_wanted(asked, layer, way, t) for t in tests]) for way in ways]
+        ways += [search(asked, layer, h, pool, isolates, draws) for isolates in (False, True)]
+        right = [torch.stack([as_wanted(asked, layer, h, way, t) for t in tests]) for way in ways]
         result[f"right at {layer}"] = torch.stack(right)
     return result

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from ssae_kit import checks, llama
-from ssae_kit.llama.rows import padded, token_rows
+from ssae_kit.llama.rows import token_rows
 from ssae_kit.pairs import dataset
 from ssae_kit.streams import Streams
 from ssae_kit.studies.dictionary import shipped
@@ -24,7 +23,7 @@ from ssae_kit.studies.real_steering import (
     steering_rows,
     token_size,
 )
-from ssae_kit.studies.rivals import Change, Ready, Task, asked_with, search_prompt, tuned
+from ssae_kit.studies.rivals import Change, Ready, Task, asked_with, held_at, search_prompt, tuned
 from ssae_kit.world.natural import CONCEPTS, PROMPTS, WRITING, natural_pairs
 
 N_TEXTS = 64
@@ -59,16 +58,14 @@ def texts_with(concept: str, stream: int) -> tuple[list[str], list[str]]:
 
 def tune(way: str, model: llama.Llama, texts: Sequence[str], seed: int) -> Ready:
     """Train in one of the ways of `RATES`, on every text once; the model itself stays as it is."""
-    ids, last = padded(token_rows(model, texts))
-    batches = torch.randperm(len(ids), generator=checks.seeded(seed)).split(BATCH)
+    batches = torch.randperm(len(texts), generator=checks.seeded(seed)).split(BATCH)
 
-    def loss(ready: Ready, rows: Tensor) -> Tensor:
-        own, change, *_ = ready
-        seen = ids[rows][:, : last[rows].max() + 1].to(model.device)
-        counts = torch.arange(1, seen.shape[1]) <= last[rows][:, None]
-        with llama.edit(own, LAYER, change, from_token=1) if change else nullcontext():
-            logits = own.model(seen, use_cache=False).logits[:, :-1]
-        return cross_entropy(logits[counts], seen[:, 1:][counts])
+    def loss(ready: Ready, chosen: Tensor) -> Tensor:
+        some = [texts[i] for i in chosen.tolist()]
+        done = llama.run(ready.model, some, edits=ready.edits(LAYER, EDITED), logits=True)
+        assert done.logits is not None
+        counts = done.is_token[:, 1:]
+        return cross_entropy(done.logits[:, :-1][counts].cpu(), done.ids[:, 1:][counts])
 
     how = "LoRA" if way == "shuffled labels" else way
     return tuned(how, model, RATES[way], checks.seeded(seed), batches, loss)
@@ -109,15 +106,8 @@ def clamp_latent(model: llama.Llama, wanted: Sequence[str], others: Sequence[str
     means = torch.stack([codes[told.text.cpu() == i].mean(0) for i in range(len(texts))])
     gap = means[: len(wanted)].mean(0) - means[len(wanted) :].mean(0)
     latent = int((gap / means.std(0).clamp_min(1e-6)).argmax())
-    line = sae.scale * sae.directions[0, latent]
-    level = STRENGTH * token_size(model, LAYER) / line.norm()
-
-    def clamped(states: Tensor) -> Tensor:
-        code = sae.encode(states.reshape(-1, states.shape[-1]))[0][:, latent]
-        moved: Tensor = states + ((level - code)[:, None] * line).view_as(states)
-        return moved
-
-    return clamped
+    long = (sae.scale * sae.directions[0, latent]).norm()
+    return held_at(sae, latent, STRENGTH * token_size(model, LAYER) / long)
 
 
 def prepare(way: str, concept: str, stream: int, model: llama.Llama) -> list[Ready]:
@@ -155,11 +145,11 @@ def score_way(way: str, concept: str, stream: int) -> dict[str, Tensor]:
     both = prepare(way, concept, stream, model)
     spent = time.process_time() - started
     asked = Task(list(PROMPTS[:N_ASKED]), [])
-    for own, change, _, ask in both:
-        edits = {LAYER: llama.Apply(change, at=EDITED)} if change else None
+    for ready in both:
+        edits, draw = ready.edits(LAYER, EDITED), Streams(stream)(394)
         options: Any = {"max_new_tokens": NEW_TOKENS, "temperature": TEMPERATURE, "edits": edits}
-        written.append(llama.generate(own, ask(asked), generator=Streams(stream)(394), **options))
-        lost.append(llama.text_losses(own, others, edits=edits) - known)
+        written.append(llama.generate(ready.model, ready.ask(asked), generator=draw, **options))
+        lost.append(llama.text_losses(ready.model, others, edits=edits) - known)
     cost = torch.tensor([spent, both[0].n_weights, N_SEEN.get(way, 2 * N_TEXTS)])
     return read_again(model, written) | {"lost": torch.stack(lost), "cost": cost}
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ssae_kit import llama, steering, training, world
-from ssae_kit.autoencoders import TopKSAE
+from ssae_kit.autoencoders import Autoencoder, TopKSAE
 from ssae_kit.llama.rows import token_rows
 from ssae_kit.streams import Streams
 from ssae_kit.world.families import CONTROLS, SAMPLERS
@@ -117,6 +117,10 @@ class Ready(NamedTuple):
     n_weights: int = 0
     ask: Callable[[Task], list[str]] = attrgetter("before")
 
+    def edits(self, layer: int, at: Any) -> dict[int, llama.Edit] | None:
+        """Return the edit as `llama.run` takes it."""
+        return {layer: llama.Apply(self.change, at=at)} if self.change else None
+
 
 def losses(ready: Ready, task: Task) -> Float[Tensor, " texts"]:
     """Return how badly each continuation is foreseen, in nats per token; gradients flow.
@@ -126,8 +130,7 @@ def losses(ready: Ready, task: Task) -> Float[Tensor, " texts"]:
     before, model = ready.ask(task), ready.model
     rows = token_rows(model, [f"{b} {a}" for b, a in zip(before, task.after, strict=True)])
     n = torch.tensor([len(row) for row in token_rows(model, before)])
-    edits = {LAYER: llama.Apply(ready.change, at=n - 1)} if ready.change else None
-    done = llama.run(model, rows, edits=edits, logits=True)
+    done = llama.run(model, rows, edits=ready.edits(LAYER, n - 1), logits=True)
     assert done.logits is not None
     counts = done.is_token[:, 1:] & (torch.arange(1, done.ids.shape[1]) >= n[:, None])
     nats = F.cross_entropy(done.logits[:, :-1].mT, done.ids[:, 1:], reduction="none") * counts
@@ -196,7 +199,7 @@ def shifted(
     turned = [world.counterfactual(text, concept, 1) for text in texts]
     states = llama.hidden_states(model, [*texts, *turned], LAYER)
     shifts = states[len(texts) :] - states[: len(texts)]
-    row = mean = shifts.mean(0)
+    row = shifts.mean(0)
     config = training.TrainingConfig(steps=200, batch_size=min(64, len(texts)))
     if name == "SSAE":
         if len(texts) < 2 * len(world.CONCEPTS):  # as many pairs as latents are required
@@ -207,11 +210,11 @@ def shifted(
     if name == "SAE clamp":
         return clamped_on(states, stream, config)
     if name == "random direction":
-        row = torch.randn(mean.shape, generator=stream(21))
+        row = row.norm() * F.normalize(torch.randn(row.shape, generator=stream(21)), dim=0)
     if name == "shuffled labels":
         signs = 1 - 2 * torch.randint(2, (len(texts), 1), generator=stream(20))
-        mean = row = (signs * shifts).mean(0)
-    return lambda states: states + row / row.norm() * mean.norm()
+        row = (signs * shifts).mean(0)
+    return lambda states: states + row
 
 
 def clamped_on(states: Tensor, stream: Streams, config: training.TrainingConfig) -> Change:
@@ -220,20 +223,28 @@ def clamped_on(states: Tensor, stream: Streams, config: training.TrainingConfig)
     training.fit(own, states, training.Penalty(), config, generator=stream(25))
     values = (torch.arange(len(states)) >= len(states) // 2).long()[:, None]
     clamp = steering.clamp_of(own, states, values)
+    low, high = clamp.levels[0]
+    return held_at(own, int(clamp.latent), low + STRENGTHS["SAE clamp"] * (high - low))
 
-    def clamped(states: Tensor) -> Tensor:
-        flat = states.reshape(-1, states.shape[-1])
-        old = torch.zeros(len(flat), 1).long()
-        return states + clamp.vectors(flat, old, old == 0, STRENGTHS["SAE clamp"]).view_as(states)
 
-    return clamped
+def held_at(autoencoder: Autoencoder, latent: int, level: Tensor | float) -> Change:
+    """Return an edit that holds a latent's code at a level, and leaves what it does not say."""
+    line = autoencoder.scale * autoencoder.directions[0, latent]
+
+    @torch.no_grad()
+    def held(states: Tensor) -> Tensor:
+        code = autoencoder.encode(states.reshape(-1, states.shape[-1]))[0][:, latent]
+        moved: Tensor = states + ((level - code)[:, None] * line).view_as(states)
+        return moved
+
+    return held
 
 
 def write(ready: Ready, task: Task, stream: Streams) -> list[str]:
     """Continue every text by two sentences, with the edit at the last token of what is asked."""
     return llama.generate(
         ready.model, ready.ask(task), max_new_tokens=42, temperature=0.5, generator=stream(4),
-        edits={LAYER: llama.Apply(ready.change, at="last")} if ready.change else None, batch_size=1024,
+        edits=ready.edits(LAYER, "last"), batch_size=1024,
     )  # fmt: skip
 
 
