@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from ssae_kit.exercises import check, judge
-from ssae_kit.exercises.core import MIME, NOTEBOOKS, Exercise, exercise, exercises, slip
+from ssae_kit.exercises.core import MIME, NOTEBOOKS, Exercise, exercise, exercises
 from ssae_kit.exercises.release import (
     HIDDEN,
     SOLUTION,
@@ -26,6 +26,7 @@ from ssae_kit.exercises.release import (
     student_edition,
     tasks,
 )
+from ssae_kit.exercises.slips import slip
 from ssae_kit.exercises.submission import needed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -351,6 +352,10 @@ def double(x):
 def test_a_slip_is_the_solution_with_a_part_of_its_source_changed():
     wrong = slip(exercise("03.floor").solution, "(score - floor) -> floor")
     assert wrong(0.8, 0.6) == pytest.approx(0.6 / 0.4)
+
+
+def test_a_slip_may_change_what_the_solution_returns():
+    assert slip(exercise("03.floor").solution, "-> 1 - right")(0.8, 0.6) == pytest.approx(0.5)
 
 
 def test_a_slip_that_changes_nothing_is_refused():

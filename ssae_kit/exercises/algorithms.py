@@ -95,8 +95,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
             lambda a, b, s, k: (a == b)[:, [i for i in range(b.shape[1]) if i != k]].float().mean(),
         "the variable exchanged is in your count; that is cause. Leave column k out.":
             lambda a, b, s, k: (a == b)[b != s].float().mean(),
-        "this is the share that follows the source; asked is the share that stays.":
-            lambda a, b, s, k: 1 - isolate(a, b, s, k),
+        "this is the share that follows the source; asked is the share that stays.": "-> 1 - right",
         "this is cause: the variable exchanged. Asked is what becomes of the others.":
             lambda a, b, s, k: (a == s)[:, k][b[:, k] != s[:, k]].float().mean(),
     }, "over the other variables, where base and source differ, the share of said == base."),
@@ -106,8 +105,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
             :, [i for i in range(b.shape[1]) if i != k]].float().mean()]),
         "this is what doing *nothing* gets, or cause and isolate are turned round. With the whole "
         "state exchanged every answer is the source's.": lambda b, s, k: tensor([0.0, 1.0]),
-        "their mean is the score; asked are both numbers.":
-            lambda b, s, k: whole(b, s, k).mean().expand(2),
+        "their mean is the score; asked are both numbers.": "-> right.mean().expand(2)",
     }, "every answer is the source's: cause, then the share of the others that stay.",
         "two numbers: cause and isolate", level="hard"),
     "mediation": Exercise(2, indirect, [
@@ -118,7 +116,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
             lambda y, m, x, o: (y(o, m(o)) - y(x, m(x))).mean(),
         "this is the direct effect: x changes and the mediator is held. Asked is the other one.":
             lambda y, m, x, o: (y(o, m(x)) - y(x, m(x))).mean(),
-        "the sign is turned round: with the other mediator, minus as it was.": "return -> return -",
+        "the sign is turned round: with the other mediator, minus as it was.": "-> -right",
         "what Y was without any change must be taken away.": "- y(x, m(x)) ->",
         "this is how much the mediator changes, not how much the outcome does.":
             lambda y, m, x, o: (m(o) - m(x)).mean(),
@@ -140,8 +138,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
             lambda b, s, city, country: torch.stack([city[s], city[b]]),
         "`country` is asked of cities, not of people: go through `city` first.":
             lambda b, s, city, country: torch.stack([country[s], country[b]]),
-        "the rows are turned round: a model that composes follows the source.":
-            lambda b, s, city, country: hops(s, b, city, country),
+        "the rows are turned round: a model that composes follows the source.": "-> right.flip(0)",
         "both rows follow the source; by heart, the exchange of a city changes nothing.":
             lambda b, s, city, country: country[city[s]].expand(2, -1),
     }, "country[city[source]], then country[city[base]].", "[2, pairs]"),

@@ -58,8 +58,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
     ], {
         "every token counts alike, so a long document weighs more: a mean over documents is another "
         "number.": lambda a, b, n: (b - a).mean(),
-        "turned round: what was lost is the loss after minus the loss before.":
-            lambda a, b, n: -excess(a, b, n),
+        "turned round: what was lost is the loss after minus the loss before.": "-> -right",
         "this is the loss after. Documents that were hard to begin with are no fault of the change.":
             lambda a, b, n: (b * n).sum() / n.sum(),
         "an improvement is a negative loss: leave it in, or noise alone looks like harm.":

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ssae_kit.exercises.slips import HINTS, slip
 from ssae_kit.exercises.values import (
     TOO_LARGE,
     Mistake,
@@ -48,20 +49,6 @@ NOTEBOOKS = {
     "10": "algorithms",
 }
 """Number of a notebook, and the module of this room that holds its exercises."""
-HINTS = {
-    r"mat1 and mat2|size mismatch|inconsistent tensor size|matmul": (
-        "Samples are rows: rows x pass a layer with rows W by x @ W.T."
-    ),
-    r"'list' and '(list|float|int)'": "Vectors are lists here: compute entry by entry.",
-    r"not implemented for '(Long|Bool|Int)'|with a bool tensor|same dtype": "Whole numbers and flags: convert by .float().",
-    r"return_types": "`.max(dim)` returns values and places: take `.amax(dim)` or `.values`.",
-    r"Boolean value of Tensor": "`not`, `and`, `or` take one yes or no: for tensors write ~, &, |.",
-    r"must match the size": "Was an axis reduced? `keepdim=True` keeps it, and so does `[:, None]`.",
-    r"must be real number, not list": "`math.hypot(*vector)`: the star hands over single numbers.",
-    r"call numpy\(\)": "Stay in torch: what leaves it cannot be trained.",
-    r"in-place operation": "Compute a new tensor instead of changing the one you were given.",
-}
-"""Pattern in the message of an error, and what may have caused it."""
 STUB = Raised("NotImplementedError", "")
 """What the stub raises: `input` in a notebook raises a subclass, and torch gives a message."""
 NO_ENTRY = "return one of the values given: not its index, and not what it reached."
@@ -79,21 +66,6 @@ def one_of(answer: Callable[..., Any], *case: Any) -> Any:
     if isinstance(found, np.ndarray) and found.size == 1 and not np.isclose(entries, found).any():
         raise Mistake(f"{NO_ENTRY} Of {show(case[0])} you return {show(found)}.")
     return value
-
-
-def slip(solution: Callable[..., Any], change: str) -> Callable[..., Any]:
-    """A right answer as whoever slips writes it: ``"a -> b"`` puts b for each a in its source.
-
-    Raises:
-        ValueError: if there is no a in the source.
-    """
-    right, _, wrong = map(str.strip, change.partition("->"))
-    source, scope = inspect.getsource(solution), {**inspect.unwrap(solution).__globals__}
-    if right not in source:
-        raise ValueError(f"a slip must change {solution.__name__}; no {right!r} stands in it.")
-    exec(source.replace(right, wrong), scope)
-    slipped: Callable[..., Any] = scope[solution.__name__]
-    return slipped
 
 
 class Verdict(NamedTuple):
@@ -218,7 +190,7 @@ class Exercise:
         for i in () if sentence else wrong:
             gave = found[i]
             if isinstance(gave, Raised):
-                hints = [hint for slip, hint in HINTS.items() if re.search(slip, gave.text)]
+                hints = [hint for pattern, hint in HINTS.items() if re.search(pattern, gave.text)]
                 said = " ".join([f"your code raised {show(gave)}.", *hints])
                 return f"{said} For {self._given(self.cases[i])}: right is {show(wanted[i])}."
             if gave is None:

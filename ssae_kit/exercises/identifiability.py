@@ -57,7 +57,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         (DATA, DATA + 0.5 * normal(2, 40, 3) + 0.3),
         (DATA, DATA.mean(0).repeat(40, 1)),  # decoding the mean must give 1
     ], {
-        "this is the share explained; what is asked for is the rest.": "return -> return 1 -",
+        "this is the share explained; what is asked for is the rest.": "-> 1 - right",
         "the denominator is not a variance: take the mean of the data off first, or a constant "
         "shift makes any reconstruction look good.": "centred(x) -> x",
         "you took one mean over all entries. Every dimension has a mean of its own.":
@@ -149,10 +149,8 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "brackets are missing: divide the whole difference, (score - floor).":
             lambda s, f: s - f / (1 - f),
         "brackets are missing: divide by the whole of (1 - floor).": lambda s, f: (s - f) / 1 - f,
-        "the sign is turned round: a score above its floor must come out positive.":
-            lambda s, f: (f - s) / (1 - f),
-        "turned round: the floor must give 0 and the score 1 must give 1.":
-            lambda s, f: (1 - s) / (1 - f),
+        "the sign is turned round: a score above its floor must come out positive.": "-> -right",
+        "turned round: the floor must give 0 and the score 1 must give 1.": "-> 1 - right",
     }, "a straight line through (floor, 0) and (1, 1).", level="easy"),
     "mcc": Exercise(2, mcc, [
         (tensor([[2.0, 1], [0, 3], [1, 1]]), tensor([[1.0, 0], [2, 1], [0, 0]])),

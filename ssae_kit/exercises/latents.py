@@ -47,8 +47,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
     "recovered": Exercise(2, share_recovered, [
         (1.0, tensor([1.0, 2.0, 3.0, 4.0]), 3.0), (2.5, 2.5 + 2 * normal(41, 7).abs(), 4.0),
     ], {
-        "turned round: this is the share of the loss that was lost.":
-            lambda c, s, a: (s - c) / (a - c),
+        "turned round: this is the share of the loss that was lost.": "-> 1 - right",
         "this is 0 at the constant, but counts nats. Divide by what there is to win.":
             lambda c, s, a: a - s,
         "you divided by the constant's loss: then even the Llama as it is would not reach 1.":

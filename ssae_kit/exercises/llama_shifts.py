@@ -110,8 +110,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "this is the code of the difference. The encoder was trained on states, and with its ReLU "
         "the two are not the same: encode each state first.": lambda encode, s, t: encode(t - s),
         "turned round: target minus source.": lambda encode, s, t: encode(s) - encode(t),
-        "you dropped the signs: a latent that goes off is not one that comes on.":
-            lambda encode, s, t: (encode(t) - encode(s)).abs(),
+        "you dropped the signs: a latent that goes off is not one that comes on.": "-> right.abs()",
         "only the target's code is in it; take off the source's.": lambda encode, s, t: encode(t),
     }, "code of the target minus code of the source.", "[pairs, latents]", level="easy"),
     "swaps": Exercise(1, dimensions_of_swaps, [(4,), (10,), (2,)], {

@@ -74,8 +74,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         (tensor([[0.0, 0.0, 1.0, 5.0]]), tensor([0, 1]), tensor([2])),
         (LOGITS, tensor([0, 3, 4]), tensor([1, 7])),
     ], {
-        "turned round: words of value 1 (`high`) against words of value 0 (`low`).":
-            lambda x, a, b: log_odds(x, b, a),
+        "turned round: words of value 1 (`high`) against words of value 0 (`low`).": "-> -right",
         "add up probabilities, not their logarithms: logsumexp.": "logsumexp -> sum",
         "a mean of logits asks how likely a typical word is. Asked is how likely *any* of them is: "
         "logsumexp.": lambda x, a, b: x[:, b].mean(1) - x[:, a].mean(1),

@@ -212,8 +212,7 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
         "turned round: first the correlation of the changes, then that of their squares.":
             lambda a, b: dependence(a, b)[::-1],
         "these are absolute values. The exercise asks for squares.": "**2 -> .abs()",
-        "a correlation has a sign: no absolute value.":
-            lambda a, b: [one.abs() for one in dependence(a, b)],
+        "a correlation has a sign: no absolute value.": "-> [one.abs() for one in right]",
         "you squared one of the two only.": lambda a, b: [correlation(a, b), correlation(a**2, b)],
         "you took the means off before you squared. Square the changes as they are.":
             lambda a, b: [correlation(a, b), correlation(centred(a) ** 2, centred(b) ** 2)],

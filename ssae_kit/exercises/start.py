@@ -37,8 +37,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
             lambda s, t: [abs(x) for x in shift(s, t)],
         "you added the two. What changed is their difference.": "after - before -> after + before",
         "this is the target alone: take the source off.": lambda s, t: t,
-        "one entry for each entry of the vectors, not one number: return a list.":
-            lambda s, t: sum(shift(s, t)),
+        "one entry for each entry of the vectors, not one number: return a list.": "-> sum(right)",
     }, "entry i must be target[i] - source[i].", "a list of numbers", level="easy"),
     "cosine": Exercise(1, cosine, CASES, {
         "this is the dot product. Divide it by the lengths of both vectors.": dot,
@@ -46,8 +45,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "you divided by the length of one vector only, the second.": "math.hypot(*first) * ->",
         "you divided by squared lengths. The length is the square root of the sum of squares.":
             lambda a, b: dot(a, b) / (dot(a, a) * dot(b, b)),
-        "you dropped the sign: opposite vectors have the cosine -1.":
-            lambda a, b: abs(cosine(a, b)),
+        "you dropped the sign: opposite vectors have the cosine -1.": "-> abs(right)",
         "you added the lengths. Divide by their product.": ") * math -> ) + math",
         "divide by the lengths, not by the number of entries.": lambda a, b: dot(a, b) / len(a),
         "you divided by the first length and then multiplied by the second: put the product of both "

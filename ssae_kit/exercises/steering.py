@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn, tensor
 
 from ssae_kit.exercises.core import NO_ENTRY, Exercise, one_of
-from ssae_kit.exercises.tensors import alone, mean_shifts, normal, unit
+from ssae_kit.exercises.tensors import alone, mean_shifts, normal
 from ssae_kit.exercises.values import Mistake, kind
 
 Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Any]
@@ -99,8 +99,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "pair counts once.": lambda x, c: there_and_back(x, c) / 2,
         "you divided by the changes of all concepts together. Each has a count of its own.":
             lambda x, c: c.T @ x / c.abs().sum(),
-        "you scaled to length 1. The length says how far a change moves.":
-            lambda x, c: unit(mean_shifts(x, c), 1),
+        "you scaled to length 1. The length says how far a change moves.": "-> unit(right, 1)",
         "you took the mean of the other pairs off. No change is no shift: there is nothing to take off.":
             lambda x, c: mean_shifts(x, c) - mean_shifts(x, (c == 0).float()),
         "pairs in which other concepts change as well tell, too: use all in which this one does.": alone,
@@ -129,8 +128,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
     "isolate": Exercise(2, effect_and_side_effect, [
         (CHANGED, tensor([0, 1, 2, 2, 0])), (CHANGED[:2], tensor([1, 0])),
     ], {
-        "turned round: first the effect, then the side effect.":
-            lambda c, t: effect_and_side_effect(c, t)[::-1],
+        "turned round: first the effect, then the side effect.": "-> right[::-1]",
         "a NaN spread: where a text says nothing about a concept there is nothing to count.":
             lambda c, t: (c[own(c, t)].nanmean(), c[~own(c, t)].mean()),
         "a text may say nothing about its own target: leave its NaN out.":

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ssae_kit.exercises.__main__ import main
-from ssae_kit.exercises.core import HINTS, NOTEBOOKS, Exercise, exercise, exercises
+from ssae_kit.exercises.core import NOTEBOOKS, Exercise, exercise, exercises
+from ssae_kit.exercises.slips import HINTS
 from ssae_kit.site.notebooks import Page, fence, raw
 
 CARDS = {
