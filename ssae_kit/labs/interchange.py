@@ -103,14 +103,14 @@ def exchange(
     subject: Subject, settings: InterchangeSettings, states: Tensor, meant: Tensor, report: Progress
 ) -> Tensor:
     """Return what to add to the bases, the first half of the states; the rest are the sources."""
-    s, chosen = settings, None
+    s, chosen, (bases, sources) = settings, None, states.chunk(2)
     if s.featurizer == WHOLE:
         found = causes.whole(subject.llama.d_model)
     elif s.featurizer == DAS:  # of this concept alone
         found = search(subject, s.concept, s.layer, s.seed, report)
     else:
         found, chosen = methods.known(subject.directions(s.featurizer, s.layer)), meant
-    return causes.exchange(found, *states.chunk(2), chosen)
+    return causes.exchange(found, bases, sources, chosen)
 
 
 def draw(subject: Subject, settings: InterchangeSettings) -> list[tuple[str, str]]:
