@@ -70,9 +70,13 @@ def test_the_pairs_differ_in_the_concept_where_any_do(subject):
 
 def test_the_whole_state_makes_base_and_source_equal_and_a_concept_does_not(subject):
     states = torch.randn(4, subject.llama.d_model, generator=torch.Generator().manual_seed(0))
-    moved = exchange(subject, settings(subject, featurizer="whole state"), states)
+    at = world.CONCEPTS.index(settings(subject).concept)
+    meant = torch.arange(7).eq(at).expand(len(states) // 2, -1)
+    moved = exchange(subject, settings(subject, featurizer="whole state"), states, meant, quiet)
     torch.testing.assert_close(states[:2] + moved, states[2:])
-    one = exchange(subject, settings(subject, featurizer="difference of means"), states)
+    one = exchange(
+        subject, settings(subject, featurizer="difference of means"), states, meant, quiet
+    )
     assert torch.linalg.matrix_rank(one) == 1
 
 

@@ -108,3 +108,11 @@ def test_a_prompt_is_searched_greedily_before_and_behind_and_stays_if_nothing_is
     found = rivals.search_prompt(lambda *around: wanted.get(around, 9.0), ["a", "b"], ["c"])
     assert found == ("b", "c")
     assert rivals.search_prompt(lambda first, last: len(first + last), ["a"], ["c"]) == ("", "")
+
+
+def test_a_searched_prompt_is_judged_by_texts_that_it_is_not_made_of(base, monkeypatch):
+    task, judged = rivals.demonstrate(10, Streams(0)(8), {"sentiment": 0}, {"sentiment": 1}), []
+    monkeypatch.setattr(rivals, "losses", lambda _, some: judged.append(some) or torch.zeros(1))
+    league.searched(base, "sentiment", task)
+    assert {tuple(some.before) for some in judged} == {tuple(task.before[5:])}
+    assert {tuple(some.after) for some in judged} == {tuple(task.after[5:])}

@@ -100,19 +100,17 @@ class InterchangeOutcome:
 
 
 def exchange(
-    subject: Subject, settings: InterchangeSettings, states: Tensor, report: Progress = quiet
+    subject: Subject, settings: InterchangeSettings, states: Tensor, meant: Tensor, report: Progress
 ) -> Tensor:
     """Return what to add to the bases, the first half of the states; the rest are the sources."""
-    s, chosen, bases = settings, None, len(states) // 2
+    s, chosen, (bases, sources) = settings, None, states.chunk(2)
     if s.featurizer == WHOLE:
         found = causes.whole(subject.llama.d_model)
     elif s.featurizer == DAS:  # of this concept alone
         found = search(subject, s.concept, s.layer, s.seed, report)
     else:
-        found = methods.known(subject.directions(s.featurizer, s.layer))
-        is_meant = [name == s.concept for name in subject.pairs.concepts]
-        chosen = torch.tensor(is_meant).expand(bases, -1)
-    return causes.exchange(found, states[:bases], states[bases:], chosen)
+        found, chosen = methods.known(subject.directions(s.featurizer, s.layer)), meant
+    return causes.exchange(found, bases, sources, chosen)
 
 
 def draw(subject: Subject, settings: InterchangeSettings) -> list[tuple[str, str]]:
@@ -146,12 +144,12 @@ def measure(
     s, names = settings, subject.pairs.concepts
     bases, sources = zip((s.base, s.source), *draw(subject, s), strict=True)
     states = kit_llama.hidden_states(subject.llama, bases + sources, s.layer)
-    edits = {s.layer: kit_llama.Add(exchange(subject, s, states, report))}
+    is_meant = [name == s.concept for name in names]
+    exchanged, rates = torch.tensor(is_meant).expand(len(bases), -1), {}
+    edits = {s.layer: kit_llama.Add(exchange(subject, s, states, exchanged, report))}
     written = [*untouched(subject, bases, s.seed), *write(subject, bases, s.seed, edits)]
     said = steering.read_concepts(written, subject.read, names, n_sentences=subject.n_sentences)
     values = [torch.tensor([[*subject.values_of(t)] for t in side]) for side in (bases, sources)]
-    is_meant = [name == s.concept for name in names]
-    exchanged, rates = torch.tensor(is_meant).expand(len(bases), -1), {}
     for name, share in zip(("nothing", "exchanged"), said.share.chunk(2), strict=True):
         base, source = (v.to(share) for v in values)
         outcome = causes.followed(share, base, source, exchanged)

@@ -69,10 +69,13 @@ def with_examples(task: Task, *concepts: str) -> list[str]:
 
 
 def searched(base: llama.Llama, concept: str, task: Task) -> tuple[str, str]:
-    """Return what around the budget's beginnings makes their continuations likeliest."""
+    """Return what around beginnings makes their continuations likeliest.
+
+    The sentences to choose from are of five texts of the budget; others judge.
+    """
     said = [text.split(". ")[0] + "." for text in task.after[:5]]
     demands = [f"{sides[1]}:" for sides in DEMANDS[concept]]
-    some = Task(task.before[:16], task.after[:16])
+    some = Task(task.before[5:21], task.after[5:21])
 
     def loss(*around: str) -> float:
         return float(rivals.losses(rivals.asked_with(base, *around), some).mean())
