@@ -264,9 +264,8 @@ def align(
             )
         optimizer.zero_grad()
         cost = losses.sum() + width_cost * subspaces.width.sum()
-        if (
-            cost.requires_grad
-        ):  # to these alone: nobody would clear what the network's weights collect
+        if cost.requires_grad:
+            # To these alone: nobody would clear what the network's weights collect.
             cost.backward(inputs=parameters)
         if basis.grad is None:
             raise ValueError(
