@@ -66,7 +66,7 @@ def grade(
     grades = enrolled(found, roster)
     counted = choose(found, course, grades)
     files = sandbox.kit()
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(checks.whole("jobs", jobs)) as pool:
         work = [(plan(course[name], one), files, limits or Limits()) for name, one in counted]
         results = list(pool.map(lambda job: sandbox.execute(*job), work))
     told = [record.get("kind") for records, _ in results for record in records]
