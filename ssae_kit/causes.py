@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.parametrizations import orthogonal
 
 from ssae_kit import checks
-from ssae_kit.methods import Found
+from ssae_kit.methods import Found, require_two_values
 
 HOT, COLD = 10.0, 0.1
 """Temperature of a boundary, in dimensions, at the first and at the last step."""
@@ -104,7 +104,8 @@ def followed(
         Both shares per text; NaN where base and source do not differ, as nothing can be seen.
 
     Raises:
-        ValueError: if the shapes differ, a share is none, or a value of base or source not finite.
+        ValueError: if the shapes differ, a share is none, or a value of base or source not finite
+            or, beside shares, neither 0 nor 1.
 
     Source: Huang et al. 2024 (arXiv 2402.17700, RAVEL), per variable in place of per answer.
     """
@@ -123,6 +124,7 @@ def followed(
     elif ((said < 0) | (said > 1)).any():
         raise ValueError(f"shares in `said` must lie in 0..1; got {said.min()} to {said.max()}.")
     else:
+        require_two_values(torch.stack([bases, sources]))
         right, stays = 1 - (said - sources).abs(), 1 - (said - bases).abs()
     on, differ = checks.mask("exchanged", exchanged), bases != sources
     return Interchanged(_mean(right, on & differ), _mean(stays, ~on & differ))

@@ -225,3 +225,10 @@ def test_a_search_depends_on_its_own_generator_alone():
         found.append(space.basis.detach())
     torch.set_rng_state(before)
     assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize("wrong", [2, 0.5, -1])
+def test_shares_are_not_compared_with_values_that_they_do_not_count(wrong):
+    said, values = torch.tensor([[0.2, 0.7]]), torch.tensor([[0.0, 1.0]])
+    with pytest.raises(ValueError, match="must be 0 or 1"):
+        causes.followed(said, torch.full((1, 2), float(wrong)), values, values == 1)

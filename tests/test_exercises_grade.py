@@ -254,6 +254,15 @@ def test_without_namespaces_a_daemon_that_hides_where_it_comes_from_is_ended(
     test_nothing_that_a_submission_started_runs_on(None)
 
 
+@pytest.mark.parametrize(
+    ("limit", "wrong"),
+    [("cell_seconds", 0), ("seconds", -1), ("memory_gib", -1.0), ("memory_gib", float("nan"))],
+)
+def test_a_limit_that_would_limit_nothing_is_refused(limit, wrong):
+    with pytest.raises(ValueError, match=f"`{limit}` must be above 0"):
+        Limits(**{limit: wrong})
+
+
 def test_where_no_submission_can_start_none_gets_a_grade(tmp_path, monkeypatch):
     monkeypatch.setattr(sandbox, "RUNNER", "ssae_kit.nowhere")
     source = small_course(tmp_path / "notebooks")

@@ -35,11 +35,11 @@ def llama():
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Number of texts that went through the model."""
+    """Number of texts that went through the model, but for the one that is compared."""
     calls = []
 
     def count(llama, texts, *args, **kwargs):
-        calls.append(len(texts))
+        calls.extend([len(texts)] if len(texts) > 1 else [])
         return hidden_states(llama, texts, *args, **kwargs)
 
     monkeypatch.setattr(cache, "hidden_states", count)
@@ -187,6 +187,27 @@ def test_killed_half_way_it_goes_on_and_ends_the_same(llama, tmp_path, counted):
     resumed = store(llama, tmp_path / "killed")
     assert counted == [5, 5, 3]
     assert torch.equal(resumed.load(), store(llama, tmp_path / "whole").load())
+
+
+def twice(llama, monkeypatch):
+    mlp = llama.model.model.layers[0].mlp
+    forward = mlp.forward
+    monkeypatch.setattr(mlp, "forward", lambda x: 2 * forward(x))
+
+
+def other_constant(llama, monkeypatch):
+    monkeypatch.setattr(llama.model.model.layers[0].input_layernorm, "variance_epsilon", 1.0)
+
+
+@pytest.mark.parametrize("change", [twice, other_constant])
+def test_states_kept_of_other_code_than_the_models_are_refused(
+    llama, tmp_path, monkeypatch, change
+):
+    with monkeypatch.context() as patch:
+        change(llama, patch)
+        store(llama, tmp_path)
+    with pytest.raises(RuntimeError, match="computes other states than those kept"):
+        store(llama, tmp_path)
 
 
 def test_a_hook_on_all_modules_and_autocast_are_refused(tmp_path, llama):

@@ -13,6 +13,9 @@ import joblib
 import pytest
 import torch
 
+from ssae_kit.storage import save_tensors
+from ssae_kit.studies import __main__ as studies
+from ssae_kit.studies import load_study
 from ssae_kit.studies.phases import cell
 from ssae_kit.studies.sweep import sweep
 from ssae_kit.synthetic import ShiftProblem, supports
@@ -36,6 +39,30 @@ def assert_same(first, second):
     for one, other in zip(first, second, strict=True):
         assert one.keys() == other.keys()
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_study_after_a_kill_while_it_wrote_counts_its_own_results_only(tmp_path, monkeypatch):
+    def collected(results):
+        return {"n": torch.tensor(len(results))}
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(studies.STUDIES, "tiny", (tiny, CONDITIONS[:2]))
+    monkeypatch.setattr(studies, "collect", collected)
+    kept = Path(".cache/studies/tiny")
+    sweep(tiny, CONDITIONS[:1], kept)
+    save_tensors(kept / "older.safetensors", {}, {"cpu_seconds": 1e6})
+    (kept / ".a.safetensors.1.part").write_bytes(b"half")
+    studies._run("tiny", tmp_path)
+    assert load_study("tiny", tmp_path).cpu_seconds < 100
+    assert not kept.exists()
+
+
+def test_a_study_says_that_another_command_ran_it_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(studies.STUDIES, "tiny", (tiny, CONDITIONS[:1]))
+    monkeypatch.setattr(studies, "sweep", lambda *given: [])
+    with pytest.raises(FileExistsError, match="another command ran this study too"):
+        studies._run("tiny", tmp_path)
 
 
 def test_threads_are_given_back():

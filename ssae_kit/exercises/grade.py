@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ssae_kit.checks import whole
 from ssae_kit.exercises import sandbox
 from ssae_kit.exercises.collect import Submitted, collect, printable
 from ssae_kit.exercises.core import Exercise, exercise
@@ -66,7 +67,7 @@ def grade(
     grades = enrolled(found, roster)
     counted = choose(found, course, grades)
     files = sandbox.kit()
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(whole("jobs", jobs)) as pool:
         work = [(plan(course[name], one), files, limits or Limits()) for name, one in counted]
         results = list(pool.map(lambda job: sandbox.execute(*job), work))
     told = [record.get("kind") for records, _ in results for record in records]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import ssae_kit
+from ssae_kit import checks
 
 RESULT_MIB = 4
 """What is read of a submission's results; right ones fill one. All that it writes is limited."""
@@ -83,6 +84,10 @@ class Limits:
     """Time of the whole submission, by the clock and of the processor."""
     memory_gib: float = 6.0
     """Address space of each process. Enforced on Linux only."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            checks.require(name, value, "above 0 and at most a million", lambda n: 0 < n <= 1e6)
 
 
 def kit() -> dict[str, bytes]:

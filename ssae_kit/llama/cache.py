@@ -106,20 +106,26 @@ def cache_hidden_states(
     Raises:
         ValueError: as `hidden_states`, and if `texts_per_file` is below 1.
         RuntimeError: while a hook sits on the model: the states would be served later as those of
-            the model as it is.
+            the model as it is; or if the model's first state differs from the one kept.
         OSError: if the disk is full; what is written stays and counts.
     """
     checks.require_kind("llama", llama, Llama, "load()")
     checks.whole("texts_per_file", texts_per_file)
     if not len(layers):
         raise ValueError("at least one layer is required; got none.")
-    _refuse_hooks(llama)
     rows = token_rows(llama, texts)
     provenance = describe(llama, rows, layers, texts_per_file, part)
-    inside = at_home(folder) / fingerprint(provenance)
+    _refuse_hooks(llama)
+    inside, is_known = at_home(folder) / fingerprint(provenance), False
     for number in tqdm(range(_n_files(provenance)), disable=not progress, unit="file"):
-        if _read(inside, provenance, number) is None:
-            some = rows[number * texts_per_file :][:texts_per_file]
+        some, kept = (
+            rows[number * texts_per_file :][:texts_per_file],
+            _read(inside, provenance, number),
+        )
+        if kept is not None and not is_known:
+            now, is_known = hidden_states(llama, some[:1], layers, part=part), True
+            _check_same(llama, now, kept[:, :1], inside)
+        if kept is None:
             states = hidden_states(llama, some, layers, part=part)
             facts = {"provenance": provenance, "number": number}
             save_tensors(_path(inside, number), {"states": states}, facts)
@@ -166,6 +172,15 @@ def describe(
 def fingerprint(provenance: dict[str, Any]) -> str:
     """Twenty hexadecimal digits that stand for a provenance, but for the model's name."""
     return _hash({name: fact for name, fact in provenance.items() if name != "model"})[:20]
+
+
+def _check_same(llama: Llama, now: Tensor, kept: Tensor, folder: Path) -> None:
+    """Refuse a model whose code or constants are others: no hash of weights shows them."""
+    if (now - kept).norm() > torch.finfo(llama.model.dtype).eps ** 0.5 * now.norm():
+        raise RuntimeError(
+            f"{llama.name} computes other states than those kept in {folder}: code or constants of a "
+            "module were changed, now or then. Load the model again, or delete that folder."
+        )
 
 
 def _refuse_hooks(llama: Llama) -> None:

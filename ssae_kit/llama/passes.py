@@ -171,8 +171,8 @@ def _one(
     if unread := [site for site in sites if site not in done.states]:
         raise drifted(f"a call of the module at {unread[0]}")
     if out is not None:
-        done = replace(done, final=require(out, "last_hidden_state"))
-        _check_finite(llama, rows, done, done.final, "the state before the logits")
+        done = replace(done, final=(end := require(out, "last_hidden_state")))
+        _check_finite(llama, rows, done, end, "the state before the logits")
     return done
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from ssae_kit import checks
 from ssae_kit.organism.card import make_card, measure, write_text
 from ssae_kit.organism.train import Progress, Recipe, train
 from ssae_kit.storage import DATA
@@ -18,8 +19,8 @@ MODELS = DATA / "llama_tiny"
 def main() -> None:
     """Read the command line and run one of the three commands."""
     options = _parser().parse_args()
-    torch.set_num_threads(options.threads)
     try:
+        torch.set_num_threads(checks.whole("threads", options.threads, 1, 1024))
         options.run(options)
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"error: {error}")

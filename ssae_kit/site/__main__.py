@@ -20,7 +20,7 @@ def main() -> None:
 
     try:
         pages = build(Path(), given.out)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     print(f"{len(pages)} pages; open {given.out / 'index.html'}")
     faults = broken(given.out)

@@ -69,15 +69,7 @@ def _call(
 
 def _kept(study: Study, condition: Mapping[str, Any], folder: Path) -> dict[str, Tensor]:
     """What the study returned when it was first called on this condition."""
-    if "<" in getattr(study, "__qualname__", "<"):
-        raise ValueError(
-            f"a study whose results are kept must be a function with a name of its own; got {study!r}. "
-            "Define it by `def` at the top of a module or notebook."
-        )
-    called = [f"{study.__module__}.{study.__qualname__}", inspect.getsource(study), condition]
-    name = json.dumps(called, sort_keys=True)
-    number = hashlib.sha256(name.encode()).hexdigest()[:16]
-    path = at_home(folder) / f"{number}.safetensors"
+    path, name = place(study, condition, folder)
     if path.exists():
         kept, told = load_tensors(path)
         if told.get("call") == name:
@@ -88,6 +80,19 @@ def _kept(study: Study, condition: Mapping[str, Any], folder: Path) -> dict[str,
     seconds = time.process_time() - started
     save_tensors(path, result, {"call": name, "cpu_seconds": seconds})
     return result
+
+
+def place(study: Study, condition: Mapping[str, Any], folder: Path) -> tuple[Path, str]:
+    """File in which a sweep keeps a result, and the call that the file names."""
+    if "<" in getattr(study, "__qualname__", "<"):
+        raise ValueError(
+            f"a study whose results are kept must be a function with a name of its own; got {study!r}. "
+            "Define it by `def` at the top of a module or notebook."
+        )
+    called = [f"{study.__module__}.{study.__qualname__}", inspect.getsource(study), condition]
+    name = json.dumps(called, sort_keys=True)
+    number = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return at_home(folder) / f"{number}.safetensors", name
 
 
 def _end_with(parent: int) -> None:
