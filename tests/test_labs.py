@@ -343,6 +343,21 @@ def test_a_figure_that_did_not_start_is_replaced_by_another(lab):
     assert lab.fig._last_trace_edit_id > sent  # later outcomes go to the new one
 
 
+def test_a_figure_that_is_shown_but_not_drawn_again_is_replaced_once_its_time_is_over(
+    lab, monkeypatch
+):
+    monkeypatch.setattr("ssae_kit.labs.base.PATIENCE", 0.05)
+    old = lab.fig
+    old._drawn = -1  # plotly 5 sends nothing where nothing differs
+    lab.words_shown.views = 1  # it stands in a browser, which replies to nothing
+    finished(lab)
+    end = time.monotonic() + 20
+    while lab.fig is old and time.monotonic() < end:
+        time.sleep(0.01)
+    assert lab.fig is not old
+    assert drawing(lab.fig) == drawing(old)
+
+
 def test_a_static_reading_gets_a_picture_and_a_sentence(lab, displayed, monkeypatch):
     monkeypatch.setattr(sys.modules["ssae_kit.plots.show"], "png", lambda fig: b"picture")
     monkeypatch.setenv(STATIC, "1")

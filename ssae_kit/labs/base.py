@@ -8,6 +8,7 @@ import ast
 import functools
 import html
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,10 +19,13 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from ssae_kit.labs.figure import LiveFigure, Still, fitted
-from ssae_kit.labs.job import Cancelled, Computing, Progress
+from ssae_kit.labs.job import Cancelled, Computing, Job, Progress
 from ssae_kit.labs.listing import listing
 from ssae_kit.labs.parts import box, button, close_all, controls, heading, row
 from ssae_kit.plots.show import STATIC, show, show_widget
+
+PATIENCE = 10.0
+"""Seconds that a browser has to draw an outcome; then its figure is taken for dead."""
 
 
 class Lab(Computing):
@@ -242,6 +246,18 @@ class Lab(Computing):
         self._draw(settings, result)
         self.fig.settle()
         self._keep()
+        later = threading.Timer(PATIENCE, self._look_after, (self._job,))
+        later.daemon = True
+        later.start()
+
+    def _look_after(self, job: Job) -> None:
+        """Put another figure in the place of one that a browser shows, but does not draw again.
+
+        A busy page gives up on a figure's model after 2 s; what it has drawn by then stands for ever.
+        """
+        with self._lock:
+            if job is self._job and not job.cancelled and self.behind:
+                self._retry(None)
 
     def _draw(self, settings: Any, result: Any) -> None:
         self._outcome = result

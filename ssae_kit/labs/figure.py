@@ -52,7 +52,8 @@ def fitted(fig: go.Figure, width: int) -> go.Figure:
     wide, panels = width >= NARROW, [*fig.select_xaxes()]
     rows = len({axis.domain for axis in fig.select_yaxes()})
     legend = {"yref": "container", "y": 1, "yanchor": "top", "font_size": 12}
-    margin = {"l": 50, "r": 20, "t": 60 if width >= ONE_LINE else 76, "b": 45}
+    above = 30 if fig.layout.showlegend is False else 60 if width >= ONE_LINE else 76
+    margin = {"l": 50, "r": 20, "t": above, "b": 45}
     fig.update_xaxes(title={"standoff": 4, "font_size": 13 if wide else 11})
     fig.update_yaxes(title_font_size=13)
     fig.update_layout(width=width, height=HEIGHT[rows > 1], legend=legend, margin=margin)

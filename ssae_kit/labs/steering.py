@@ -47,9 +47,7 @@ class SteeringSettings:
     seed: int = setting(
         0, slider, "seed", 0, 999, 1, "Draws the continuations, alike at all strengths"
     )
-    own: str = setting(
-        "", line, "or your own", "a text the model could go on from", "Replaces the prompt"
-    )
+    own: str = setting("", line, "or your own", "a text, then Enter", "Replaces the prompt")
 
     @property
     def text(self) -> str:
