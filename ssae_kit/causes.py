@@ -3,7 +3,7 @@
 A featurizer is any `methods.Found`: it reads codes from a state and has a direction for each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,13 +140,13 @@ class Subspaces(torch.nn.Module):
     Args:
         n_runs: Independent subspaces: of several variables, layers, widths or seeds.
         d_model: Width of the states.
-        k: Dimensions of each.
+        k: Dimensions of each: one number for all runs, or one per run.
         generator: Of the first bases.
         finds_width: Whether each run learns how many of its `k` dimensions it needs: dimension i
             counts by a sigmoid of (width - i) / temperature, with a temperature that falls.
 
     Raises:
-        ValueError: if a number is out of range.
+        ValueError: if a number is out of range, or `k` holds another number of them than runs.
 
     Source: Geiger et al. 2024 (arXiv 2303.02536); its width: Wu et al. 2023 (arXiv 2305.08809),
         whose lower boundary is 0 here.
@@ -156,18 +156,22 @@ class Subspaces(torch.nn.Module):
         self,
         n_runs: int,
         d_model: int,
-        k: int,
+        k: int | Sequence[int],
         *,
         generator: torch.Generator,
         finds_width: bool = False,
     ) -> None:
         super().__init__()
         n_runs, d_model = checks.whole("n_runs", n_runs), checks.whole("d_model", d_model)
-        k = checks.whole("k", k, 1, d_model, " (the width of the states)")
+        each = [*k] if isinstance(k, Sequence) else [k] * n_runs
+        each = [checks.whole("k", one, 1, d_model, " (the width of the states)") for one in each]
+        checks.require("k", each, f"one number per run, {n_runs}", lambda them: len(them) == n_runs)
         checks.require_generator(generator)
         start = torch.randn(n_runs, d_model, d_model, generator=generator)
         frame = torch.linalg.qr(start).Q
-        self.basis = torch.nn.Parameter(frame[..., :k].clone())
+        self.basis = torch.nn.Parameter(frame[..., : max(each)].clone())
+        self.k: Tensor
+        self.register_buffer("k", torch.tensor(each))
         with torch.random.fork_rng(devices=[]):  # torch completes the basis from a global stream,
             orthogonal(self, "basis", orthogonal_map="householder")
         completed: Any = self.get_submodule("parametrizations.basis.0")
@@ -179,19 +183,16 @@ class Subspaces(torch.nn.Module):
     @property
     def width(self) -> Float[Tensor, " runs"]:
         """Dimensions that each run uses."""
-        n_runs, _, k = self.basis.shape
-        if self.boundary is None:
-            return torch.full((n_runs,), float(k), device=self.basis.device)
-        return k * self.boundary.sigmoid()
+        return self.k.float() if self.boundary is None else self.k * self.boundary.sigmoid()
 
     @property
     def weights(self) -> Float[Tensor, "runs k"]:
         """How much each dimension counts, 0 to 1."""
-        k, device = self.basis.shape[2], self.basis.device
+        middle = torch.arange(self.basis.shape[2], device=self.basis.device) + 0.5
+        used = (middle < self.k[:, None]).float()
         if self.boundary is None:
-            return torch.ones(1, k, device=device)
-        middle = torch.arange(k, device=device) + 0.5
-        return torch.sigmoid((self.width[:, None] - middle) / self.temperature)
+            return used
+        return used * ((self.width[:, None] - middle) / self.temperature).sigmoid()
 
     def forward(
         self,
@@ -221,7 +222,7 @@ class Subspaces(torch.nn.Module):
             ValueError: if there is no such run.
         """
         run = checks.whole("run", run, 0, len(self.basis) - 1, " (the last run)")
-        kept = self.weights.expand(len(self.basis), -1)[run] > 0.5
+        kept = self.weights[run] > 0.5
         rows = self.basis[run].mT[kept].clone()
         return Found(rows, lambda states: states @ rows.mT)
 

@@ -114,6 +114,21 @@ def test_every_run_finds_a_planted_subspace_and_an_untrained_one_does_not():
     assert overlap(planted(1)[0].found(), rows(2, 8)) < 0.9
 
 
+def test_runs_of_several_widths_train_together():
+    subspaces, loss = planted(300, n_runs=3, k=[1, 2, 4])
+    found = [subspaces.found(run) for run in range(3)]
+    assert [len(one.directions) for one in found] == subspaces.width.tolist() == [1, 2, 4]
+    assert (
+        loss[1] < 1e-3 < 0.1 < min(loss[0], loss[2])
+    )  # one is too few, four move what should stay
+    assert overlap(found[0], rows(2, 8)) < 0.6 < 0.99 < overlap(found[1], rows(2, 8))
+
+
+def test_a_number_of_widths_that_is_not_that_of_the_runs_is_refused():
+    with pytest.raises(ValueError, match=r"one number per run, 2; got \[1, 2, 4\]"):
+        causes.Subspaces(2, 8, [1, 2, 4], generator=generator())
+
+
 def test_rows_stay_orthonormal_while_they_are_trained():
     own = planted(50)[0].found().directions
     assert_close(own @ own.mT, torch.eye(2), atol=1e-5, rtol=0)  # float32 products of 8 numbers
