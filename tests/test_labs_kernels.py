@@ -86,11 +86,14 @@ def test_a_forked_kernel_needs_no_port_that_another_program_may_take(started):
 
 def test_a_forked_kernel_can_be_interrupted(started):
     client, manager = started()
-    client.execute("import time\nwhile True: time.sleep(0.01)")
-    while client.get_iopub_msg(timeout=WAIT)["msg_type"] != "execute_input":
-        pass
+    client.execute("import time\nprint('on')\nwhile True: time.sleep(0.01)")
+    while client.get_iopub_msg(timeout=WAIT)["msg_type"] != "stream":
+        pass  # before it runs, the interrupt would meet the kernel and not the cell
     manager.interrupt_kernel()
-    assert client.get_shell_msg(timeout=WAIT)["content"]["ename"] == "KeyboardInterrupt"
+    reply = client.get_shell_msg(timeout=WAIT)
+    while reply["msg_type"] != "execute_reply":  # the kernel's answers to who waited for it
+        reply = client.get_shell_msg(timeout=WAIT)
+    assert reply["content"]["ename"] == "KeyboardInterrupt"
 
 
 def test_a_forked_kernel_ends_with_who_asked_for_it_and_leaves_nothing(started):

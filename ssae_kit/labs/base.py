@@ -63,6 +63,7 @@ class Lab(Computing):
     def __init__(self, start_at: Any, **own: Any) -> None:
         super().__init__(start_at, controls(start_at, **own))
         self._still: Still | None = None
+        self._later = threading.Timer(PATIENCE, lambda: None)
         self._outcome = self.beginning()
         """What was drawn last."""
         self.fig = LiveFigure(fitted(self._outcome.figure(), self.words_shown.width))
@@ -161,6 +162,7 @@ class Lab(Computing):
     def close(self) -> None:
         """Stop the computation and take the lab off every page. It cannot be used afterwards."""
         self.stop()
+        self._later.cancel()
         try:
             self.wait()
         finally:
@@ -246,9 +248,11 @@ class Lab(Computing):
         self._draw(settings, result)
         self.fig.settle()
         self._keep()
-        later = threading.Timer(PATIENCE, self._look_after, (self._job,))
-        later.daemon = True
-        later.start()
+        self._later.cancel()
+        if self.behind:
+            self._later = threading.Timer(PATIENCE, self._look_after, (self._job,))
+            self._later.daemon = True
+            self._later.start()
 
     def _look_after(self, job: Job) -> None:
         """Put another figure in the place of one that a browser shows, but does not draw again.
