@@ -52,11 +52,7 @@ def free_bytes(device: str) -> float | None:
         return int(torch.cuda.mem_get_info(torch.device(device))[0])
     if device != "cpu":
         return None
-    return min(_free_memory(), _free_in_group())
-
-
-def _free_memory() -> int:
-    return int(psutil.virtual_memory().available)
+    return min(psutil.virtual_memory().available, _free_in_group())
 
 
 def _free_in_group() -> float:

@@ -182,7 +182,7 @@ class _Loop:
         if every and self.done % every == 0 and self.done <= last:
             inputs = self.batch(8 * self.config.batch_size)
             assert isinstance(self.autoencoder, SparseAutoencoder)  # `check` has seen to it
-            revive_dead_(self.autoencoder, inputs, self.primal, generator=self.generator)
+            revive_dead_(self.autoencoder, inputs, self.primal, self.generator)
 
     def record(self, terms: LossTerms) -> None:
         """Append to the history."""
@@ -287,4 +287,4 @@ def evaluate(autoencoder: Autoencoder, inputs: Tensor | np.ndarray) -> LossTerms
         terms = autoencoder.loss(part.to(error.device))
         share = part.shape[-2] / inputs.shape[-2]
         error, sparsity = error + share * terms.error, sparsity + share * terms.sparsity
-    return LossTerms(error.nan_to_num(nan=torch.inf), sparsity.nan_to_num(nan=torch.inf))
+    return LossTerms(*(sums.nan_to_num(torch.inf, torch.inf) for sums in (error, sparsity)))
