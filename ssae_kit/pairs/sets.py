@@ -94,20 +94,12 @@ def category_pairs(n_pairs: int, generator: torch.Generator) -> ConceptPairs:
 
 def _swaps(before: Tensor, after: Tensor) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
     """Names of all swaps, and which of them each pair makes in which direction."""
-    swaps = [
-        (attribute, *swap)
-        for attribute, values in CATEGORIES.items()
-        for swap in combinations(values, 2)
-    ]
-    column, changes = {swap: i for i, swap in enumerate(swaps)}, []
-    for old, new in zip(before.tolist(), after.tolist(), strict=True):
-        row = [0] * len(swaps)
-        for name, i, j in zip(CATEGORIES, old, new, strict=True):
-            if i != j:
-                low, high = CATEGORIES[name][min(i, j)], CATEGORIES[name][max(i, j)]
-                row[column[name, low, high]] = 1 if i < j else -1
-        changes.append(tuple(row))
-    return tuple(f"{attribute}: {old}-{new}" for attribute, old, new in swaps), tuple(changes)
+    names, columns = [], []
+    for (name, values), old, new in zip(CATEGORIES.items(), before.T, after.T, strict=True):
+        for i, j in combinations(range(len(values)), 2):
+            names.append(f"{name}: {values[i]}-{values[j]}")
+            columns.append(((old == i) & (new == j)).int() - ((old == j) & (new == i)).int())
+    return tuple(names), tuple(map(tuple, torch.stack(columns, 1).tolist()))
 
 
 def _say(states: Tensor) -> tuple[str, ...]:

@@ -153,13 +153,6 @@ class _Loop:
         drawn: Tensor = rows.index_select(0, chosen.flatten().to(rows.device))
         return drawn.view(n_runs, size, -1).to(device)
 
-    def first(self) -> Tensor:
-        """The batch that a function would give first; the generator stays as it is."""
-        twin = torch.Generator(self.generator.device)
-        twin.set_state(self.generator.get_state())
-        draw: Any = self.inputs
-        return as_inputs(draw(self.config.batch_size, twin), self.autoencoder)
-
     def update(self, step: int) -> LossTerms:
         """Make one update; returns the batch's loss terms before it."""
         progress = step / self.config.steps
@@ -242,12 +235,15 @@ class _Loop:
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the training that goes on from it, before it starts."""
+        start = self.generator.get_state()
+        inputs = self.batch(self.config.batch_size) if callable(self.inputs) else self.inputs
+        self.generator.set_state(start)
         state = {name: t for name, t in self.autoencoder.state_dict().items() if name != "scale"}
         told = {
             "architecture": [type(self.autoencoder).__name__, self.autoencoder.settings],
             "initial weights": digest(state),
-            "state of the generator": digest({"generator": self.generator.get_state()}),
-            "inputs": digest({"": self.first() if callable(self.inputs) else self.inputs}),
+            "state of the generator": digest({"generator": start}),
+            "inputs": digest({"": inputs}),
             "sparsity": [type(self.sparsity).__name__, vars(self.sparsity)],
             "config": asdict(self.config),
         }
