@@ -59,7 +59,6 @@ EXCEPTIONS = {
     "autoencoders.SparseAutoencoder": "abstract; its kinds are called",
     "causes.followed": "NaN where a text shows nothing; its tests stand in test_causes.py",
     "llama.Edit": "abstract; its kinds are called",
-    "llama.edit": "a context manager; its tests stand in test_llama_run.py",
 }
 """Callables without a right call, with the reason."""
 
@@ -145,10 +144,9 @@ def numeric(room, folder):
         "training.TrainingConfig": dataclasses.asdict(config()),
         "training.History.series": (history().series, {"name": "error"}),
         "training.Restarts.best": (restarts().best, {"group": 0}),
-        "training.best_run": {"autoencoder": relu(), "inputs": normal(40, 6)},
         "training.choose_level": {
             "shifts": normal(40, 6), "n_latents": 4, "generator": seeded(), "n_levels": 2,
-            "n_restarts": 1, "tolerance": 0.1, "config": config(),
+            "n_restarts": 1, "config": config(),
         },
         "training.evaluate": {"autoencoder": relu(), "inputs": normal(40, 6)},
         "training.fit": {
@@ -161,9 +159,6 @@ def numeric(room, folder):
         },
         "training.seeded": {"seed": 3},
         "training.huge": {"inputs": normal(40, 6)},
-        "training.revive_dead_": {
-            "autoencoder": relu(), "inputs": normal(40, 6), "generator": seeded()
-        },
         "metrics.dead_share": {"codes": codes()},
         "metrics.l0": {"codes": codes()},
         "metrics.firing": {
@@ -256,7 +251,7 @@ def numeric(room, folder):
             "source": ("a", "b"), "target": ("c", "d"), "concepts": ("x",), "changes": ((1,), (0,))
         },
         "pairs.ConceptPairs.take": (pairs().take, {"rows": [1, 0]}),
-        "pairs.category_pairs": {"n_pairs": 3, "generator": seeded(), "max_changed": 2},
+        "pairs.category_pairs": {"n_pairs": 3, "generator": seeded()},
         "pairs.dataset": {"name": "binary"},
         "pairs.load_pairs": {"path": folder / "p.csv"},
         "pairs.save_pairs": {"pairs": pairs(), "path": folder / "q.csv"},
@@ -416,9 +411,6 @@ def spoken(room, folder):
         "world.value_index": {"concept": "tense", "value": 1},
         "llama.Add": {"vectors": vectors, "at": "all"},
         "llama.Apply": {"function": torch.relu},
-        "llama.Clamp": {"values": normal(1, 2), "subspace": eye},
-        "llama.Intervention": {"layer": 2, "vectors": vectors},
-        "llama.ProjectOut": {"directions": vectors},
         "llama.Site": {"layer": 2, "part": "head", "head": 1},
         "llama.Swap": {"sources": vectors, "subspace": eye},
         "llama.cache_hidden_states": llama | {"layers": [1], "folder": folder / "states"},

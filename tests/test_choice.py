@@ -7,9 +7,10 @@ from ssae_kit.autoencoders import ShiftAutoencoder
 from ssae_kit.training import (
     Constraint,
     LevelSweep,
+    Restarts,
     TrainingConfig,
-    best_run,
     choose_level,
+    evaluate,
     fit_restarts,
 )
 
@@ -42,9 +43,12 @@ def test_a_run_that_is_not_a_number_is_never_the_best():
     with torch.no_grad():
         model.decoder_bias[0] = torch.nan
         model.encoder[0] = torch.nan
-    error = torch.tensor([[torch.nan, 0.5], [0.2, torch.nan]])
-    sweep = LevelSweep(model, error, torch.tensor([0.1, 0.2]), 0.03)
-    assert best_run(model, shifts) != 0
+        model.decoder[1] = 1e25  # what is reconstructed is finite, its square is not
+    found = evaluate(model, shifts).error
+    assert found.isfinite().tolist() == [False, False, True]
+    assert Restarts(model, found[None]).best_runs.tolist() == [2]
+    error = torch.tensor([[torch.inf, 0.5], [0.2, torch.inf]])
+    sweep = LevelSweep(model, error, torch.tensor([0.1, 0.2]))
     assert sweep.best_error.tolist() == pytest.approx([0.5, 0.2])
     assert sweep.best_runs.tolist() == [1, 2]
     assert sweep.level == pytest.approx(0.2)
@@ -54,12 +58,9 @@ def test_nothing_is_chosen_where_no_error_is_a_number():
     model = ShiftAutoencoder(2, 4, 4, generator=seeded())
     with torch.no_grad():
         model.encoder[:] = torch.nan
-    lost = LevelSweep(model, torch.full((2, 1), torch.nan), torch.tensor([0.1, 0.2]), 0.03)
-    for call in (
-        lambda: best_run(model, torch.randn(50, 4, generator=seeded())),
-        lambda: lost.chosen,
-        lambda: lost.best(1),
-    ):
+    error = evaluate(model, torch.randn(50, 4, generator=seeded())).error
+    lost = LevelSweep(model, error[:, None], torch.tensor([0.1, 0.2]))
+    for call in (lambda: lost.chosen, lambda: lost.best(1)):
         with pytest.raises(ValueError, match="error is finite"):
             call()
 

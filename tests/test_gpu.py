@@ -263,7 +263,7 @@ def test_a_whole_ssae_training_under_its_constraint_finds_what_it_finds_on_the_c
         rule = training.Constraint(data.true_level(5))
         training.fit(model, data.shifts.to(device), rule, generator=fuzz.seeded(2))
         assert {values.device.type for values in model.state_dict().values()} == {device}
-        best = model.select(training.best_run(model, data.shifts))
+        best = training.Restarts(model, training.evaluate(model, data.shifts).error[None]).best()
         found = methods.of_autoencoder(best)
         scores.append(methods.score(found, data.shifts, data.changes, data.directions))
     for score in scores:

@@ -220,7 +220,7 @@ def test_too_little_memory_says_what_would_fit(monkeypatch, free, dtype, fits, d
 
 
 def test_a_small_gpu_beside_a_large_memory_is_told_to_use_both(monkeypatch):
-    monkeypatch.setattr(memory, "_free_memory", lambda: 12 * GB)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=12 * GB))
     monkeypatch.setattr(memory, "torch", SimpleNamespace(**vars(torch)))
     card = SimpleNamespace(device_count=lambda: 1, mem_get_info=lambda _device: (12 * GB, 24 * GB))
     monkeypatch.setattr(memory.torch, "cuda", card)

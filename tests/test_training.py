@@ -21,14 +21,14 @@ from ssae_kit.metrics import mcc_directions
 from ssae_kit.training import (
     Constraint,
     Penalty,
+    Restarts,
     TrainingConfig,
-    best_run,
     evaluate,
     fit,
     huge,
-    revive_dead_,
 )
 from ssae_kit.training.lagrangian import Problem, constrained
+from ssae_kit.training.revive import revive_dead_
 
 SHORT = TrainingConfig(steps=40, batch_size=32, checkpoint_every=10, record_every=5)
 FEATURES = torch.linalg.qr(torch.randn(12, 12, generator=torch.Generator().manual_seed(7)))[0]
@@ -94,7 +94,8 @@ def test_the_best_run_is_the_one_with_the_least_error():
     relu = ReluSAE(3, 12, 16, generator=seeded(2))
     weight = torch.tensor([0.3, 0.001, 0.3])
     fit(relu, sparse_inputs(), Penalty(weight), SHORT, generator=seeded(3))
-    assert best_run(relu, sparse_inputs()) == 1
+    runs = Restarts(relu, evaluate(relu, sparse_inputs()).error[None])
+    assert runs.best_runs.tolist() == [1]
 
 
 # --- where the data come from -------------------------------------------------------------------
@@ -199,13 +200,16 @@ def test_revived_latents_point_at_the_worst_input_and_forget_their_averages():
     for _ in range(5):
         relu.loss(sparse_inputs(64)).error.sum().backward()
         optimiser.step()
-    assert revive_dead_(relu, inputs, optimiser, generator=seeded(3)) == 16
+    revive_dead_(relu, inputs, optimiser, seeded(3))
+    assert not relu.dead.any()
     worst = inputs[13] / relu.scale[0] - relu.decoder_bias[0]
     assert_close(relu.directions[0, 0], worst / worst.norm())
     average = optimiser.state[relu.encoder]["exp_avg"]
     assert (average[:, :8] == 0).all()
     assert (average[:, 8:] != 0).any()
-    assert revive_dead_(relu, inputs, optimiser, generator=seeded(3)) == 0
+    before = relu.directions.clone()
+    revive_dead_(relu, inputs, optimiser, seeded(3))
+    assert torch.equal(relu.directions, before)
 
 
 # --- stopping and going on ----------------------------------------------------------------------
@@ -473,8 +477,9 @@ def test_batches_that_are_not_finite_are_blamed_on_the_function():
 def test_a_run_whose_weights_are_not_finite_is_never_the_best():
     relu = ReluSAE(2, 12, 16, generator=seeded(2))
     relu.decoder.data[0] = torch.nan
-    assert evaluate(relu, sparse_inputs()).error.isfinite().tolist() == [False, True]
-    assert best_run(relu, sparse_inputs()) == 1
+    error = evaluate(relu, sparse_inputs()).error
+    assert error.isfinite().tolist() == [False, True]
+    assert Restarts(relu, error[None]).best_runs.tolist() == [1]
 
 
 # --- huge inputs --------------------------------------------------------------------------------

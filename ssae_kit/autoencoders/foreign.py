@@ -145,11 +145,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return read(path, load_file, "a complete autoencoder in safetensors; fetch it anew.")
 
 
-def turned(values: Tensor) -> Tensor:
-    """A matrix transposed; what is none is left for `build` to refuse."""
-    return values.mT if values.dim() == 2 else values
-
-
 def require_sizes(folder: Path, tensors: dict[str, Tensor], *sizes: Any) -> None:
     """Raise a ValueError if `W_dec` has other sizes [latents, d_model] than a configuration says."""
     shape = list(tensors["W_dec"].shape) if "W_dec" in tensors else list(sizes)

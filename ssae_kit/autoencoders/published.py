@@ -23,7 +23,6 @@ from ssae_kit.autoencoders.foreign import (
     read_config,
     read_weights,
     require_sizes,
-    turned,
 )
 from ssae_kit.autoencoders.sparse import GatedSAE, JumpReluSAE, ReluSAE, SparseAutoencoder, TiedSAE
 from ssae_kit.autoencoders.topk import BatchTopKSAE, TopKSAE
@@ -254,11 +253,12 @@ def _tensors_only(path: Path) -> Any:
 
 
 def _renamed(stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights under SAELens' names, with its axes: theirs are of `torch.nn.Linear`."""
-    return {
-        NAMES.get(name, name): turned(values) if name.endswith("coder.weight") else values
-        for name, values in stored.items()
-    }
+    """The weights under SAELens' names, with its axes: theirs are of `torch.nn.Linear`.
+
+    What should be a matrix and is none is left for `build` to refuse.
+    """
+    linear = {n for n, values in stored.items() if n.endswith("coder.weight") and values.dim() == 2}
+    return {NAMES.get(n, n): values.mT if n in linear else values for n, values in stored.items()}
 
 
 def _sparsify(folder: Path) -> SparseAutoencoder:

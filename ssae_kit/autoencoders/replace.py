@@ -65,11 +65,8 @@ def clamp(
 
 def _latents(along: Tensor, autoencoder: Autoencoder, states: Tensor) -> Tensor:
     """The latents as indices, one for each row or one for all."""
-    n, free, found = (
-        autoencoder.n_latents,
-        states.shape[:-1],
-        checks.indices("along", along, "*any"),
-    )
+    found, free = checks.indices("along", along, "*any"), states.shape[:-1]
+    n = autoencoder.n_latents
     what = f"latents 0..{n - 1} that broadcast against the rows, {list(free)}"
     checks.require("along", found, what, lambda i: i.expand(free).min() >= 0 and i.max() < n)
     return found

@@ -1,5 +1,7 @@
 """The Sparse Shift Autoencoder: an affine autoencoder of shifts; and the authors' own, with norms."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -69,14 +71,12 @@ class LayerNormShiftAutoencoder(ShiftAutoencoder):
     Source: Joshi et al. 2025 (arXiv 2502.12179), code of 2025.
     """
 
-    def __init__(
-        self, n_runs: int, d_model: int, n_latents: int, *, generator: torch.Generator
-    ) -> None:
-        super().__init__(n_runs, d_model, n_latents, generator=generator)
-        self.input_gain = nn.Parameter(torch.ones(n_runs, d_model))
-        self.input_shift = nn.Parameter(torch.zeros(n_runs, d_model))
-        self.code_gain = nn.Parameter(torch.ones(n_runs, n_latents))
-        self.code_shift = nn.Parameter(torch.zeros(n_runs, n_latents))
+    def __init__(self, *sizes: int, **usual: Any) -> None:
+        super().__init__(*sizes, **usual)
+        self.input_gain = nn.Parameter(torch.ones_like(self.decoder_bias))
+        self.input_shift = nn.Parameter(torch.zeros_like(self.decoder_bias))
+        self.code_gain = nn.Parameter(torch.ones_like(self.encoder_bias))
+        self.code_shift = nn.Parameter(torch.zeros_like(self.encoder_bias))
 
     def _encode(self, scaled: Tensor) -> Tensor:
         normed = layer_norm(scaled, (self.d_model,)) * self.input_gain[:, None]

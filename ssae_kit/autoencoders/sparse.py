@@ -169,8 +169,8 @@ class GatedSAE(SparseAutoencoder):
 
     zero_at_first = ("idle", "encoder_bias", "log_magnitude", "magnitude_bias")
 
-    def __init__(self, *sizes: int, generator: torch.Generator, dead_after: int = 200) -> None:
-        super().__init__(*sizes, generator=generator, dead_after=dead_after)
+    def __init__(self, *sizes: int, **usual: Any) -> None:
+        super().__init__(*sizes, **usual)
         self.log_magnitude = nn.Parameter(torch.zeros(self.n_runs, self.n_latents))
         self.magnitude_bias = nn.Parameter(torch.zeros(self.n_runs, self.n_latents))
 
@@ -219,14 +219,9 @@ class JumpReluSAE(SparseAutoencoder):
     new_share = 1.0
 
     def __init__(
-        self,
-        *sizes: int,
-        generator: torch.Generator,
-        dead_after: int = 200,
-        bandwidth: float = 0.1,
-        first_threshold: float = 0.1,
+        self, *sizes: int, bandwidth: float = 0.1, first_threshold: float = 0.1, **usual: Any
     ) -> None:
-        super().__init__(*sizes, generator=generator, dead_after=dead_after)
+        super().__init__(*sizes, **usual)
         for name, value in {"bandwidth": bandwidth, "first_threshold": first_threshold}.items():
             checks.require(name, value, "above 0 and finite", lambda x: 0 < x < float("inf"))
         self.bandwidth, self.first_threshold = bandwidth, first_threshold

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -35,15 +36,8 @@ class TopKSAE(SparseAutoencoder):
 
     options: tuple[str, ...] = ("dead_after", "k", "revival")
 
-    def __init__(
-        self,
-        *sizes: int,
-        generator: torch.Generator,
-        k: int,
-        dead_after: int = 200,
-        revival: float = 1 / 32,
-    ) -> None:
-        super().__init__(*sizes, generator=generator, dead_after=dead_after)
+    def __init__(self, *sizes: int, k: int, revival: float = 1 / 32, **usual: Any) -> None:
+        super().__init__(*sizes, **usual)
         what = "at least 0 and finite"
         checks.require("revival", revival, what, lambda value: 0 <= value < float("inf"))
         self.k = checks.whole("k", k, 1, self.n_latents, " (the number of latents)")
@@ -118,10 +112,8 @@ class BatchTopKSAE(SparseAutoencoder):
     threshold: Tensor
     """Codes above it fire after training, `[run]`."""
 
-    def __init__(
-        self, *sizes: int, generator: torch.Generator, k: int, dead_after: int = 200
-    ) -> None:
-        super().__init__(*sizes, generator=generator, dead_after=dead_after)
+    def __init__(self, *sizes: int, k: int, **usual: Any) -> None:
+        super().__init__(*sizes, **usual)
         self.k = checks.whole("k", k, 1, self.n_latents, " (the number of latents)")
         self.register_buffer("threshold", torch.zeros(self.n_runs))
 
@@ -172,15 +164,8 @@ class MatryoshkaSAE(BatchTopKSAE):
 
     options: tuple[str, ...] = ("dead_after", "k", "prefixes")
 
-    def __init__(
-        self,
-        *sizes: int,
-        generator: torch.Generator,
-        k: int,
-        prefixes: Sequence[int],
-        dead_after: int = 200,
-    ) -> None:
-        super().__init__(*sizes, generator=generator, k=k, dead_after=dead_after)
+    def __init__(self, *sizes: int, prefixes: Sequence[int], **usual: Any) -> None:
+        super().__init__(*sizes, **usual)
         prefixes = [checks.whole("prefixes", prefix) for prefix in prefixes]
         ends = [0, *prefixes, self.n_latents]
         if not prefixes or any(a >= b for a, b in pairwise(ends)):

@@ -109,26 +109,21 @@ def cache_hidden_states(
             the model as it is; or if the model's first state differs from the one kept.
         OSError: if the disk is full; what is written stays and counts.
     """
-    checks.require_kind("llama", llama, Llama, "load()")
-    checks.whole("texts_per_file", texts_per_file)
-    if not len(layers):
-        raise ValueError("at least one layer is required; got none.")
     rows = token_rows(llama, texts)
+    checks.whole("texts_per_file", texts_per_file)
     provenance = describe(llama, rows, layers, texts_per_file, part)
     _refuse_hooks(llama)
     inside, is_known = at_home(folder) / fingerprint(provenance), False
     for number in tqdm(range(_n_files(provenance)), disable=not progress, unit="file"):
-        some, kept = (
-            rows[number * texts_per_file :][:texts_per_file],
-            _read(inside, provenance, number),
-        )
-        if kept is not None and not is_known:
-            now, is_known = hidden_states(llama, some[:1], layers, part=part), True
-            _check_same(llama, now, kept[:, :1], inside)
+        some = rows[number * texts_per_file :][:texts_per_file]
+        kept = _read(inside, provenance, number)
         if kept is None:
             states = hidden_states(llama, some, layers, part=part)
             facts = {"provenance": provenance, "number": number}
             save_tensors(_path(inside, number), {"states": states}, facts)
+        elif not is_known:
+            now, is_known = hidden_states(llama, some[:1], layers, part=part), True
+            _check_same(llama, now, kept[:, :1], inside)
     return CachedStates(inside, provenance)
 
 

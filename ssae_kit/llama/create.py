@@ -111,6 +111,11 @@ def create_llama(n_tokens: int, seed: int) -> LlamaForCausalLM:
             "original_max_position_embeddings": 64,
         },
     )
+    return _drawn(config, seed)
+
+
+def _drawn(config: LlamaConfig, seed: int) -> LlamaForCausalLM:
+    """A Llama with weights from a seed; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return LlamaForCausalLM(config)
@@ -126,10 +131,7 @@ def untrained(llama: Llama, seed: int) -> Llama:
         seed: Of the initial weights. The global generator is left as it was.
     """
     checks.require_kind("llama", llama, Llama, "load()")
-    seed = checks.whole("seed", seed, 0)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        model = LlamaForCausalLM(copy.deepcopy(llama.model.config)).float()
+    model = _drawn(copy.deepcopy(llama.model.config), checks.whole("seed", seed, 0)).float()
     name = f"{llama.name}, untrained"
     return Llama(name, model.to(llama.device).eval().requires_grad_(False), llama.tokenizer)
 
@@ -157,9 +159,7 @@ def save_llama(
     """
     check_new(folder)
     check_fit(tokenizer, model.config.vocab_size, str(folder))
-    with torch.random.fork_rng(devices=[]):
-        half = LlamaForCausalLM(copy.deepcopy(model.config)).to(torch.bfloat16)
-    half.load_state_dict(model.state_dict())
+    half = copy.deepcopy(model).to(torch.bfloat16)
     half.generation_config = GenerationConfig(
         bos_token_id=0,
         eos_token_id=1,

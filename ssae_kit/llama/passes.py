@@ -137,9 +137,17 @@ def passes(
     """
     checks.whole("tokens_per_batch", tokens_per_batch)
     sites, own = [Site.of(place) for place in keep], edits_for(llama, edits, rows)
-    _check_reach(llama, sites, own, final)
+    for site in sites:
+        site.module(llama)
+    deepest = max((site.depth for site in sites), default=(0, 0))
+    late = [site for site in own if site.depth > deepest]
     if final:
         check_logits_move(llama, rows, own)
+    elif late:
+        raise ValueError(
+            f"the edit at {late[0]} comes after everything that is asked for, so it can change "
+            "nothing. Keep a later site, or ask for logits."
+        )
     for batch in batches([len(row) for row in rows], tokens_per_batch):
         chosen = torch.tensor(batch)
         here = {site: edit.rows(chosen) for site, edit in own.items()}
@@ -239,18 +247,6 @@ def edits_for(llama: Llama, edits: Edits, rows: Rows) -> dict[Site, Edit]:
         site.module(llama)
         own[site] = edit.on(last)
     return own
-
-
-def _check_reach(llama: Llama, sites: list[Site], edits: Mapping[Site, Edit], final: bool) -> None:
-    for site in sites:
-        site.module(llama)
-    deepest = max((site.depth for site in sites), default=(0, 0))
-    late = [site for site in edits if site.depth > deepest]
-    if late and not final:
-        raise ValueError(
-            f"the edit at {late[0]} comes after everything that is asked for, so it can change "
-            "nothing. Keep a later site, or ask for logits."
-        )
 
 
 def check_logits_move(llama: Llama, rows: Rows, edits: Mapping[Site, Edit]) -> None:

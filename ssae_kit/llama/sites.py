@@ -18,8 +18,13 @@ Part = Literal["block", "mlp", "attention", "head"]
 attention inside it adds to the residual stream, or what one head hands to the attention's output
 matrix."""
 
-ORDER = ("head", "attention", "mlp", "block")
-"""Parts of a block, in the order in which they are computed."""
+PATHS: dict[str, tuple[str, ...]] = {
+    "head": ("self_attn", "o_proj"),
+    "attention": ("self_attn",),
+    "mlp": ("mlp",),
+    "block": (),
+}
+"""Where in a block its parts are computed, in this order."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Site:
     @property
     def depth(self) -> tuple[int, int]:
         """Later in a pass is larger."""
-        return self.layer, ORDER.index(self.part)
+        return self.layer, list(PATHS).index(self.part)
 
     def module(self, llama: Llama) -> torch.nn.Module:
         """Return the module that computes this site; for a head, the one that reads it.
@@ -64,7 +69,7 @@ class Site:
                 f"`layer` must lie in 0..{llama.n_layers} (0 is the embedding, {llama.n_layers} the "
                 f"last block of {llama.name}); got {self.layer}."
             )
-        if self.part not in ORDER or (self.layer == 0 and self.part != "block"):
+        if self.part not in PATHS or (self.layer == 0 and self.part != "block"):
             raise ValueError(
                 "`part` must be 'block' or, from layer 1 on, 'mlp', 'attention' or 'head'; got "
                 f"{self.part!r} at layer {self.layer}."
@@ -79,7 +84,7 @@ class Site:
             found = require(inner(llama), "embed_tokens")
         else:
             found = require(inner(llama), "layers")[self.layer - 1]
-        for name in _PATHS[self.part]:
+        for name in PATHS[self.part]:
             found = require(found, name)
         module: torch.nn.Module = found
         return module
@@ -100,14 +105,6 @@ class Site:
             own = slice(self.head * width, (self.head + 1) * width)
             return module.register_forward_pre_hook(_head_hook(change, own))
         return module.register_forward_hook(_output_hook(change))
-
-
-_PATHS = {
-    "block": (),
-    "mlp": ("mlp",),
-    "attention": ("self_attn",),
-    "head": ("self_attn", "o_proj"),
-}
 
 
 def _output_hook(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:

@@ -74,13 +74,10 @@ def save_pairs(pairs: ConceptPairs, path: str | Path) -> None:
         )
     changes = pairs.changes or ((),) * len(pairs)
     rows = [[*TEXTS, *pairs.concepts]]
-    rows += [list(row) for row in zip(pairs.source, pairs.target, strict=True)]
-    lines = [
-        ",".join([*(_quoted(text) for text in row), *map(str, row_changes)])
-        for row, row_changes in zip(rows, [(), *changes], strict=True)
-    ]
+    for source, target, changed in zip(pairs.source, pairs.target, changes, strict=True):
+        rows.append([source, target, *map(str, changed)])
     try:
-        content = "".join(f"{line}\n" for line in lines).encode()
+        content = "".join(",".join(map(_quoted, row)) + "\n" for row in rows).encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"every text must fit UTF-8; {error}. Remove that character.") from error
     with replacing(path) as temporary:

@@ -66,31 +66,26 @@ def dataset(name: str) -> ConceptPairs:
     return load_pairs(FOLDER / f"{key.lower()}.csv")
 
 
-def category_pairs(
-    n_pairs: int, generator: torch.Generator, *, max_changed: int = 3
-) -> ConceptPairs:
-    """Draw pairs of short texts in which one to `max_changed` attributes take another value.
+def category_pairs(n_pairs: int, generator: torch.Generator) -> ConceptPairs:
+    """Draw pairs of short texts in which one, two or all three attributes take another value.
 
     Every unordered swap of two values of an attribute is a concept, such as "colour: red-blue":
     +1 from red to blue, -1 from blue to red. Ten values make 45 swaps, three attributes 135.
 
     Args:
         n_pairs: Number of pairs, at least 1.
-        generator: Source of every choice.
-        max_changed: Largest number of attributes that change; 1 to this are equally likely.
+        generator: Source of every choice; how many attributes change is equally likely.
 
     Raises:
-        ValueError: if `n_pairs` or `max_changed` is out of range.
+        ValueError: if `n_pairs` is below 1.
 
     Source: Joshi et al. 2025 (arXiv 2502.12179), data set CAT.
     """
     checks.require_generator(generator)
-    n_pairs, most = checks.whole("n_pairs", n_pairs), len(CATEGORIES)
-    max_changed = checks.whole("max_changed", max_changed, 1, most, " (the number of attributes)")
+    shape = (checks.whole("n_pairs", n_pairs), len(CATEGORIES))
     sizes = torch.tensor([len(values) for values in CATEGORIES.values()])
-    shape = (n_pairs, len(CATEGORIES))
     before = (torch.rand(shape, generator=generator) * sizes).long()
-    n_changed = torch.randint(1, max_changed + 1, (n_pairs, 1), generator=generator)
+    n_changed = torch.randint(1, len(CATEGORIES) + 1, (n_pairs, 1), generator=generator)
     changes = torch.rand(shape, generator=generator).argsort(1).argsort(1) < n_changed
     step = 1 + (torch.rand(shape, generator=generator) * (sizes - 1)).long()
     after = (before + step * changes) % sizes
@@ -99,20 +94,12 @@ def category_pairs(
 
 def _swaps(before: Tensor, after: Tensor) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
     """Names of all swaps, and which of them each pair makes in which direction."""
-    swaps = [
-        (attribute, *swap)
-        for attribute, values in CATEGORIES.items()
-        for swap in combinations(values, 2)
-    ]
-    column, changes = {swap: i for i, swap in enumerate(swaps)}, []
-    for old, new in zip(before.tolist(), after.tolist(), strict=True):
-        row = [0] * len(swaps)
-        for name, i, j in zip(CATEGORIES, old, new, strict=True):
-            if i != j:
-                low, high = CATEGORIES[name][min(i, j)], CATEGORIES[name][max(i, j)]
-                row[column[name, low, high]] = 1 if i < j else -1
-        changes.append(tuple(row))
-    return tuple(f"{attribute}: {old}-{new}" for attribute, old, new in swaps), tuple(changes)
+    names, columns = [], []
+    for (name, values), old, new in zip(CATEGORIES.items(), before.T, after.T, strict=True):
+        for i, j in combinations(range(len(values)), 2):
+            names.append(f"{name}: {values[i]}-{values[j]}")
+            columns.append(((old == i) & (new == j)).int() - ((old == j) & (new == i)).int())
+    return tuple(names), tuple(map(tuple, torch.stack(columns, 1).tolist()))
 
 
 def _say(states: Tensor) -> tuple[str, ...]:
@@ -123,12 +110,10 @@ def _say(states: Tensor) -> tuple[str, ...]:
     )
 
 
-def truthful_qa(path: str = "truthfulqa/truthful_qa", **options: Any) -> ConceptPairs:
-    """Load TruthfulQA as pairs: each question with a wrong and with the right answer.
+def truthful_qa() -> ConceptPairs:
+    """Load TruthfulQA from the hub as pairs: each question with a wrong and with the right answer.
 
-    Args:
-        path: Name on the hub, or a builder such as "json".
-        options: For `datasets.load_dataset`, such as `data_files` for files of your own.
+    Of files of your own, `truth_pairs(datasets.load_dataset("json", data_files=..., split="train"))`.
 
     Raises:
         ImportError: if `datasets` is not installed.
@@ -143,9 +128,8 @@ def truthful_qa(path: str = "truthfulqa/truthful_qa", **options: Any) -> Concept
             "this needs the library `datasets`, which is not installed. "
             "Install the extra: pip install -e '.[data]'"
         ) from error
-    if path == "truthfulqa/truthful_qa":
-        options = {"name": "multiple_choice", **options}
-    return truth_pairs(library.load_dataset(path, **{"split": "validation", **options}))
+    table = library.load_dataset("truthfulqa/truthful_qa", "multiple_choice", split="validation")
+    return truth_pairs(table)
 
 
 def truth_pairs(rows: Iterable[Mapping[str, Any]]) -> ConceptPairs:

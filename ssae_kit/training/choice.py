@@ -11,6 +11,9 @@ from ssae_kit.autoencoders import Autoencoder, ShiftAutoencoder
 from ssae_kit.training.loop import evaluate, fit
 from ssae_kit.training.settings import Constraint, Penalty, TrainingConfig
 
+TOLERANCE = 0.03
+"""Error above the lowest that still counts as explained, as a share of what can be."""
+
 
 @dataclass(frozen=True)
 class Restarts:
@@ -19,23 +22,18 @@ class Restarts:
     autoencoder: Autoencoder
     """All runs, group by group, restarts together."""
     error: Float[Tensor, "groups restarts"]
-    """Reconstruction error of each."""
-
-    @property
-    def _ranked(self) -> Tensor:
-        """Errors in which a run that went wrong is the worst."""
-        return self.error.nan_to_num(nan=torch.inf, posinf=torch.inf)
+    """Reconstruction error of each, by `evaluate`: infinite for a run that went wrong."""
 
     @property
     def best_error(self) -> Float[Tensor, " groups"]:
         """Error of the best restart of each group."""
-        return self._ranked.min(1).values
+        return self.error.min(1).values
 
     @property
     def best_runs(self) -> Int[Tensor, " groups"]:
         """Index of the best restart of each group, among all runs."""
         n_groups, n_restarts = self.error.shape
-        return self._ranked.argmin(1).cpu() + n_restarts * torch.arange(n_groups)
+        return self.error.argmin(1).cpu() + n_restarts * torch.arange(n_groups)
 
     def best(self, group: int = 0) -> Autoencoder:
         """Return the best restart of a group.
@@ -55,15 +53,13 @@ class LevelSweep(Restarts):
 
     levels: Float[Tensor, " levels"]
     """Levels tried, ascending; mean absolute code in units of the root mean square shift length."""
-    tolerance: float
-    """Error above the lowest that still counts as explained, as a share of what can be."""
 
     @property
     def chosen(self) -> int:
-        """Index of the smallest level that explains as much as any, up to the tolerance."""
+        """Index of the smallest level that explains as much as any, up to `TOLERANCE`."""
         _require_finite(self.error)
         floor = float(self.best_error.min())
-        explained = self.best_error <= floor + self.tolerance * abs(1 - floor)
+        explained = self.best_error <= floor + TOLERANCE * abs(1 - floor)
         return int(explained.nonzero()[0])
 
     @property
@@ -111,15 +107,14 @@ def choose_level(
     generator: torch.Generator,
     n_levels: int = 9,
     n_restarts: int = 3,
-    tolerance: float = 0.03,
     config: TrainingConfig | None = None,
 ) -> LevelSweep:
     """Sweep the sparsity level and find the elbow of the reconstruction error. Uses no labels.
 
     Too tight a level cannot reconstruct the shifts. Too slack a level reconstructs them in any
     basis and so identifies nothing. The smallest level that still reconstructs is the one wanted.
-    Shrinking every code by a factor t costs an error of (1 - t)^2, so the default tolerance of
-    0.03 accepts levels down to 0.83 of the smallest one that loses nothing.
+    Shrinking every code by a factor t costs an error of (1 - t)^2, so a tolerance of 0.03 accepts
+    levels down to 0.83 of the smallest one that loses nothing.
 
     The levels tried run from 0.5 / k, for k latents, which not even one active latent per shift
     can meet, to 1 / sqrt(k), the level of a code in which every latent is always active.
@@ -130,21 +125,19 @@ def choose_level(
         generator: Source of initial weights and batches.
         n_levels: Levels tried, at least 2.
         n_restarts: Restarts at each level; all of them train at once.
-        tolerance: See above, unitless, above 0.
         config: How long and how fast.
 
     Returns:
         The sweep; its `level` is the choice.
 
     Raises:
-        ValueError: if `n_levels` is below 2, `n_latents` or `n_restarts` below 1, the tolerance is
-            not above 0, or there are fewer pairs than latents.
+        ValueError: if `n_levels` is below 2, `n_latents` or `n_restarts` below 1, or there are
+            fewer pairs than latents.
         TypeError: if there is no generator.
     """
     checks.whole("n_levels", n_levels, 2)
     checks.whole("n_latents", n_latents)
     checks.whole("n_restarts", n_restarts)
-    checks.require("tolerance", tolerance, "above 0", lambda value: 0 < value < torch.inf)
     (shifts,) = checks.tensors(shifts=(shifts, "pairs d_model"))
     if len(shifts) < n_latents:
         raise ValueError(
@@ -158,18 +151,7 @@ def choose_level(
     autoencoder = ShiftAutoencoder(*sizes, generator=generator).to(shifts.device)
     rule = Constraint(levels.repeat_interleave(n_restarts))
     runs = fit_restarts(autoencoder, shifts, rule, n_restarts, config, generator=generator)
-    return LevelSweep(autoencoder, runs.error, levels, tolerance)
-
-
-def best_run(autoencoder: Autoencoder, inputs: Tensor) -> int:
-    """Return the run with the lowest reconstruction error over all inputs. Uses no labels.
-
-    Raises:
-        ValueError: if no run's error is a finite number.
-    """
-    error = evaluate(autoencoder, inputs).error
-    _require_finite(error)
-    return int(error.argmin())
+    return LevelSweep(autoencoder, runs.error, levels)
 
 
 def _require_finite(error: Tensor) -> None:

@@ -153,13 +153,6 @@ class _Loop:
         drawn: Tensor = rows.index_select(0, chosen.flatten().to(rows.device))
         return drawn.view(n_runs, size, -1).to(device)
 
-    def first(self) -> Tensor:
-        """The batch that a function would give first; the generator stays as it is."""
-        twin = torch.Generator(self.generator.device)
-        twin.set_state(self.generator.get_state())
-        draw: Any = self.inputs
-        return as_inputs(draw(self.config.batch_size, twin), self.autoencoder)
-
     def update(self, step: int) -> LossTerms:
         """Make one update; returns the batch's loss terms before it."""
         progress = step / self.config.steps
@@ -182,7 +175,7 @@ class _Loop:
         if every and self.done % every == 0 and self.done <= last:
             inputs = self.batch(8 * self.config.batch_size)
             assert isinstance(self.autoencoder, SparseAutoencoder)  # `check` has seen to it
-            revive_dead_(self.autoencoder, inputs, self.primal, generator=self.generator)
+            revive_dead_(self.autoencoder, inputs, self.primal, self.generator)
 
     def record(self, terms: LossTerms) -> None:
         """Append to the history."""
@@ -242,12 +235,15 @@ class _Loop:
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the training that goes on from it, before it starts."""
+        start = self.generator.get_state()
+        inputs = self.batch(self.config.batch_size) if callable(self.inputs) else self.inputs
+        self.generator.set_state(start)
         state = {name: t for name, t in self.autoencoder.state_dict().items() if name != "scale"}
         told = {
             "architecture": [type(self.autoencoder).__name__, self.autoencoder.settings],
             "initial weights": digest(state),
-            "state of the generator": digest({"generator": self.generator.get_state()}),
-            "inputs": digest({"": self.first() if callable(self.inputs) else self.inputs}),
+            "state of the generator": digest({"generator": start}),
+            "inputs": digest({"": inputs}),
             "sparsity": [type(self.sparsity).__name__, vars(self.sparsity)],
             "config": asdict(self.config),
         }
@@ -287,4 +283,4 @@ def evaluate(autoencoder: Autoencoder, inputs: Tensor | np.ndarray) -> LossTerms
         terms = autoencoder.loss(part.to(error.device))
         share = part.shape[-2] / inputs.shape[-2]
         error, sparsity = error + share * terms.error, sparsity + share * terms.sparsity
-    return LossTerms(error.nan_to_num(nan=torch.inf), sparsity.nan_to_num(nan=torch.inf))
+    return LossTerms(*(sums.nan_to_num(torch.inf, torch.inf) for sums in (error, sparsity)))
