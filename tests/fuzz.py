@@ -59,6 +59,7 @@ EXCEPTIONS = {
     "autoencoders.SparseAutoencoder": "abstract; its kinds are called",
     "causes.followed": "NaN where a text shows nothing; its tests stand in test_causes.py",
     "llama.Edit": "abstract; its kinds are called",
+    "llama.edit": "a context manager; its tests stand in test_llama_run.py",
 }
 """Callables without a right call, with the reason."""
 
@@ -144,6 +145,7 @@ def numeric(room, folder):
         "training.TrainingConfig": dataclasses.asdict(config()),
         "training.History.series": (history().series, {"name": "error"}),
         "training.Restarts.best": (restarts().best, {"group": 0}),
+        "training.best_run": {"autoencoder": relu(), "inputs": normal(40, 6)},
         "training.choose_level": {
             "shifts": normal(40, 6), "n_latents": 4, "generator": seeded(), "n_levels": 2,
             "n_restarts": 1, "config": config(),
@@ -411,6 +413,9 @@ def spoken(room, folder):
         "world.value_index": {"concept": "tense", "value": 1},
         "llama.Add": {"vectors": vectors, "at": "all"},
         "llama.Apply": {"function": torch.relu},
+        "llama.Clamp": {"values": normal(1, 2), "subspace": eye},
+        "llama.Intervention": {"layer": 2, "vectors": vectors},
+        "llama.ProjectOut": {"directions": vectors},
         "llama.Site": {"layer": 2, "part": "head", "head": 1},
         "llama.Swap": {"sources": vectors, "subspace": eye},
         "llama.cache_hidden_states": llama | {"layers": [1], "folder": folder / "states"},

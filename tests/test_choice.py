@@ -9,6 +9,7 @@ from ssae_kit.training import (
     LevelSweep,
     Restarts,
     TrainingConfig,
+    best_run,
     choose_level,
     evaluate,
     fit_restarts,
@@ -60,7 +61,8 @@ def test_nothing_is_chosen_where_no_error_is_a_number():
         model.encoder[:] = torch.nan
     error = evaluate(model, torch.randn(50, 4, generator=seeded())).error
     lost = LevelSweep(model, error[:, None], torch.tensor([0.1, 0.2]))
-    for call in (lambda: lost.chosen, lambda: lost.best(1)):
+    inputs = torch.randn(50, 4, generator=seeded())
+    for call in (lambda: best_run(model, inputs), lambda: lost.chosen, lambda: lost.best(1)):
         with pytest.raises(ValueError, match="error is finite"):
             call()
 

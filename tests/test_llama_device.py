@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from ssae_kit import llama
-from ssae_kit.llama import Add, Apply, Site, Swap, sampling
+from ssae_kit.llama import Add, Apply, Clamp, ProjectOut, Site, Swap, sampling
 from tests.pretend import DEVICES, GpuGenerator, Pretend, moved, on
 
 TEXTS = ["the queen in red was sad.", "this lady wept."]
@@ -50,7 +50,8 @@ EDITS = {
     "add at places": {2: Add(randn(1, 128), at=torch.tensor([1, 2]))},
     "swap": {2: Swap(randn(2, 128), at=slice(1, None))},
     "swap in a subspace": {2: Swap(randn(2, 128), BASIS)},
-    "clamp": {2: Swap(randn(2, 2) @ BASIS, BASIS, at="all")},
+    "clamp": {2: Clamp(randn(2, 2), BASIS, at="all")},
+    "project out": {2: ProjectOut(randn(2, 128), at="all")},
     "a head": {Site(2, "head", 1): Apply(torch.zeros_like)},
 }
 

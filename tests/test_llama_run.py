@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from ssae_kit import llama
-from ssae_kit.llama import Add, Apply, Site, Swap, run
+from ssae_kit.llama import Add, Apply, Clamp, ProjectOut, Site, Swap, run
 
 TEXTS = ["the queen in red was sad.", "this lady wept.", "the queen in blue was sad and wept."]
 
@@ -71,9 +71,8 @@ def test_edits_do_what_they_say_at_their_tokens(model):
     close = {"atol": 1e-3, "rtol": 1e-3}
     assert_close(after(Swap(sources, at=at)), sources, **close)
     assert_close(after(Swap(sources, basis, at=at)) @ basis.mT, sources @ basis.mT, **close)
-    for values in (torch.ones(1, 3), torch.zeros(1, 3)):
-        set_to = after(Swap(values @ basis, basis, at=at)) @ basis.mT
-        assert_close(set_to, values.expand(3, 3), **close)
+    assert_close(after(Clamp(torch.ones(1, 3), basis, at=at)) @ basis.mT, torch.ones(3, 3), **close)
+    assert_close(after(ProjectOut(7 * basis, at=at)) @ basis.mT, torch.zeros(3, 3), **close)
 
 
 def test_gradients_flow_to_an_edit(model):
@@ -177,3 +176,40 @@ def test_a_device_or_type_that_is_not_there_is_named():
         llama.load(device="tpu")
     with pytest.raises(ValueError, match="'float12'"):
         llama.load(dtype="float12")
+
+
+@pytest.mark.parametrize("name", ["past_key_values", "cache"])
+def test_an_edit_around_passes_that_are_not_the_kits_starts_at_its_token(model, monkeypatch, name):
+    ids, seen = torch.tensor([[200, 210, 220]]), []
+    forward = model.model.model.forward
+    plain = forward(ids, use_cache=True)
+
+    def either(input_ids, **named):
+        return forward(input_ids, None, None, named.get(name), use_cache=True)
+
+    def look(states):
+        seen.append(states.shape[1])
+        return states + 1
+
+    monkeypatch.setattr(model.model.model, "forward", either)
+    with llama.edit(model, 2, look, from_token=3):
+        first = model.model.model(ids)
+        model.model.model(ids[:, :1], **{name: first.past_key_values})
+    assert seen == [0, 1]
+    assert torch.equal(plain.last_hidden_state, first.last_hidden_state)
+    assert torch.equal(model.model.model(ids).last_hidden_state, plain.last_hidden_state)
+
+
+def test_an_edit_around_nothing_is_an_error(model):
+    with pytest.raises(RuntimeError, match="no pass ran"), llama.edit(model, 2, torch.relu):
+        pass
+
+
+def test_an_intervention_is_short_for_an_edit(model):
+    push = 5 * randn(1, 128)
+
+    def write(**way):
+        seeded = torch.Generator().manual_seed(4)
+        return llama.generate(model, TEXTS, max_new_tokens=3, generator=seeded, **way)
+
+    assert write(edits={2: Add(push)}) == write(intervention=llama.Intervention(2, push))

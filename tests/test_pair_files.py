@@ -234,21 +234,13 @@ def test_a_question_of_another_schema_is_refused(row, message):
 
 
 def test_the_loader_reads_local_files_of_the_published_schema(tmp_path, monkeypatch):
-    datasets = pytest.importorskip("datasets", reason="the extra `data` is not installed")
+    pytest.importorskip("datasets", reason="the extra `data` is not installed")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     options = {"split": "train", "cache_dir": str(tmp_path / "cache")}
     text = "\n".join(json.dumps(row) for row in QUESTIONS)
     (tmp_path / "questions.jsonl").write_text(text, encoding="utf-8")
-    loaded = []
-
-    def load_here(*told, **named):
-        loaded.append((*told, named["split"]))
-        return read("json", data_files=str(tmp_path / "questions.jsonl"), **options)
-
-    read = datasets.load_dataset
-    monkeypatch.setattr(datasets, "load_dataset", load_here)
-    assert truthful_qa() == truth_pairs(QUESTIONS)
-    assert loaded == [("truthfulqa/truthful_qa", "multiple_choice", "validation")]
+    questions = truthful_qa("json", data_files=str(tmp_path / "questions.jsonl"), **options)
+    assert questions == truth_pairs(QUESTIONS)
 
 
 def test_a_missing_library_names_the_extra(monkeypatch):

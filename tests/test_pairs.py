@@ -70,3 +70,9 @@ def test_a_path_may_begin_at_the_home_folder(tmp_path, monkeypatch):
     pairs = ConceptPairs(("a",), ("b",))
     save_pairs(pairs, "~/p.csv")
     assert load_pairs("~/p.csv") == pairs
+
+
+def test_the_old_name_of_changes_still_reads_and_says_so():
+    pairs = ConceptPairs(("a",), ("b",), ("x",), ((1,),))
+    with pytest.warns(DeprecationWarning, match="now called `changes`"):
+        assert pairs.shifts == pairs.changes

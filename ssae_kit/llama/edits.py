@@ -120,9 +120,9 @@ class Edit:
         return torch.zeros(n_texts, dtype=torch.bool)
 
     def _check(self, states: Tensor) -> None:
-        for name in self.axes:
+        for name, axes in self.axes.items():
             rows = getattr(self, name)
-            if rows is not None and rows.shape[1] != states.shape[-1]:
+            if axes.endswith("width") and rows is not None and rows.shape[1] != states.shape[-1]:
                 raise ValueError(
                     f"`{name}` must have rows as wide as the states at this site, "
                     f"{states.shape[-1]}; got {list(rows.shape)}."
@@ -150,15 +150,12 @@ class Add(Edit):
 class Swap(Edit):
     """Interchange: the state, or its part in a subspace, comes from elsewhere.
 
-    With `sources = values @ subspace` it sets the coordinates along the subspace's rows; with zeros
-    it takes out all that lies in the subspace.
-
     Source: Geiger et al. 2021 (arXiv 2106.02997); with a subspace that is trained, distributed
     alignment search: Geiger et al. 2024 (arXiv 2303.02536).
     """
 
     sources: Float[Tensor, "texts d_model"]
-    """States of other texts at the same site, one per text: `pass.at_last(site)`; or one for all."""
+    """States of other texts at the same site, one per text: `pass.at_last(site)`."""
     subspace: Float[Tensor, "k d_model"] | None = None
     """Orthonormal rows; None for all of the space. Gradients flow to it."""
     axes: ClassVar[dict[str, str]] = {"sources": "texts width", "subspace": "k width"}
@@ -170,6 +167,36 @@ class Swap(Edit):
             return states + away
         rows = self.subspace.to(states)
         return states + (away @ rows.mT) @ rows
+
+
+@dataclass(frozen=True)
+class Clamp(Edit):
+    """Set the coordinates of the state in a subspace to given values."""
+
+    values: Float[Tensor, "texts k"]
+    """Coordinates along the rows of the subspace."""
+    subspace: Float[Tensor, "k d_model"]
+    """Orthonormal rows."""
+    axes: ClassVar[dict[str, str]] = {"values": "texts k", "subspace": "k width"}
+
+    def change(self, states: Tensor) -> Tensor:
+        """Return the states with these coordinates."""
+        rows = self.subspace.to(states)
+        return states + (self.values[:, None].to(states) - states @ rows.mT) @ rows
+
+
+@dataclass(frozen=True)
+class ProjectOut(Edit):
+    """Take all that lies along some directions out of the state."""
+
+    directions: Float[Tensor, "k d_model"]
+    """Rows, independent, of any length and at any angle."""
+    axes: ClassVar[dict[str, str]] = {"directions": "k width"}
+
+    def change(self, states: Tensor) -> Tensor:
+        """Return the states without their part in the directions' span."""
+        basis: Tensor = torch.linalg.qr(self.directions.to(states).float().mT).Q.to(states)
+        return states - (states @ basis) @ basis.mT
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def generate(
     max_new_tokens: int,
     generator: torch.Generator,
     edits: Edits = None,
+    intervention: Edits = None,
     temperature: float = 1.0,
     n_ways: int = 1,
     batch_size: int = 512,
@@ -44,6 +45,7 @@ def generate(
         max_new_tokens: Longest continuation, in tokens.
         generator: Source of the sampling.
         edits: As in `run`. At "last", the last token of the prompt; at "all", new tokens too.
+        intervention: The older name of `edits`.
         temperature: Above 0; below 1 is more cautious than the model.
         n_ways: Number of blocks of equal length that the prompts consist of.
         batch_size: Prompts per pass; fewer where they would take more than 2 GB beside the weights.
@@ -64,6 +66,8 @@ def generate(
         checks.whole(name, count)
     rows = token_rows(llama, prompts)
     _check_room(llama, rows, max_new_tokens, n_ways)
+    if intervention:
+        edits = {**intervention, **(edits or {})}
     own = edits_for(llama, edits, rows)
     size = min(batch_size, _texts_at_once(llama, max(map(len, rows)), max_new_tokens))
     seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))

@@ -1,5 +1,6 @@
 """Concept pairs: two texts that differ in some concepts, with what is known about the difference."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,12 @@ class ConceptPairs:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    @property
+    def shifts(self) -> tuple[tuple[int, ...], ...]:
+        """The old name of `changes`."""
+        warnings.warn("`shifts` is now called `changes`.", DeprecationWarning, stacklevel=2)
+        return self.changes
 
     def take(self, rows: Sequence[int]) -> "ConceptPairs":
         """Return the pairs at these positions, in this order; a mask is refused.

@@ -110,10 +110,12 @@ def _say(states: Tensor) -> tuple[str, ...]:
     )
 
 
-def truthful_qa() -> ConceptPairs:
-    """Load TruthfulQA from the hub as pairs: each question with a wrong and with the right answer.
+def truthful_qa(path: str = "truthfulqa/truthful_qa", **options: Any) -> ConceptPairs:
+    """Load TruthfulQA as pairs: each question with a wrong and with the right answer.
 
-    Of files of your own, `truth_pairs(datasets.load_dataset("json", data_files=..., split="train"))`.
+    Args:
+        path: Name on the hub, or a builder such as "json".
+        options: For `datasets.load_dataset`, such as `data_files` for files of your own.
 
     Raises:
         ImportError: if `datasets` is not installed.
@@ -128,8 +130,9 @@ def truthful_qa() -> ConceptPairs:
             "this needs the library `datasets`, which is not installed. "
             "Install the extra: pip install -e '.[data]'"
         ) from error
-    table = library.load_dataset("truthfulqa/truthful_qa", "multiple_choice", split="validation")
-    return truth_pairs(table)
+    if path == "truthfulqa/truthful_qa":
+        options = {"name": "multiple_choice", **options}
+    return truth_pairs(library.load_dataset(path, **{"split": "validation", **options}))
 
 
 def truth_pairs(rows: Iterable[Mapping[str, Any]]) -> ConceptPairs:

@@ -154,6 +154,17 @@ def choose_level(
     return LevelSweep(autoencoder, runs.error, levels)
 
 
+def best_run(autoencoder: Autoencoder, inputs: Tensor) -> int:
+    """Return the run with the lowest reconstruction error over all inputs. Uses no labels.
+
+    Raises:
+        ValueError: if no run's error is a finite number.
+    """
+    error = evaluate(autoencoder, inputs).error
+    _require_finite(error)
+    return int(error.argmin())
+
+
 def _require_finite(error: Tensor) -> None:
     if not torch.isfinite(error).any():
         raise ValueError(
