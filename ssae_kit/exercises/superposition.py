@@ -209,8 +209,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
     ], {
         "the direction in the denominator must have length 1: divide W_i by its norm.":
             "/ norms(weight)[:, None] ->",
-        "the sum in the denominator includes the feature itself.":
-            "overlap.square() -> overlap.square().fill_diagonal_(0)",
+        "the sum in the denominator includes the feature itself.": "sum( -> fill_diagonal_(0).sum(",
         "the dot products in the denominator must be squared.": "overlap.square() -> overlap",
         "only direction i has length 1; direction j keeps its own length.":
             "overlap.square() -> (overlap / norms(weight)).square()",
@@ -227,8 +226,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "one number for each feature", level="hard"),
     "boundary": Exercise(2, sharing_ends, [(1.0,), (0.5,), (2.0,), (0.1,), (5.0,)], {
         "the cheaper way to leave one out counts. If the extra feature matters more than the first "
-        "(r > 1), it is the first that is left out, and its importance is 1.":
-            "min(importance, 1.0) -> importance",
+        "(r > 1), it is the first that is left out, and its importance is 1.": "1.0 -> math.inf",
         "the cheaper way to leave one out counts. If the extra feature matters less than the first "
         "(r < 1), it is the extra one that is left out, and its importance is r.":
             "min(importance, 1.0) -> 1.0",
@@ -237,8 +235,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "p/3 - p²/4, not its mean square p/3.": "+ least / 4 ->",
         "the square of the mean is taken off, -p²/4: it came to the wrong side.":
             "+ least -> - least",
-        "where both are present, the pair misses both: the weight is 1 + r, not r.":
-            "(1 + importance) -> importance",
+        "where both are present, the pair misses both: the weight is 1 + r, not r.": "(1 + -> (",
         "where both are present, the pair misses both: the weight is 1 + r, not 1.":
             "(1 + importance) -> 1",
         "the pair misses the *smaller* of the two values. Its mean square is 1/6, not 1/3.":
