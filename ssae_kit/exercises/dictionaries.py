@@ -26,10 +26,6 @@ def sae_loss(
 
 
 NO_GRADIENT = "no gradient reaches the codes: return a tensor, and stay in torch until the end."
-COUNTED = (
-    "you counted the latents that fire. A count has no gradient, so nothing would get sparser: take "
-    "the sum of the codes."
-)
 
 
 UNTRAINED = "the encoder gets no gradient: it is trained below, so stay in torch, without `detach`."
@@ -147,7 +143,8 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "the error is halved: some books do so, this objective does not.": "return -> return 0.5 *",
         "these are absolute errors. Square them.": "square -> abs",
         CUT_OFF: "codes.sum -> codes.detach().sum",
-        COUNTED: "codes.sum -> (codes > 0).float().sum",
+        "you counted the latents that fire. A count has no gradient, so nothing would get sparser: take "
+        "the sum of the codes.": "codes.sum -> (codes > 0).float().sum",
         NO_GRADIENT: lambda *case: sae_loss(*case).item(),
     }, "it is not the mean over x of |x - x'|² + weight × sum of r, with x' = W_d r + b_d.",
         use=partial(with_gradient, NO_GRADIENT, sae_loss)),
