@@ -440,7 +440,7 @@ def test_a_link_among_the_results_is_replaced_not_followed(tmp_path):
 def test_a_process_that_has_ended_by_itself_need_not_be_killed():
     ended = subprocess.Popen([sys.executable, "-c", ""], env={"SSAE_SUBMISSION": "t"})
     time.sleep(0.1)
-    sandbox.end("t", patience=2)
+    sandbox.end("t")
     ended.wait()
 
 

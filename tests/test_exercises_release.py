@@ -36,7 +36,7 @@ COSINE = """def cosine(first, second):
 BADGE = "[![Open in Colab](badge.svg)](the_notebook_with_solutions)\n\n"
 CHECK = """exercises.check("00.{0}", {0})
 ### BEGIN HIDDEN TESTS
-assert exercises.judge("00.{0}", {0}).passed
+assert exercises.check("00.{0}", {0}) is {0}
 ### END HIDDEN TESTS"""
 
 

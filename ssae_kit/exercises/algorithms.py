@@ -92,17 +92,16 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         (SAID, BASES, SOURCES, 0), (SAID, BASES, SOURCES, 3),
     ], {
         "where base and source agree, nothing can be seen: count only where they differ.":
-            lambda a, b, s, k: (a == b)[:, [i for i in range(b.shape[1]) if i != k]].float().mean(),
+            "!= source -> == base",
         "the variable exchanged is in your count; that is cause. Leave column k out.":
-            lambda a, b, s, k: (a == b)[b != s].float().mean(),
+            "differ[:, k] = False ->",
         "this is the share that follows the source; asked is the share that stays.": "-> 1 - right",
         "this is cause: the variable exchanged. Asked is what becomes of the others.":
             lambda a, b, s, k: (a == s)[:, k][b[:, k] != s[:, k]].float().mean(),
     }, "over the other variables, where base and source differ, the share of said == base."),
     "whole": Exercise(2, whole, [(*SMALL, 0), (BASES, SOURCES, 0), (BASES, SOURCES, 2)], {
         "two variables that agree stay by themselves; they are no isolation. Count only where base "
-        "and source differ.": lambda b, s, k: torch.stack([tensor(1.0), (s == b)[
-            :, [i for i in range(b.shape[1]) if i != k]].float().mean()]),
+        "and source differ.": "base, source, k)] -> base, ~base, k)]",
         "this is what doing *nothing* gets, or cause and isolate are turned round. With the whole "
         "state exchanged every answer is the source's.": lambda b, s, k: tensor([0.0, 1.0]),
         "their mean is the score; asked are both numbers.": "-> right.mean().expand(2)",

@@ -79,10 +79,9 @@ def _paths(folder: Path) -> list[Path]:
     found, left = list[Path](), [folder]
     while left:  # a folder that is nested too deeply or not ours to read is left alone
         with suppress(OSError), os.scandir(left.pop()) as entries:
-            ours = [entry for entry in entries if not entry.name.startswith(BESIDE)]
-            is_folder = [entry.is_dir(follow_symlinks=False) for entry in ours]
-            left += [Path(entry) for entry, yes in zip(ours, is_folder, strict=True) if yes]
-            found += [Path(entry) for entry, yes in zip(ours, is_folder, strict=True) if not yes]
+            for entry in entries:
+                if not entry.name.startswith(BESIDE):
+                    (left if entry.is_dir(follow_symlinks=False) else found).append(Path(entry))
     return sorted(path for path in found if path.suffix.lower() == ".ipynb")
 
 

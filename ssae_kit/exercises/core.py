@@ -103,7 +103,7 @@ class Exercise:
         object.__setattr__(self, "mistakes", {**self.mistakes, **slips})
 
     def test(self, answer: Any) -> Verdict:
-        """Try an answer on every case and judge what it gives."""
+        """Try an answer on every case and judge what it gives, whatever it does."""
         if answer is ...:
             return Verdict(None)
         try:
@@ -247,19 +247,6 @@ def exercise(name: str) -> Exercise:
     if name not in known:
         raise ValueError(f"`name` must be one of {list(known)}; got {name!r}.")
     return known[name]
-
-
-def judge(name: str, answer: Any) -> Verdict:
-    """Check an answer. Whatever the answer does, this returns a verdict.
-
-    Args:
-        name: Notebook and exercise, such as ``"01.loss"``.
-        answer: What the learner wrote: a function.
-
-    Raises:
-        ValueError: if there is no such exercise: a fault of the notebook, not of the learner.
-    """
-    return exercise(name).test(answer)
 
 
 def check(name: str, answer: Any) -> Any:

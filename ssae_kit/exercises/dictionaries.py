@@ -26,24 +26,15 @@ def sae_loss(
 
 
 NO_GRADIENT = "no gradient reaches the codes: return a tensor, and stay in torch until the end."
-COUNTED = (
-    "you counted the latents that fire. A count has no gradient, so nothing would get sparser: take "
-    "the sum of the codes."
-)
 
 
 UNTRAINED = "the encoder gets no gradient: it is trained below, so stay in torch, without `detach`."
 
 
-def encoding(
-    answer: Callable[..., Any],
-    x: Tensor,
-    encoder: Tensor,
-    encoder_bias: Tensor,
-    decoder_bias: Tensor,
-) -> Any:
+def encoding(answer: Callable[..., Any], *case: Tensor) -> Any:
     """Try an answer to 02.encode; `Mistake` if the encoder gets no gradient."""
-    value = answer(x, encoder.clone().requires_grad_(), encoder_bias, decoder_bias)
+    x, encoder, *biases = case
+    value = answer(x, encoder.clone().requires_grad_(), *biases)
     if isinstance(value, Tensor | np.ndarray) and not getattr(value, "requires_grad", False):
         raise Mistake(UNTRAINED)
     return value
@@ -149,11 +140,11 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "the weight of the penalty is missing.": "weight * ->",
         "the penalty is subtracted: then large codes are rewarded.": "+ weight -> - weight",
         "b_d is added to the reconstruction, not taken off.": "- decoder_bias -> + decoder_bias",
-        "the error is halved: some books do so, this objective does not.":
-            "missed.square() -> 0.5 * missed.square()",
+        "the error is halved: some books do so, this objective does not.": "return -> return 0.5 *",
         "these are absolute errors. Square them.": "square -> abs",
         CUT_OFF: "codes.sum -> codes.detach().sum",
-        COUNTED: "codes.sum -> (codes > 0).float().sum",
+        "you counted the latents that fire. A count has no gradient, so nothing would get sparser: take "
+        "the sum of the codes.": "codes.sum -> (codes > 0).float().sum",
         NO_GRADIENT: lambda *case: sae_loss(*case).item(),
     }, "it is not the mean over x of |x - x'|² + weight × sum of r, with x' = W_d r + b_d.",
         use=partial(with_gradient, NO_GRADIENT, sae_loss)),
@@ -172,10 +163,8 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
             lambda v: (code_sizes(v)[0], v.square().sum(1).mean()),
         "take the root for each sample, then average: you averaged first.":
             lambda v: (code_sizes(v)[0], v.square().sum(1).mean().sqrt()),
-        "you averaged over concepts. Sum over concepts, average over samples only.":
-            lambda v: (v.abs().mean(), code_sizes(v)[1]),
-        "you went down the samples. Each row is a sample: sum along it, `.sum(1)`.":
-            lambda v: code_sizes(v.T),
+        "you averaged over concepts. Sum over concepts, average over samples only.": ".sum(1) ->",
+        "you went down the samples. Each row is a sample: sum along it, `.sum(1)`.": "1) -> 0)",
         "you summed over samples; take their mean.": ".mean() -> .sum()",
         "turned round: first with a latent for each value, then for each combination.":
             lambda v: code_sizes(v)[::-1],
@@ -244,8 +233,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "you added the part along the direction instead of removing it.": "- ( -> + (",
         "you normalised the gradient. Its length matters; only its part along W must go.":
             lambda g, w: unit(g),
-        "the dot product must be taken down each column, not along rows.":
-            lambda g, w: g - (g * w).sum(1, keepdim=True) * w,
+        "the dot product must be taken down each column, not along rows.": "(0) -> (1)[:, None]",
         "one number for the whole matrix is not enough: each column has its own.": "(0) -> ()",
         "the products were not summed: how much lies along a direction is one number per column.":
             lambda g, w: g - g * w,

@@ -24,18 +24,8 @@ def halves(codes: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
 
 def mcc(codes: Tensor, concepts: Tensor) -> Tensor:
     """Mean absolute correlation of one-to-one matched latents and concepts."""
-    return matched(correlations(codes, concepts).abs())
-
-
-def greedy(scores: Tensor, *, in_order: bool = False) -> Tensor:
-    """A wrong matching: the best pair first, or the first concept first; what is taken is gone."""
-    left, got = scores.clone(), []
-    for k in range(min(scores.shape)):
-        column = k if in_order else int(left.amax(0).argmax())
-        row = int(left[:, column].argmax())
-        got.append(scores[row, column])
-        left[row], left[:, column] = -1.0, -1.0
-    return torch.stack(got).mean()
+    scores = correlations(codes, concepts).abs()
+    return matched(scores)
 
 
 def above_floor(score: float, floor: float) -> float:
@@ -130,9 +120,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "the codes are still signed: a ReLU autoencoder has no negative code.":
             lambda c, w: (torch.cat([c, c], 1) / 2, torch.cat([w, w])),
         "the two halves stand in turn round: first all latents for positive codes, then all for "
-        "negative ones.":
-            lambda c, w: tuple(torch.cat(part.chunk(2, d)[::-1], d)
-                               for d, part in zip((1, 0), halves(c, w), strict=True)),
+        "negative ones.": lambda c, w: halves(-c, -w),
     }, "codes must be relu(r) and then relu(-r), directions W and then -W.",
         "two things, codes [samples, 2 latents] and directions [2 latents, d_model]"),
     "floor": Exercise(1, above_floor, [(0.84, 0.79), (0.84, 0.6), (0.3, 0.4), (0.95, 0.2)], {
@@ -142,8 +130,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
             lambda s, f: s / f,
         "you divided by the score. Divide by the room that there is above the floor.":
             lambda s, f: (s - f) / s,
-        "you divided by the floor. Divide by the room that there is above it.":
-            lambda s, f: (s - f) / f,
+        "you divided by the floor. Divide by the room that there is above it.": "(1 - -> (",
         "a score below the floor must come out negative: it says that something is wrong.":
             lambda s, f: max(0.0, above_floor(s, f)),
         "brackets are missing: divide the whole difference, (score - floor).":
@@ -157,37 +144,37 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         (CODES, CONCEPTS), (torch.cat([CODES, normal(9, 60, 2)], 1), CONCEPTS),
     ], {
         "each concept took its best latent, so one latent served two. Match one-to-one "
-        "(scipy.optimize.linear_sum_assignment).":
-            lambda c, t: correlations(c, t).abs().amax(0).mean(),
+        "(scipy.optimize.linear_sum_assignment).": "matched(scores) -> scores.amax(0).mean()",
         "each latent took its best concept, so one concept served two. Match one-to-one.":
-            lambda c, t: correlations(c, t).abs().amax(1).mean(),
+            "matched(scores) -> scores.amax(1).mean()",
+        # With a power as weight the best pair outweighs all that is left, as does the first in turn.
         "this matching is greedy: the best pair first, then the best of what is left. Two good pairs may "
         "be worth more than the best one: `linear_sum_assignment` finds the best sum.":
-            lambda c, t: greedy(correlations(c, t).abs()),
+            "(scores) -> (scores, scores**20)",
         "this matching is greedy: each concept in turn takes the best latent left, so their order "
         "decides. `linear_sum_assignment` finds the best sum.":
-            lambda c, t: greedy(correlations(c, t).abs(), in_order=True),
+            "(scores) -> (scores, scores / 99 ** torch.arange(scores.shape[1]))",
         "this matching is greedy: each latent in turn takes the best concept left, so their order "
         "decides. `linear_sum_assignment` finds the best sum.":
-            lambda c, t: greedy(correlations(c, t).abs().T, in_order=True),
+            "(scores) -> (scores, scores / 99 ** torch.arange(len(scores))[:, None])",
         "the sign of a latent is arbitrary: match and average absolute correlations.": ".abs() ->",
         "you averaged absolute values, but matched signed ones: take them before the matching.":
-            lambda c, t: matched(correlations(c, t).abs(), by=correlations(c, t)),
+            "(scores) -> (scores, correlations(codes, concepts))",
         "you matched absolute values, but averaged signed ones: average the absolute ones.":
-            lambda c, t: matched(correlations(c, t), by=correlations(c, t).abs()),
+            "(scores) -> (correlations(codes, concepts), scores)",
         "this is the sum over concepts. Average.": "return -> return concepts.shape[1] *",
         "you averaged over latents. Average over concepts: a latent without one counts for nothing.":
-            lambda c, t: matched(correlations(c, t).abs()) * t.shape[1] / c.shape[1],
+            "-> right * concepts.shape[1] / codes.shape[1]",
         "these are covariances. Divide by both standard deviations.":
             lambda c, t: matched((centred(c).T @ centred(t) / len(c)).abs()),
         "these are squares, as of R². The MCC averages correlations themselves.": "abs -> square",
         "this is the mean of all correlations. Average only those of matched pairs.":
-            lambda c, t: correlations(c, t).abs().mean(),
+            "matched(scores) -> scores.mean()",
         "means are still in it: a correlation is a cosine of *centred* columns.":
             lambda c, t: matched((unit(c).T @ unit(t)).abs()),
         "latent i is compared with concept i, but their order is arbitrary: match them first.":
-            lambda c, t: correlations(c, t).diagonal().abs().mean(),
+            "matched(scores) -> scores.diagonal().mean()",
         "the matching minimises: `linear_sum_assignment` needs maximize=True.":
-            lambda c, t: matched(correlations(c, t).abs(), maximize=False),
+            "(scores) -> (scores, -scores)",
     }, "match one-to-one, average |correlation|.", level="hard"),
 }

@@ -30,8 +30,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
     ], {
         "this is the precision alone. F1 is the harmonic mean of precision and recall.":
             lambda p: p.clone(),
-        "this is the recall alone. F1 is the harmonic mean of precision and recall.":
-            torch.ones_like,
+        "this is the recall alone. F1 is the harmonic mean of precision and recall.": "-> rates**0",
         "you took the ordinary mean of precision and recall. F1 is the harmonic one, 2ab / (a + b).":
             lambda p: (1 + p) / 2,
         "you took the root of the product, the geometric mean. F1 is the harmonic one, 2ab / (a + b).":

@@ -26,24 +26,23 @@ class Prediction:
     """Answer at the time of the outcome; later changes do not count."""
 
     def __post_init__(self) -> None:
-        self.is_range = bool(self.unit) and not self.places
+        self.kind = "curve" if self.places else "range" if self.unit else "order"
         self.start = self.answer  # an answer left there is none
 
     @property
     def answer(self) -> tuple[Any, ...]:
         """What the widgets say now: both ends of a range, the things in order, or a curve."""
         values = [one.value for one in self.widgets]
-        return tuple(values[0] if self.is_range else values)
+        return tuple(values[0] if self.kind == "range" else values)
 
     def settle(self, value: Any) -> None:
         """Note what came out; from now on the answer cannot be changed."""
-        if self.is_range:
+        if self.kind == "range":
             self.outcome = float(value)
         else:
             asked = self.places or self.start
             outcome = tuple(map(float, value) if self.places else value)
-            alike = self.places or sorted(asked) == sorted(outcome)
-            if not alike or len(asked) != len(outcome):
+            if len(asked) != len(outcome) or not (self.unit or set(asked) == set(outcome)):
                 raise ValueError(
                     "the outcome needs one value for each of the things that were asked for, "
                     f"{list(asked)}; got {list(outcome)}."
@@ -61,7 +60,7 @@ class Prediction:
 
     def said(self) -> str:
         """Return the answer at the time of the outcome in words."""
-        if self.is_range:
+        if self.kind == "range":
             return f"{self.asked[0]:.3g} to {self.asked[1]:.3g}"
         return self.told(self.asked)
 
@@ -70,16 +69,13 @@ class Prediction:
         from ssae_kit.plots import predictions, show  # 0.5 s, which only a notebook should pay
 
         asked, outcome, title = self.asked, self.outcome, self.question
-        if self.is_range:
+        if self.kind == "range":
             fig = predictions.intervals([""], [asked], [outcome], x_title=self.unit, title=title)
-            kind = "range"
-        elif self.places:
+        elif self.kind == "curve":
             fig = predictions.sketch(self.places, asked, outcome, y_title=self.unit, title=title)
-            kind = "curve"
         else:
             fig = predictions.orders(asked, outcome, title=title)
-            kind = "order"
-        show(fig, f"Your {kind}: {self.said()}. The outcome: {self.told(outcome)}.")
+        show(fig, f"Your {self.kind}: {self.said()}. The outcome: {self.told(outcome)}.")
 
 
 class Predictions:
@@ -194,7 +190,7 @@ class Predictions:
         told = one.told(one.outcome)
         if one.asked == one.start:
             _say(f"*You made no prediction. Outcome ({one.question}): {told}.*")
-        elif one.unit == "" and sorted(one.asked) != sorted(one.outcome):
+        elif one.kind == "order" and set(one.asked) != set(one.outcome):
             _say(f"*Your order names a thing twice. Outcome: {told}.*")
         else:
             one.show()
@@ -209,14 +205,14 @@ class Predictions:
         if not made:
             _say("*You made no predictions in this notebook.*")
             return
-        orders = [one.asked == one.outcome for one in made.values() if not one.unit]
+        orders = [one.asked == one.outcome for one in made.values() if one.kind == "order"]
         lines = [f"Orders predicted exactly: {sum(orders)} of {len(orders)}."] * bool(orders)
         for one in made.values():
             if one.places:
                 gaps = [abs(a - b) for a, b in zip(one.asked, one.outcome, strict=True)]
                 away = f"{sum(gaps) / len(gaps):.2g} away, on average."
                 lines.append(f"Your sketch ({one.question}) lay {away}")
-        if ranges := {name: one for name, one in made.items() if one.is_range}:
+        if ranges := {name: one for name, one in made.items() if one.kind == "range"}:
             _show_all(ranges)
             held = sum(one.asked[0] <= one.outcome <= one.asked[1] for one in ranges.values())
             lines.append(

@@ -87,8 +87,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         (2.0, tensor([1.0, -3.0, 0.5])), (1.1, EFFECTS), (-0.4, EFFECTS), (9.0, EFFECTS),
     ], {
         "without the own direction in the count the share can be 0, which no finite number of "
-        "draws can show: (1 + as far) / (1 + all).":
-            lambda own, r: (r.abs() >= abs(own)).float().mean(),
+        "draws can show: (1 + as far) / (1 + all).": "1 + ->",
         "a random direction that moves the odds as far the *other* way is as surprising: compare "
         "absolute values.": lambda own, r: (1 + (r >= own).sum()) / (1 + len(r)),
         "this is the share that moves the odds less; asked is the share as far or farther.":
@@ -103,14 +102,12 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
     ], {
         "the latents were chosen on the new pairs, which are to grade them. Choose on the old.":
             lambda a, b, c, d: correlations(c, d).abs().amax(0),
-        "this is the score on the old pairs, by which the latents were chosen.":
-            lambda a, b, c, d: correlations(a, b).abs().amax(0),
+        "this is the score on the old pairs, by which the latents were chosen.": "new. -> old.",
         "a latent whose sign turns on the new pairs reads them wrongly: keep the sign of the old.":
             lambda a, b, c, d: held_out(a, b, c, d).abs(),
         "the sign of the old pairs is missing: a latent that falls when the concept rises would "
         "count as wrong.": "* old.gather(0, chosen).sign() ->",
-        "choose by the absolute correlation: a latent may point the other way.":
-            "old.abs() -> old",
+        "choose by the absolute correlation: a latent may point the other way.": ".abs() ->",
     }, "choose latent and sign by `codes` and `changes`; then correlate on the new pairs.",
         "one signed correlation per concept", level="hard"),
 }

@@ -118,9 +118,8 @@ def execute(
             path.write_bytes(content)
         for path in Path(name).rglob("*"):
             path.chmod(0o755)  # another user reads it, whatever the umask
-        with (
-            tempfile.TemporaryFile() as told
-        ):  # not a pipe: whoever holds one open is not waited for
+        # Not a pipe: whoever holds one open is not waited for.
+        with tempfile.TemporaryFile() as told:
             stopped = _run(Path(name), json.dumps(job).encode(), told, limits.seconds)
             told.seek(0)
             return _records(told.read(RESULT_MIB * 2**20)), stopped
@@ -185,16 +184,15 @@ def _run(scratch: Path, job: bytes, told: IO[bytes], seconds: float) -> list[str
         end(token)
 
 
-def end(token: str, patience: float = 5.0) -> None:
+def end(token: str) -> None:
     """End every process that a submission started: all of them have its token.
 
     Args:
         token: Value of ``SSAE_SUBMISSION`` in the environment of the first.
-        patience: Seconds after which one that cannot be ended is left.
     """
     import psutil  # only grading needs it
 
-    until = time.monotonic() + patience
+    until = time.monotonic() + 5  # seconds: one that cannot be ended is left
     while time.monotonic() < until:
         found = [
             process

@@ -1,6 +1,5 @@
 """Exercises of notebook 04: the Sparse Shift Autoencoder and its conditions."""
 
-from collections.abc import Callable
 from math import cos, pi, sin, sqrt
 
 import torch
@@ -9,8 +8,6 @@ from torch import Tensor, tensor
 from ssae_kit.exercises.core import NO_ENTRY, Exercise, one_of
 from ssae_kit.exercises.supports import ON_SUPPORTS
 from ssae_kit.exercises.tensors import centred, normal, unit
-
-Wrong = Callable[[Tensor, Tensor], list[Tensor]]
 
 
 def loss_terms(
@@ -40,17 +37,8 @@ def whole_code(codes: Tensor, directions: Tensor, latent: int) -> Tensor:
 
 def dependence(first: Tensor, second: Tensor) -> list[Tensor]:
     """Correlation of two changes, and of their squares."""
-    return [correlation(first, second), correlation(first**2, second**2)]
-
-
-def correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Correlation of two columns."""
-    return torch.corrcoef(torch.stack([a, b]))[0, 1]
-
-
-def of_both(measure: Callable[[Tensor, Tensor], Tensor]) -> Wrong:
-    """A wrong dependence: another measure of the changes, and of their squares."""
-    return lambda a, b: [measure(a, b), measure(a**2, b**2)]
+    both = (first, second), (first**2, second**2)
+    return [torch.corrcoef(torch.stack(pair))[0, 1] for pair in both]
 
 
 def normed(codes: Tensor, eps: float) -> Tensor:
@@ -84,8 +72,7 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
          tensor([[1.0, 0.0], [-1.0, 1.0]]), tensor([0.0, 0.5])),
         (normal(1, 9, 4), normal(2, 3, 4), normal(3, 3), normal(4, 4, 3), torch.arange(4.0)),
     ], {
-        "the code passed a ReLU. Shifts go both ways, so the SSAE's code is affine.":
-            "code.abs() -> code.relu()",
+        "the code passed a ReLU. Shifts go both ways, so the SSAE's code is affine.": "abs -> relu",
         "positive and negative entries cancel: take absolute values.": "code.abs() -> code",
         "you summed over latents; the level bounds the *mean* of |r|.": "abs() -> abs().sum(1)",
         "these are squares. The constraint is on |r|: squares would not make codes sparse.":
@@ -112,8 +99,7 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
         (0.98, 0.9, 0.1, 0.1),
         (3.0, 0.9, 0.1, 0.5),
     ], {
-        "it became negative: that would *reward* large codes. Stop it at zero.":
-            lambda m, s, level, rate: m + rate * (s - level),
+        "it became negative: that would *reward* large codes. Stop it at zero.": "max(0.0, -> (",
         "turned round: while the code is *above* its level, the multiplier must grow.":
             lambda m, s, level, rate: dual_step(m, level, s, rate),
         "the level is missing: the multiplier must fall once the code is small enough.":
@@ -130,7 +116,7 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
         "`min` keeps the smaller of the two: it is zero that must be the least.": "max -> min",
         "an absolute value turns a negative multiplier round. Stop it at zero.": "max(0.0, -> abs(",
         "the multiplier has no upper end: as long as the code is too large it grows.":
-            lambda m, s, level, rate: min(1.0, dual_step(m, s, level, rate)),
+            "-> min(1.0, right)",
     }, "add rate times (sparsity - level) to the multiplier, then stop at zero."),
     "copies": Exercise(2, whole_code, [
         (tensor([[1.0, 5.0, -2.0, 3.0, 7.0]]), COPIED, 0), (normal(7, 6, 5), COPIED, 2),
@@ -170,8 +156,7 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
         "factors of their own.": lambda a, p: (1 + p) * (cos(a) + sin(a)),
         "joint pairs: |cos a + sin a| + |cos a - sin a| is twice the larger of the two.":
             lambda a, p: (1 - p) * (cos(a) + sin(a)) + 2 * p,
-        "turned by 90° the two latents have swapped: nothing changed.":
-            lambda a, p: (1 - p) * (cos(a) + sin(a)) + 2 * p * cos(a),
+        "turned by 90° the two latents have swapped: nothing changed.": ", sin -> , 0 * sin",
     }, "weigh the L1 norms of a turned single and a turned joint pair by 1 - p and p.",
         level="hard"),
     "elbow": Exercise(2, elbow, [
@@ -192,8 +177,7 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
             lambda v, e, t: v[e <= e[v.argmax()] + t].min(),
         "the steepest fall is not yet the end of it: the error still falls after that level.":
             lambda v, e, t: v[(e[:-1] - e[1:]).argmax() + 1],
-        "levels may come in any order: take the smallest that qualifies.":
-            lambda v, e, t: v[(e <= e.min() + t).nonzero()[0, 0]],
+        "levels may come in any order: take the smallest that qualifies.": "].min() -> ][0]",
         "compare with the *lowest error* plus the tolerance, not with the tolerance alone.":
             lambda v, e, t: v[e <= t].min(),
         "an error of exactly the lowest plus the tolerance is good enough: use <=.": "<= -> <",
@@ -204,18 +188,18 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
         "level is noise that no level removes.", "one of the levels", one_of),
     "dependent": Exercise(2, dependence, [FEW_PARTNERS, PARTNERS], {
         "means are still in it. A correlation takes them off, and squares have a mean of their own.":
-            of_both(lambda a, b: torch.cosine_similarity(a, b, dim=0)),
+            "corrcoef(torch.stack(pair))[0, 1] -> cosine_similarity(*pair, dim=0)",
         "these are covariances. Divide by both standard deviations.":
-            of_both(lambda a, b: (centred(a) * centred(b)).mean()),
+            "corrcoef(torch.stack(pair)) -> cov(torch.stack(pair), correction=0)",
         "this is the square of the correlation. Asked is the correlation of the squares.":
-            lambda a, b: [correlation(a, b), correlation(a, b) ** 2],
+            "-> [right[0], right[0] ** 2]",
         "turned round: first the correlation of the changes, then that of their squares.":
-            lambda a, b: dependence(a, b)[::-1],
+            "-> right[::-1]",
         "these are absolute values. The exercise asks for squares.": "**2 -> .abs()",
         "a correlation has a sign: no absolute value.": "-> [one.abs() for one in right]",
-        "you squared one of the two only.": lambda a, b: [correlation(a, b), correlation(a**2, b)],
+        "you squared one of the two only.": ", second**2 -> , second",
         "you took the means off before you squared. Square the changes as they are.":
-            lambda a, b: [correlation(a, b), correlation(centred(a) ** 2, centred(b) ** 2)],
+            lambda a, b: [dependence(a, b)[0], dependence(centred(a), centred(b))[1]],
     }, "two correlations: of first with second, and of first**2 with second**2.",
         "two numbers: correlation of the changes, and of their squares"),
     "normed": Exercise(1, normed, [
@@ -233,8 +217,7 @@ EXERCISES = ON_SUPPORTS | {  # a sentence, then what someone writes who needs it
         "these codes have length 1. A layer norm gives them a *spread* of 1.":
             lambda r, eps: normed(r, eps) / r.shape[1] ** 0.5,
         "only the mean is gone. Divide by the spread.": lambda r, eps: centred(r.T).T,
-        "eps is added under the root.":
-            lambda r, eps: centred(r.T).T / (r.std(1, keepdim=True, correction=0) + eps),
+        "eps is added under the root.": "+ eps).sqrt() -> ).sqrt().add(eps)",
         "eps is missing: with one latent this divides zero by zero.": "+ eps ->",
     }, "each code minus its mean, over the root of its variance plus eps.",
         "codes [pairs, latents]", level="easy"),

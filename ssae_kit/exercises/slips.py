@@ -26,7 +26,7 @@ def slip(solution: Callable[..., Any], change: str) -> Callable[..., Any]:
     Args:
         solution: A right answer.
         change: ``"a -> b"`` puts b for each a in its source; ``"-> 1 - right"`` makes something else
-            of what it returns, `right`.
+            of what it returns, `right`, and of what it was given, by its own names.
 
     Raises:
         ValueError: if there is no a in the source.
@@ -34,7 +34,10 @@ def slip(solution: Callable[..., Any], change: str) -> Callable[..., Any]:
     old, _, new = map(str.strip, change.partition("->"))
     source, scope = inspect.getsource(solution), {**inspect.unwrap(solution).__globals__}
     if not old:
-        return lambda *case: eval(new, scope | {"right": solution(*case)})
+        names = inspect.signature(solution).parameters
+        return lambda *case: eval(
+            new, scope | dict(zip(names, case, strict=True)) | {"right": solution(*case)}
+        )
     if old not in source:
         raise ValueError(f"a slip must change {solution.__name__}; no {old!r} stands in it.")
     exec(source.replace(old, new), scope)

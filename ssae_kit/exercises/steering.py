@@ -58,11 +58,6 @@ def own(changed: Tensor, targets: Tensor) -> Tensor:
     return nn.functional.one_hot(targets, changed.shape[1]).bool()
 
 
-def side(changed: Tensor, targets: Tensor) -> Tensor:
-    """Mean change elsewhere."""
-    return effect_and_side_effect(changed, targets)[1]
-
-
 def choose_strength(strengths: list[float], balances: list[float]) -> float:
     """Smallest strength whose balance comes within 0.05 of the best."""
     bar = max(balances) - 0.05
@@ -130,15 +125,14 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
     ], {
         "turned round: first the effect, then the side effect.": "-> right[::-1]",
         "a NaN spread: where a text says nothing about a concept there is nothing to count.":
-            lambda c, t: (c[own(c, t)].nanmean(), c[~own(c, t)].mean()),
-        "a text may say nothing about its own target: leave its NaN out.":
-            lambda c, t: (c[own(c, t)].mean(), side(c, t)),
+            "[~at].nan -> [~at].",
+        "a text may say nothing about its own target: leave its NaN out.": "[at].nan -> [at].",
         "where a text says nothing about its target you counted 'unchanged'. Leave it out.":
-            lambda c, t: (c[own(c, t)].nan_to_num(0).mean(), side(c, t)),
+            "[at].nan -> [at].nan_to_num(0).",
         "the target itself is among the concepts you call 'elsewhere': a strong effect would look "
-        "like a side effect.": lambda c, t: (c[own(c, t)].nanmean(), c.nanmean()),
+        "like a side effect.": "[~at] ->",
         "where a text says nothing you counted 'unchanged': that hides side effects. Leave it out.":
-            lambda c, t: (c[own(c, t)].nanmean(), c[~own(c, t)].nan_to_num(0).mean()),
+            "[~at].nan -> [~at].nan_to_num(0).",
         "a mask that multiplies leaves zeros, and they count: select, as in `changed[mask]`.":
             lambda c, t: ((c * own(c, t)).nanmean(), (c * ~own(c, t)).nanmean()),
         "every word off the target counts alike: do not average each prompt first.":

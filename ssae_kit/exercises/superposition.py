@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,23 +20,20 @@ def sample(density: float, n_samples: int, n_features: int, generator: Generator
     return rand(generator, *size) * (rand(generator, *size) < density)
 
 
-class Drawn(NamedTuple):
+class Drawn:
     """What an answer drew."""
 
-    p: float
-    """Density that was asked for."""
-    draws: Tensor
-    """With seed 1, again with seed 1, with seed 2, and once more with the first generator."""
-    x: Tensor
-    """The first of them."""
-    present: Tensor
-    """Which features are present in it."""
-    values: Tensor
-    """Values of those present."""
+    def __init__(self, p: float, draws: Tensor) -> None:
+        """Take the first draw apart.
 
-    def has_share(self, share: float) -> bool:
-        """Whether this share is present."""
-        return near(self.present.double(), share, self.p * (1 - self.p))
+        Args:
+            p: Density that was asked for.
+            draws: With seed 1, again with seed 1, with seed 2, and once more with the first
+                generator.
+        """
+        self.p, self.draws, self.x = p, draws, draws[0]
+        self.present = self.x != 0
+        self.values = self.x[self.present]
 
     def one_mask(self) -> bool:
         """Whether in every draw all samples have the same features present, some but not all."""
@@ -55,7 +52,7 @@ class Drawn(NamedTuple):
 
 def near(x: Tensor, mean: float, variance: float) -> bool:
     """Whether numbers have this mean, up to five standard errors."""
-    return abs(x.mean().item() - mean) <= 5 * math.sqrt(variance / x.numel())
+    return abs(x.double().mean().item() - mean) <= 5 * math.sqrt(variance / x.numel())
 
 
 def draws(answer: Callable[..., Any], density: float, n_samples: int, n_features: int) -> Any:
@@ -79,12 +76,10 @@ class Sampling(Exercise):
         density, *size = self.cases[0]
         if not isinstance(results[0], np.ndarray) or results[0].shape != (4, *size):
             return super().judge(results)
-        draws = torch.from_numpy(results[0])
-        x = draws[0]
-        sample = Drawn(density, draws, x, x != 0, x[x != 0])
+        drawn = Drawn(density, torch.from_numpy(results[0]))
         for sentence, (holds, _) in SAMPLE.items():  # a later one may need what an earlier one asks
-            if not holds(sample):
-                return Verdict(False, f"{sentence} {sample}")
+            if not holds(drawn):
+                return Verdict(False, f"{sentence} {drawn}")
         return Verdict(True)
 
 
@@ -124,13 +119,13 @@ def soft_threshold(code: Tensor, threshold: float) -> Tensor:
     return code.sign() * (code.abs() - threshold).clamp(min=0)
 
 
-Wrong = Callable[[float, int, int, Generator], Tensor]
 # fmt: off
-SAMPLE: dict[str, tuple[Callable[[Drawn], Any], Wrong]] = {  # what must hold, and who breaks it
+# What must hold, and who breaks it.
+SAMPLE: dict[str, tuple[Callable[[Drawn], Any], Callable[..., Tensor] | str]] = {
     "all samples have the same features present. Draw presence anew for each sample.":
         (lambda d: not d.one_mask(), lambda p, n, k, g: rand(g, n, k) * (rand(g, k) < p)),
     "the comparison is turned round: features are present with probability 1 - p.":
-        (lambda d: not d.has_share(1 - d.p), lambda p, n, k, g: sample(1 - p, n, k, g)),
+        (lambda d: not near(d.present, 1 - d.p, d.p * (1 - d.p)), lambda p, n, k, g: sample(1 - p, n, k, g)),
     "two generators with the same seed gave different samples: draw from the `generator`.":
         (lambda d: torch.equal(d.x, d.draws[1]), lambda p, n, k, g: sample(p, n, k, torch.default_generator)),
     "generators with different seeds, or one used twice, gave the same sample: draw from the "
@@ -146,7 +141,7 @@ SAMPLE: dict[str, tuple[Callable[[Drawn], Any], Wrong]] = {  # what must hold, a
          or d.present.double().sum(1).var() > 0.5 * d.x.shape[1] * d.p * (1 - d.p),
          lambda p, n, k, g: rand(g, n, k) * (rand(g, n, k).argsort(1) < round(p * k))),
     "the share of features that are present is not p.":
-        (lambda d: d.has_share(d.p), lambda p, n, k, g: sample(p / 2, n, k, g)),
+        (lambda d: near(d.present, d.p, d.p * (1 - d.p)), lambda p, n, k, g: sample(p / 2, n, k, g)),
     "present features are all 1. Their values vary between 0 and 1.":
         (lambda d: not (d.values == 1).all(), lambda p, n, k, g: (rand(g, n, k) < p).float()),
     "values must lie between 0 and 1.":
@@ -160,8 +155,7 @@ SAMPLE: dict[str, tuple[Callable[[Drawn], Any], Wrong]] = {  # what must hold, a
         (lambda d: near(d.values, 1 / 2, 1 / 12),
          lambda p, n, k, g: (lambda v: v * (v < p))(rand(g, n, k))),
     "present values must fill 0 to 1 evenly, with variance 1/12 = 0.083.":
-        (lambda d: near((d.values - 0.5).square(), 1 / 12, 1 / 180),
-         lambda p, n, k, g: 0.5 * (rand(g, n, k) < p)),
+        (lambda d: near((d.values - 0.5).square(), 1 / 12, 1 / 180), "-> 0.5 * (right > 0)"),
     "the features of a sample share one value. Draw a value for each.":
         (lambda d: (d.x.amax(1) > d.x.where(d.present, 1).amin(1)).any(),
          lambda p, n, k, g: rand(g, n, 1) * (rand(g, n, k) < p)),
@@ -209,8 +203,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
     ], {
         "the direction in the denominator must have length 1: divide W_i by its norm.":
             "/ norms(weight)[:, None] ->",
-        "the sum in the denominator includes the feature itself.":
-            "overlap.square() -> overlap.square().fill_diagonal_(0)",
+        "the sum in the denominator includes the feature itself.": "sum( -> fill_diagonal_(0).sum(",
         "the dot products in the denominator must be squared.": "overlap.square() -> overlap",
         "only direction i has length 1; direction j keeps its own length.":
             "overlap.square() -> (overlap / norms(weight)).square()",
@@ -227,8 +220,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "one number for each feature", level="hard"),
     "boundary": Exercise(2, sharing_ends, [(1.0,), (0.5,), (2.0,), (0.1,), (5.0,)], {
         "the cheaper way to leave one out counts. If the extra feature matters more than the first "
-        "(r > 1), it is the first that is left out, and its importance is 1.":
-            "min(importance, 1.0) -> importance",
+        "(r > 1), it is the first that is left out, and its importance is 1.": "1.0 -> math.inf",
         "the cheaper way to leave one out counts. If the extra feature matters less than the first "
         "(r < 1), it is the extra one that is left out, and its importance is r.":
             "min(importance, 1.0) -> 1.0",
@@ -237,8 +229,7 @@ EXERCISES = {  # a sentence, then what someone writes who needs it
         "p/3 - p²/4, not its mean square p/3.": "+ least / 4 ->",
         "the square of the mean is taken off, -p²/4: it came to the wrong side.":
             "+ least -> - least",
-        "where both are present, the pair misses both: the weight is 1 + r, not r.":
-            "(1 + importance) -> importance",
+        "where both are present, the pair misses both: the weight is 1 + r, not r.": "(1 + -> (",
         "where both are present, the pair misses both: the weight is 1 + r, not 1.":
             "(1 + importance) -> 1",
         "the pair misses the *smaller* of the two values. Its mean square is 1/6, not 1/3.":

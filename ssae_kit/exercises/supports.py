@@ -95,8 +95,7 @@ ON_SUPPORTS = {  # a sentence, then what someone writes who needs it
             lambda m, s: (s.double() @ (m != 0).double().T > 0).any(1).double().mean(),
         "you counted the pairs of each latent. Sum over latents, `.sum(1)`, then average over pairs.":
             lambda m, s: active_latents(m, s) * len(s) / len(m),
-        "turned round: row i of the matrix says which concepts *latent i* mixes.":
-            lambda m, s: active_latents(m.T, s),
+        "turned round: row i of the matrix says which concepts *latent i* mixes.": "().T -> ()",
         "one of its concepts is enough: you ask that all concepts of a latent shift.":
             lambda m, s: ((~s).double() @ (m != 0).double().T == 0).double().sum(1).mean(),
         "these are the concepts that shift. Count the *latents* that are active.":

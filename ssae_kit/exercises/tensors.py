@@ -63,9 +63,9 @@ def correlations(codes: Tensor, concepts: Tensor) -> Tensor:
     return unit(centred(codes)).T @ unit(centred(concepts))
 
 
-def matched(scores: Tensor, by: Tensor | None = None, *, maximize: bool = True) -> Tensor:
+def matched(scores: Tensor, by: Tensor | None = None) -> Tensor:
     """Mean score of what is matched one-to-one, by these scores or others."""
-    return scores[linear_sum_assignment(scores if by is None else by, maximize)].mean()
+    return scores[linear_sum_assignment(scores if by is None else by, maximize=True)].mean()
 
 
 def mean_shifts(shifts: Tensor, changes: Tensor) -> Tensor:

@@ -6,8 +6,7 @@ very run into the notebooks that passed. Commit those. To run with another value
 ``parameters`` cell, use papermill itself.
 
 Tags that count: ``nbval-check-output`` (the committed output must equal the fresh
-one), ``raises-exception``, ``nbval-skip`` and ``needs-fetch`` (where this cell finds no file, the
-whole notebook is skipped and says why). A notebook that should have been collected but was
+one), ``raises-exception`` and ``nbval-skip``. A notebook that should have been collected but was
 not becomes a failing test of its own, so no notebook can drop out silently.
 """
 

@@ -37,8 +37,7 @@ NEVER_COMPARED = (
     "image/svg+xml",
     "text/html",
 )
-NEEDS_FETCH = "needs-fetch"
-"""Tag of a cell that loads what the user fetches: without it the whole notebook is skipped."""
+
 BUILD = "build/notebooks"
 """Where executed copies go."""
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -84,9 +83,8 @@ class Notebook(nbval.IPyNbFile):
         cells = nbformat.read(self.out, 4).cells if self.out.exists() else []
         self.fresh = {cell.id: cell for cell in cells if cell.cell_type == "code"}
         self.problems: dict[str, tuple[str, str]] = {}
-        self.missing = "".join(map(not_fetched, self.fresh.values()))
         self._judge(crash)
-        if self.config.getoption("nb_write") and not self.problems and not self.missing:
+        if self.config.getoption("nb_write") and not self.problems:
             write_outputs(self.path, self.nb, self.fresh, self.config.rootpath)
 
     def teardown(self) -> None:
@@ -122,14 +120,13 @@ class Notebook(nbval.IPyNbFile):
 
     def _judge(self, crash: Exception | None) -> None:
         """Fill ``problems`` and ``unreached`` from the executed copy."""
-        started = [i for i, c in self.fresh.items() if c.metadata.papermill.get("start_time")]
         run = [i for i, option in self.options.items() if not option["skip"]]
-        started = [i for i in started if i in run]
+        reached = {i for i, c in self.fresh.items() if c.metadata.papermill.get("start_time")}
+        started = [i for i in run if i in reached]
         self.unreached = set(run) - set(started)
+        writes = self.config.getoption("nb_write")
         for i in started:
-            hidden = self.config.getoption("nb_write")
-            path = hidden and absolute_path(self.fresh[i].outputs, self.config.rootpath)
-            if path:
+            if writes and (path := absolute_path(self.fresh[i].outputs, self.config.rootpath)):
                 self.problems[i] = (f"the output names a path of this machine: {path}", "")
             for output in self.fresh[i].outputs:
                 if output.output_type == "error" and not self.options[i]["check_exception"]:
@@ -168,8 +165,7 @@ class Cell(nbval.IPyNbCell):
         notebook, key = self.parent, self.cell.id
         if self.options["skip"]:
             pytest.skip("tagged nbval-skip")
-        if notebook.missing:
-            pytest.skip(notebook.missing)
+
         if key in notebook.problems:
             self.raise_cell_error(*notebook.problems[key])
         if key in notebook.unreached:
@@ -207,14 +203,6 @@ class Cell(nbval.IPyNbCell):
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where pytest says that the cell is."""
         return self.path, 0, f"{shown(self.path, self.config.rootpath)}::{self.name}"
-
-
-def not_fetched(cell: Any) -> str:
-    """What a cell tagged `needs-fetch` did not find, in its own words; else an empty text."""
-    for output in cell.outputs if NEEDS_FETCH in cell.metadata.get("tags", []) else ():
-        if output.output_type == "error" and output.ename == "FileNotFoundError":
-            return str(output.evalue)
-    return ""
 
 
 def shown(path: Path, root: Path) -> str:
