@@ -4,7 +4,7 @@ A file of vectors is safetensors that says what it is for, and needs no kit to u
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -137,7 +137,7 @@ def save_vectors(
         "strength": float(strength),
         "card": str(card),
     }
-    save_tensors(path, {"directions": vectors.directions, **asdict(vectors.matching)}, told)
+    save_tensors(path, {"directions": vectors.directions, **vectors.matching._asdict()}, told)
 
 
 def load_vectors(path: str | Path, llama: Llama, *, layer: int | None = None) -> Vectors:

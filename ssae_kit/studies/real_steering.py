@@ -53,10 +53,11 @@ def read_later(stream: int) -> dict[str, Tensor]:
     return {"train": found["train"][0, 0].clone()}
 
 
-def directions(stream: int, layer: int | None = None) -> dict[str, Tensor]:
+def directions(stream: int, layer: int = LAYER) -> dict[str, Tensor]:
     """Return directions `[concepts, d_model]` in a layer, as long as a typical shift."""
-    kind, place = "one wording", LAYERS["one wording"].index(LAYER)
-    if layer in (None, LAYER):
+    kind = "one wording"
+    if layer == LAYER:
+        place = LAYERS[kind].index(LAYER)
         return learned(kept_shifts(kind, stream, True)["train"][0, place], stream)
     return learned(sweep(read_later, [{"stream": stream}], STATES)[0]["train"], stream)
 
@@ -78,7 +79,7 @@ def layer_directions(stream: int) -> dict[str, Tensor]:
 
 
 def steering_rows(
-    way: str, stream: int, d_model: int, layer: int | None = None
+    way: str, stream: int, d_model: int, layer: int = LAYER
 ) -> Float[Tensor, "rows d_model"]:
     """Return directions of length 1 in a layer: one per concept, or "random" ones."""
     if way == "random":
@@ -93,7 +94,7 @@ def token_size(model: llama.Llama, layer: int = LAYER) -> float:
 
 
 def log_odds(
-    model: llama.Llama, concept: str, pushes: Float[Tensor, "pushes d_model"], layer: int = LAYER
+    model: llama.Llama, concept: str, pushes: Float[Tensor, "pushes d_model"]
 ) -> Float[Tensor, "pushes prompts"]:
     """Return how much likelier the next word says value 1 than value 0, in nats, under each push.
 
@@ -103,7 +104,7 @@ def log_odds(
     prompts, words = NEXT_WORD[concept]
     rows = []
     for some in pushes.split(16):
-        edits = {layer: llama.Add(some.repeat_interleave(len(prompts), 0))}
+        edits = {LAYER: llama.Add(some.repeat_interleave(len(prompts), 0))}
         odds, _ = steering.word_odds(model, [*prompts] * len(some), words, edits=edits)
         rows.append(odds.view(len(some), -1))
     return torch.cat(rows)
@@ -117,11 +118,11 @@ def next_words(stream: int, strength: float) -> dict[str, Tensor]:
         difference between a push forth and a push back.
     """
     model, found = llama.load(MODEL), {}
-    size = strength * token_size(model, LAYER)
+    size = strength * token_size(model)
     for name in ("SSAE", "difference of means", "random"):
         rows = steering_rows(name, stream, model.d_model)
         pushes = size * torch.cat([rows, -rows])
-        odds = torch.stack([log_odds(model, concept, pushes, LAYER) for concept in CONCEPTS], 1)
+        odds = torch.stack([log_odds(model, concept, pushes) for concept in CONCEPTS], 1)
         found[name] = (odds[: len(rows)] - odds[len(rows) :]) / 2
     return found
 
@@ -192,9 +193,7 @@ def ask_for(model: llama.Llama, concept: str, value: int, stream: int) -> list[s
     )
 
 
-def write_texts(
-    way: str, strength: float, stream: int, layer: int | None = None
-) -> dict[str, Tensor]:
+def write_texts(way: str, strength: float, stream: int, layer: int = LAYER) -> dict[str, Tensor]:
     """Write in one way, forth and back along each of its directions; few random ones elsewhere.
 
     Returns:
@@ -202,7 +201,7 @@ def write_texts(
         `[rows, 2, prompts]` in nats per token of the first texts as the unsteered model reads
         them, and the `texts` as bytes, separated by zeros.
     """
-    model, layer = llama.load(MODEL), layer or LAYER
+    model = llama.load(MODEL)
     if way == "asking":
         texts = [ask_for(model, c, v, stream) for c in CONCEPTS for v in (1, 0)]
     else:
