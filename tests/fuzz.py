@@ -213,7 +213,6 @@ def numeric(room, folder):
         "synthetic.supports.blocks": {"n_concepts": 4, "block": 2, "most": 1},
         "synthetic.supports.together": {"n_concepts": 4, "group": (0, 1), "most": 2},
         "synthetic.supports.nested": {"n_concepts": 4, "inner": 0, "outer": 1, "most": 2},
-        "synthetic.supports.contiguous": {"n_concepts": 4, "length": 2},
         "synthetic.supports.grouped": {"n_concepts": 4, "group": 2, "joint_share": 0.5},
         "synthetic.supports.family": {"subsets": [[0], [0, 1]]},
         "superposition.ToyModel": {

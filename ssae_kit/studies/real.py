@@ -220,10 +220,7 @@ def score_site(
         linear[i] = methods.explained(shifts[part], changes[part], reference)
         for row, one in enumerate(found.values()):
             score = methods.score(one, shifts[part], changes[part], reference)
-            codes[row, i], directions[row] = (
-                score.codes.per_concept[0],
-                score.directions.per_concept[0],
-            )
+            codes[row, i], directions[row] = (matching.per_concept[0] for matching in score)
     wrong = methods.regression(x, methods.shuffled(known, seed=stream)).directions
     linear[3] = methods.explained(shifts["test"], changes["test"], wrong)
     return {

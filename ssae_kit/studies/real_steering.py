@@ -1,6 +1,7 @@
 """The real Llama, steered at length: odds of the next word, and texts scored by word lists."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import torch
@@ -171,9 +172,8 @@ def write_on(
             edits={layer: llama.Add(pushes.repeat_interleave(len(own), 0), at=at)},
             n_ways=len(pushes),
         )
-        for way in range(len(pushes)):
-            for place, i in enumerate(own):
-                written[way][i] = texts[way * len(own) + place]
+        for (way, i), text in zip(product(range(len(pushes)), own), texts, strict=True):
+            written[way][i] = text
     return written
 
 

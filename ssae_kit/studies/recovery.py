@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from jaxtyping import Float, Int
@@ -91,11 +92,10 @@ def score(autoencoder: Autoencoder, data: ShiftData) -> Recovery:
     """
     checks.require_kind("autoencoder", autoencoder, Autoencoder)
     checks.require_kind("data", data, ShiftData, "sample_shifts(...)")
-    stacked = data.shifts.dim() == 3
-    truth, found = (data.shifts, data.changes, data.directions), []
-    for run in range(autoencoder.n_runs):
-        world = [part[run] for part in truth] if stacked else truth
-        found.append(methods.score(methods.of_autoencoder(autoencoder.select(run)), *world))
+    truth = data.shifts, data.changes, data.directions
+    worlds = zip(*truth, strict=True) if data.shifts.dim() == 3 else repeat(truth)
+    runs = [methods.of_autoencoder(autoencoder.select(i)) for i in range(autoencoder.n_runs)]
+    found = [methods.score(run, *world) for run, world in zip(runs, worlds, strict=False)]
     codes, directions = (
         Matching(*map(torch.cat, zip(*matchings, strict=True)))
         for matchings in zip(*found, strict=True)
