@@ -2,7 +2,6 @@
 
 from ssae_kit.superposition.geometry import (
     POLYTOPES,
-    REPRESENTED,
     dimensionality,
     interference,
     neuron_alignment,

@@ -90,7 +90,7 @@ class Mixing:
         d_model = checks.whole("d_model", d_model)
         directions: Tensor = torch.randn(n_concepts, d_model, generator=generator)
         if self.condition == 1 and self.kind == "gaussian":
-            return directions / directions.norm(dim=1, keepdim=True)
+            return torch.nn.functional.normalize(directions)
         if d_model < n_concepts:
             raise ValueError(
                 f"{n_concepts} concepts in {d_model} dimensions cannot be orthogonal or have a "
