@@ -73,7 +73,7 @@ def tune(way: str, model: llama.Llama, texts: Sequence[str], seed: int) -> Ready
 
 def push(way: str, concept: str, stream: int, model: llama.Llama) -> Float[Tensor, "1 d_model"]:
     """Return what steering adds to turn a concept to value 1, a share of a token's size long."""
-    k, size = CONCEPTS.index(concept), STRENGTH * token_size(model)
+    k, size = CONCEPTS.index(concept), STRENGTH * token_size(model, LAYER)
     if way != "difference of means":
         return size * steering_rows(way, stream, model.d_model)[k : k + 1]
     low, high = (read_texts(model, own, [LAYER])[0, 0] for own in texts_with(concept, stream))
@@ -107,7 +107,7 @@ def clamp_latent(model: llama.Llama, wanted: Sequence[str], others: Sequence[str
     gap = means[: len(wanted)].mean(0) - means[len(wanted) :].mean(0)
     latent = int((gap / means.std(0).clamp_min(1e-6)).argmax())
     long = (sae.scale * sae.directions[0, latent]).norm()
-    return held_at(sae, latent, STRENGTH * token_size(model) / long)
+    return held_at(sae, latent, STRENGTH * token_size(model, LAYER) / long)
 
 
 def prepare(way: str, concept: str, stream: int, model: llama.Llama) -> list[Ready]:

@@ -54,10 +54,10 @@ def read_later(stream: int) -> dict[str, Tensor]:
     return {"train": found["train"][0, 0].clone()}
 
 
-def directions(stream: int, layer: int = LAYER) -> dict[str, Tensor]:
+def directions(stream: int, layer: int | None = None) -> dict[str, Tensor]:
     """Return directions `[concepts, d_model]` in a layer, as long as a typical shift."""
     kind = "one wording"
-    if layer == LAYER:
+    if layer in (None, LAYER):
         place = LAYERS[kind].index(LAYER)
         return learned(kept_shifts(kind, stream, True)["train"][0, place], stream)
     return learned(sweep(read_later, [{"stream": stream}], STATES)[0]["train"], stream)
@@ -80,7 +80,7 @@ def layer_directions(stream: int) -> dict[str, Tensor]:
 
 
 def steering_rows(
-    way: str, stream: int, d_model: int, layer: int = LAYER
+    way: str, stream: int, d_model: int, layer: int | None = None
 ) -> Float[Tensor, "rows d_model"]:
     """Return directions of length 1 in a layer: one per concept, or "random" ones."""
     if way == "random":
@@ -119,7 +119,7 @@ def next_words(stream: int, strength: float) -> dict[str, Tensor]:
         difference between a push forth and a push back.
     """
     model, found = llama.load(MODEL), {}
-    size = strength * token_size(model)
+    size = strength * token_size(model, LAYER)
     for name in ("SSAE", "difference of means", "random"):
         rows = steering_rows(name, stream, model.d_model)
         pushes = size * torch.cat([rows, -rows])
@@ -193,7 +193,9 @@ def ask_for(model: llama.Llama, concept: str, value: int, stream: int) -> list[s
     )
 
 
-def write_texts(way: str, strength: float, stream: int, layer: int = LAYER) -> dict[str, Tensor]:
+def write_texts(
+    way: str, strength: float, stream: int, layer: int | None = None
+) -> dict[str, Tensor]:
     """Write in one way, forth and back along each of its directions; few random ones elsewhere.
 
     Returns:
@@ -201,7 +203,7 @@ def write_texts(way: str, strength: float, stream: int, layer: int = LAYER) -> d
         `[rows, 2, prompts]` in nats per token of the first texts as the unsteered model reads
         them, and the `texts` as bytes, separated by zeros.
     """
-    model = llama.load(MODEL)
+    model, layer = llama.load(MODEL), layer or LAYER
     if way == "asking":
         texts = [ask_for(model, c, v, stream) for c in CONCEPTS for v in (1, 0)]
     else:
