@@ -210,7 +210,6 @@ def numeric(room, folder):
         "synthetic.supports.blocks": {"n_concepts": 4, "block": 2, "most": 1},
         "synthetic.supports.together": {"n_concepts": 4, "group": (0, 1), "most": 2},
         "synthetic.supports.nested": {"n_concepts": 4, "inner": 0, "outer": 1, "most": 2},
-        "synthetic.supports.contiguous": {"n_concepts": 4, "length": 2},
         "synthetic.supports.grouped": {"n_concepts": 4, "group": 2, "joint_share": 0.5},
         "synthetic.supports.family": {"subsets": [[0], [0, 1]]},
         "superposition.ToyModel": {
@@ -219,8 +218,6 @@ def numeric(room, folder):
         "superposition.ToyModel.loss": (
             model().loss, {"inputs": torch.rand(9, 5), "weights": torch.rand(2, 9)}
         ),
-        "superposition.antipodal_loss": {"density": torch.tensor([0.1, 0.5])},
-        "superposition.ignored_loss": {"density": torch.tensor([0.1, 0.5])},
         "superposition.candidate_losses": {
             "density": torch.tensor([0.1]), "importance": torch.tensor([1.0]), "n_features": 2
         },
@@ -457,9 +454,6 @@ def spoken(room, folder):
         "steering.off_target_kl": {
             "llama": model, "prompts": texts, "continuations": ["the king.", "a cat."],
             "spans": [[], [(0, 1)]], "ways": [st.Prompted(texts, push())],
-        },
-        "steering.principal_directions": {
-            "shifts": normal(12, 6), "changes": normal(12, 2, seed=3).sign()
         },
         "steering.rate_interval": {"rates": torch.tensor([0.5, 0.2, 1.0])},
         "steering.read_concepts": read,

@@ -11,13 +11,11 @@ from ssae_kit.superposition import (
     PHASES,
     POLYTOPES,
     ToyModel,
-    antipodal_loss,
     candidate_losses,
     classify,
     dimensionality,
     exactly_active,
     fista,
-    ignored_loss,
     interference,
     neuron_alignment,
     random_dictionary,
@@ -122,10 +120,11 @@ def test_closed_form_losses_agree_with_samples(density):
     x = sample_features(torch.full((1, 2), density), n, generator=seeded(3))
     pair = ToyModel(1, 2, 1, generator=seeded(0))
     pair.weight.data = torch.tensor([[[1.0, -1.0]]])
-    error = (pair(x) - x).square()[0, :, 0].detach()
-    assert abs(error.mean() - antipodal_loss(torch.tensor(density))) < 4 * error.std() / n**0.5
+    _, ignored, antipodal = candidate_losses(torch.tensor(density), torch.tensor(1.0), 2)
+    error = (pair(x) - x).square()[0].sum(1).detach()
+    assert abs(error.mean() - antipodal) < 4 * error.std() / n**0.5
     error = (x[0, :, 0] - density / 2).square()
-    assert abs(error.mean() - ignored_loss(torch.tensor(density))) < 4 * error.std() / n**0.5
+    assert abs(error.mean() - ignored) < 4 * error.std() / n**0.5
 
 
 def test_candidate_losses_by_hand():

@@ -75,10 +75,8 @@ def test_diversity_check_agrees_with_the_theorems_wording(subsets):
     [
         (supports.sizes(6, 3), []),
         (supports.sizes(6, 6), []),
-        (supports.contiguous(6, 5), []),
         (supports.grouped(6, 2, 0.9), []),
         (supports.sizes(6, 5, least=5), []),
-        (supports.contiguous(6, 6), [0, 1, 2, 3, 4, 5]),
         (supports.blocks(6, 6), [0, 1, 2, 3, 4, 5]),
         (supports.blocks(6, 2, most=2), [0, 1, 2, 3, 4, 5]),
         (supports.together(6, [1, 4], 3), [1, 4]),

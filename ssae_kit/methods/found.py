@@ -191,9 +191,8 @@ def as_pairs(
         TypeError: if one holds anything but numbers.
         ValueError: if one is not a table of finite numbers, or they differ in length.
     """
-    axes = ("rows columns", "rows labels")
-    given = zip(names, zip((inputs, labels), axes, strict=True), strict=True)
-    first, second = (table.detach().float() for table in checks.tensors(**dict(given)))
+    given = {names[0]: (inputs, "rows columns"), names[1]: (labels, "rows labels")}
+    first, second = (table.detach().float() for table in checks.tensors(**given))
     return first, second
 
 

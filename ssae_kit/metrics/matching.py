@@ -1,6 +1,6 @@
 """Latents beside what they should be: matched one-to-one (MCC, with its floor), or each its nearest."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -10,8 +10,7 @@ from ssae_kit import checks
 from ssae_kit.metrics.vectors import centred_unit, cosines, paired
 
 
-@dataclass(frozen=True)
-class Matching:
+class Matching(NamedTuple):
     """Latents assigned one-to-one to concepts so that the total similarity is greatest."""
 
     per_concept: Float[Tensor, "run concepts"]

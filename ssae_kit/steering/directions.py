@@ -4,11 +4,11 @@ A file of vectors is safetensors that says what it is for, and needs no kit to u
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Real
+from jaxtyping import Float
 from torch import Tensor
 
 from ssae_kit import checks, methods
@@ -104,14 +104,6 @@ def shift_vectors(
     return target - states[..., [row[text] for text in pairs.source], :]
 
 
-def principal_directions(
-    shifts: Float[Tensor, "pairs d_model"], changes: Real[Tensor, "pairs concepts"]
-) -> tuple[Float[Tensor, "concepts d_model"], Matching]:
-    """Return as many singular vectors of the shifts as there are concepts, named by the labels."""
-    shifts, changes = methods.as_pairs(shifts, changes)
-    return methods.singular_vectors(shifts, changes.shape[1]).named(shifts, changes)
-
-
 def save_vectors(
     path: str | Path, vectors: Vectors, llama: Llama, *, strength: float = 1.0, card: str = ""
 ) -> None:
@@ -145,7 +137,7 @@ def save_vectors(
         "strength": float(strength),
         "card": str(card),
     }
-    save_tensors(path, {"directions": vectors.directions, **asdict(vectors.matching)}, told)
+    save_tensors(path, {"directions": vectors.directions, **vectors.matching._asdict()}, told)
 
 
 def load_vectors(path: str | Path, llama: Llama, *, layer: int | None = None) -> Vectors:

@@ -1,6 +1,6 @@
 """How far steering moves the model's predictions where they say nothing about the target."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -104,17 +104,13 @@ def off_target_kl(
 def _mean_kl(llama: Llama, way: Prompted, ids: Tensor, plain: Tensor, counts: Tensor) -> Tensor:
     """KL from plain to steered predictions, mean over the places that count, per text."""
     steered = next_token_states(llama, way.prompts, ids, way.edits)
-    kl = torch.full(counts.shape, float("nan"))
-    where = counts.to(plain.device)
-    kl[counts] = torch.cat([torch.empty(0), *_kl(llama, plain[where], steered[where])])
-    return kl.nanmean(1)
-
-
-def _kl(llama: Llama, plain: Tensor, steered: Tensor) -> Iterator[Tensor]:
-    """KL at every place, a piece at a time: logits are large where the vocabulary is."""
-    for some, moved in chunks_of_logits(llama, plain, steered):
+    where, found = counts.to(plain.device), [torch.empty(0)]
+    # A piece at a time: logits are large where the vocabulary is.
+    for some, moved in chunks_of_logits(llama, plain[where], steered[where]):
         expected = log_probs(llama, some)
-        yield (expected.exp() * (expected - log_probs(llama, moved))).sum(-1).cpu()
+        found.append((expected.exp() * (expected - log_probs(llama, moved))).sum(-1).cpu())
+    kl = torch.full(counts.shape, float("nan")).masked_scatter_(counts, torch.cat(found))
+    return kl.nanmean(1)
 
 
 def _tokens_off_target(

@@ -13,6 +13,7 @@ from ssae_kit import checks
 from ssae_kit.autoencoders import Autoencoder
 from ssae_kit.llama import Add, Edit
 from ssae_kit.methods import as_pairs, require_two_values
+from ssae_kit.metrics.vectors import centred_unit
 
 
 @dataclass(frozen=True)
@@ -209,9 +210,7 @@ def clamp_of(
             f"{(ones.var(0) == 0).nonzero().flatten().tolist()} have one only. Add texts."
         )
     codes = autoencoder.encode(states)[0]
-    spread = codes.std(0).clamp_min(1e-12)
-    covariance = (ones - ones.mean(0)).mT @ (codes - codes.mean(0)) / (len(codes) - 1)
-    correlation = covariance / (ones.std(0)[:, None] * spread)
+    correlation = centred_unit(ones, 0).mT @ centred_unit(codes, 0)
     best, latent = correlation.abs().max(1)
     read = codes[:, latent]
     levels = [((read * on).sum(0) / on.sum(0)) for on in (1 - ones, ones)]

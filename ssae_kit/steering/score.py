@@ -200,9 +200,9 @@ def mean_interval(amounts: Float[Tensor, " texts"]) -> tuple[float, ...]:
         amount, and an interval of NaN where only one has.
     """
     known = _known("amounts", amounts, float("inf"))
-    if len(known) < 2:
-        return float(known.mean()), nan, nan
     mean = float(known.mean())
+    if len(known) < 2:
+        return mean, nan, nan
     half = 1.96 * float(known.std()) / len(known) ** 0.5
     return mean, max(0.0, mean - half), mean + half
 

@@ -77,15 +77,9 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     ),
     "turn": (
         coshift_cell,
-        [
-            {"joint_share": share, "correlation": 1.0, "free_signs": True, "seeds": NEW}
-            for share in (0.36, 0.47)
-        ],
+        _grid(joint_share=(0.36, 0.47), correlation=[1.0], free_signs=[True], seeds=[NEW]),
     ),
-    "lead": (
-        lead_cell,
-        [{"correlation": rho, "seeds": NEW[:8]} for rho in (0.0, 0.8, 0.95, 0.98, 1.0)],
-    ),
+    "lead": (lead_cell, _grid(correlation=(0.0, 0.8, 0.95, 0.98, 1.0), seeds=[NEW[:8]])),
     "width": (width_cell, _worlds(level=(0.25, 0.6, 0.9, 1.2, 2.0), n_latents=(4, 8, 16))),
     "methods": (method_cell, _worlds(law=range(len(LAWS)))),
     "choices": (score_choices, _grid(kind=range(len(KINDS)), seed=range(10))),

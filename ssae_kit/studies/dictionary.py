@@ -17,11 +17,11 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ssae_kit import autoencoders, llama
+from ssae_kit import autoencoders, llama, metrics
 from ssae_kit.autoencoders import TopKSAE
 from ssae_kit.llama.fetch import cache_folder, pip_wheel
 from ssae_kit.storage import DATA, load_tensors, replacing, save_tensors
-from ssae_kit.training import Penalty, TrainingConfig, fit, huge
+from ssae_kit.training import Penalty, TrainingConfig, fit, huge, seeded
 
 LAYER, N_LATENTS, K = 15, 2048, 32
 N_TRAIN, N_HELD_OUT = 900, 60
@@ -58,7 +58,7 @@ def passages() -> tuple[list[str], list[str]]:
 
 
 def _shuffled(texts: list[str]) -> list[str]:
-    return [texts[i] for i in torch.randperm(len(texts), generator=_stream(0))]
+    return [texts[i] for i in torch.randperm(len(texts), generator=seeded(0))]
 
 
 def states_of(
@@ -82,7 +82,7 @@ def shipped() -> TopKSAE:
 
 def before_training(states: Float[Tensor, "tokens d_model"]) -> TopKSAE:
     """Return what training starts from, and its control: random directions about the mean."""
-    sae = TopKSAE(1, states.shape[1], N_LATENTS, generator=_stream(1), k=K)
+    sae = TopKSAE(1, states.shape[1], N_LATENTS, generator=seeded(1), k=K)
     sae.calibrate_(states)
     return sae
 
@@ -90,7 +90,7 @@ def before_training(states: Float[Tensor, "tokens d_model"]) -> TopKSAE:
 def train(states: Float[Tensor, "tokens d_model"]) -> TopKSAE:
     """Return a trained dictionary, with weights as they are kept."""
     sae = before_training(states)
-    fit(sae, states, Penalty(), CONFIG, generator=_stream(2), progress=True)
+    fit(sae, states, Penalty(), CONFIG, generator=seeded(2), progress=True)
     return sae.half().float()
 
 
@@ -99,12 +99,10 @@ def measure(sae: TopKSAE, states: Float[Tensor, "tokens d_model"]) -> dict[str, 
     """L0, share of variance unexplained, and share of latents that no token makes fire."""
     states = states.float()
     codes = sae.encode(states)
-    missed = (sae.decode(codes)[0] - states).square().sum()
-    fires = codes[0] > 0
     return {
-        "l0": fires.sum(1).float().mean().item(),
-        "fvu": (missed / (states - states.mean(0)).square().sum()).item(),
-        "silent": (~fires.any(0)).float().mean().item(),
+        "l0": metrics.l0(codes).item(),
+        "fvu": metrics.unexplained_variance(states, sae.decode(codes)[0]).item(),
+        "silent": metrics.dead_share(codes).item(),
     }
 
 
@@ -122,44 +120,33 @@ def losses(
 def make(folder: Path) -> None:
     """Make the dictionary and what its card says, in a folder."""
     reader, (seen, unseen) = llama.load("smollm2"), passages()
-    seen, unseen = seen[:N_TRAIN], unseen[:N_HELD_OUT]
-    states = states_of(reader, seen, cache_folder() / "dictionary")
-    held_out = llama.token_states(reader, unseen, LAYER).states
-    random, mean, sae = before_training(states), states.float().mean(0), train(states)
-    changes: dict[str, Change] = {
-        "mean": lambda hidden: mean.to(hidden).expand_as(hidden),
-        "dictionary": partial(autoencoders.reconstruct, sae),
-        "random directions": partial(autoencoders.reconstruct, random),
-    }
+    blank = llama.untrained(reader, seed=0)
+    texts = seen[:N_TRAIN], unseen[:N_HELD_OUT]
+    states, held_out, made = fitted(reader, *texts, cache_folder() / "dictionary")
+    _, blank_held_out, of_blank = fitted(blank, *texts, cache_folder() / "dictionary_untrained")
+    mean, sae = states.float().mean(0), made["dictionary"]
+    changes: dict[str, Change] = {"mean": lambda hidden: mean.to(hidden).expand_as(hidden)}
+    changes |= {name: partial(autoencoders.reconstruct, one) for name, one in made.items()}
     card = {
         "command": "python -m ssae_kit.studies.dictionary",
         "tokens": {"trained on": len(states), "held out": len(held_out)},
-        "dictionary": measure(sae, held_out),
-        "random directions": measure(random, held_out),
+        **{name: measure(one, held_out) for name, one in made.items()},
         "dead share, on 30,000 tokens trained on": measure(sae, states[:30_000])["silent"],
-        "loss in nats per token": losses(reader, unseen, changes),
-        "untrained model": explain_untrained(reader, seen, unseen),
+        "loss in nats per token": losses(reader, texts[1], changes),
+        "untrained model": {n: measure(one, blank_held_out) for n, one in of_blank.items()},
     }
     sae.half().save(folder / "smollm2_15.safetensors")
     with replacing(folder / "card.json") as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
 
 
-def explain_untrained(
-    reader: llama.Llama, seen: Sequence[str], unseen: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """Measures of a dictionary of the same model with fresh weights, and of its random start."""
-    blank = llama.untrained(reader, seed=0)
-    states = states_of(blank, seen, cache_folder() / "dictionary_untrained")
-    held_out = llama.token_states(blank, unseen, LAYER).states
-    return {
-        "dictionary": measure(train(states), held_out),
-        "random directions": measure(before_training(states), held_out),
-    }
-
-
-def _stream(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def fitted(
+    reader: llama.Llama, seen: Sequence[str], unseen: Sequence[str], folder: Path
+) -> tuple[Tensor, Tensor, dict[str, TopKSAE]]:
+    """States of texts that are seen and of others, a dictionary of the first, and its control."""
+    states = states_of(reader, seen, folder)
+    made = {"dictionary": train(states), "random directions": before_training(states)}
+    return states, llama.token_states(reader, unseen, LAYER).states, made
 
 
 if __name__ == "__main__":

@@ -73,16 +73,15 @@ def best_of(
             f"`level` must be one number or one per world ({len(drawn)}); got {multiple.numel()}."
         )
     multiple = multiple.flatten().expand(len(drawn)).repeat_interleave(n_restarts)
-    concepts = train.directions.shape[-2]
-    n_latents = concepts if n_latents is None else checks.whole("n_latents", n_latents)
-    sizes = (len(train.shifts), train.shifts.shape[-1], n_latents)
+    n_latents = train.directions.shape[-2] if n_latents is None else n_latents
+    n_runs, _, d_model = train.shifts.shape
     model, _ = recover(
         train,
         seed=seed,
         level=train.true_level(n_latents) * multiple,
         constrained=constrained,
         config=QUICK if config is None else config,
-        autoencoder=kind(*sizes, generator=seeded(seed)),
+        autoencoder=kind(n_runs, d_model, n_latents, generator=seeded(seed)),
     )
     error = evaluate(model, train.shifts).error.cpu()
     return score(model, test), Restarts(model, error.view(-1, n_restarts)).best_runs
@@ -174,9 +173,7 @@ def width_cell(level: float, n_latents: int, seeds: Sequence[int]) -> dict[str, 
 LAWS = {
     "independent magnitudes": ShiftProblem(supports.sizes(6, 2), 16),
     "correlated magnitudes": ShiftProblem(supports.sizes(6, 2), 16, Magnitudes(0.8)),
-    "partners of one size, free signs": ShiftProblem(
-        supports.grouped(6, 2, 0.3), 16, Magnitudes(1.0, free_signs=True), Mixing("orthogonal")
-    ),
+    "partners of one size, free signs": _couples(0.3, Magnitudes(1.0, free_signs=True)),
     "more concepts than dimensions": ShiftProblem(supports.sizes(8, 2), 6),
 }
 """Worlds on which all methods meet."""

@@ -73,11 +73,9 @@ def _read(model: str, streams: Streams) -> tuple[Tensor, Tensor, Tensor]:
     source, target = (
         llama.hidden_states(reader, texts, LAYER) for texts in (pairs.source, pairs.target)
     )
-    values = [
-        [world.parse(text).sentences[-1].state.binary() for text in texts]
-        for texts in (pairs.source, pairs.target)
-    ]
-    return target - source, torch.tensor(values[0]), torch.tensor(values[1])
+    values = [world.parse(text).sentences[-1].state.binary() for text in pairs.source]
+    before = torch.tensor(values)
+    return target - source, before, before + torch.tensor(pairs.changes)
 
 
 def _only(found: Found, kept: Tensor) -> Found:

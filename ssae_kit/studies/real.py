@@ -166,8 +166,14 @@ def find_ssae(train: Tensor, stream: int, n_latents: int) -> tuple[methods.Found
     level = training.choose_level(
         train, n_latents, generator=draw(340), n_levels=10, n_restarts=1, config=CONFIG
     ).level
-    options: Any = {"seed": draw.seed(341), "n_restarts": 3, "config": CONFIG}
-    return methods.ssae_seeds(train, n_latents, 1, level=level, **options)[0], level
+    return _at_level(train, n_latents, level, draw.seed(341), n_restarts=3), level
+
+
+def _at_level(
+    shifts: Tensor, n_latents: int, level: float, seed: int, n_restarts: int = 1
+) -> methods.Found:
+    options: Any = {"seed": seed, "n_restarts": n_restarts, "config": CONFIG}
+    return methods.ssae_seeds(shifts, n_latents, 1, level=level, **options)[0]
 
 
 def find(
@@ -176,18 +182,13 @@ def find(
     """Fit every method to the same shifts; return them and the level that no label chose."""
     draw = Streams(stream)
     ssae, level = find_ssae(train, stream, n_latents)
-
-    def seeds(shifts: Tensor, level: float, number: int) -> methods.Found:
-        options: Any = {"seed": draw.seed(number), "n_restarts": 1, "config": CONFIG}
-        return methods.ssae_seeds(shifts, n_latents, 1, level=level, **options)[0]
-
     found = (
         ssae,
-        seeds(train, torch.inf, 342),
+        _at_level(train, n_latents, torch.inf, draw.seed(342)),
         methods.pca(train, n_latents),
         methods.fast_ica(train, n_latents, seed=draw.seed(343) % 2**32),
         methods.sae(train, n_latents, seed=draw.seed(344), config=CONFIG),
-        seeds(shuffled, level, 345),
+        _at_level(shuffled, n_latents, level, draw.seed(345)),
         ridge(train, changes),
         methods.difference_of_means(train, changes),
     )
@@ -219,10 +220,7 @@ def score_site(
         linear[i] = methods.explained(shifts[part], changes[part], reference)
         for row, one in enumerate(found.values()):
             score = methods.score(one, shifts[part], changes[part], reference)
-            codes[row, i], directions[row] = (
-                score.codes.per_concept[0],
-                score.directions.per_concept[0],
-            )
+            codes[row, i], directions[row] = (matching.per_concept[0] for matching in score)
     wrong = methods.regression(x, methods.shuffled(known, seed=stream)).directions
     linear[3] = methods.explained(shifts["test"], changes["test"], wrong)
     return {

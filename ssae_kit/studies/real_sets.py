@@ -41,10 +41,8 @@ def score_set(name: str, stream: int) -> dict[str, Tensor]:
         x, y = (one[target] - one[source] for one in (states, other))
         norms = states.norm(dim=1)
         found.append((_cosines(x, y, known, draw), torch.stack([norms.min(), norms.max()])))
-    return {
-        "cosines": torch.stack([c for c, _ in found]),
-        "norms": torch.stack([n for _, n in found]),
-    }
+    cosines, norms = map(torch.stack, zip(*found, strict=True))
+    return {"cosines": cosines, "norms": norms}
 
 
 def _cosines(x: Tensor, y: Tensor, known: Tensor, draw: Streams) -> Tensor:

@@ -1,6 +1,7 @@
 """The real Llama, steered at length: odds of the next word, and texts scored by word lists."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import torch
@@ -55,8 +56,9 @@ def read_later(stream: int) -> dict[str, Tensor]:
 
 def directions(stream: int, layer: int | None = None) -> dict[str, Tensor]:
     """Return directions `[concepts, d_model]` in a layer, as long as a typical shift."""
-    kind, place = "one wording", LAYERS["one wording"].index(LAYER)
+    kind = "one wording"
     if layer in (None, LAYER):
+        place = LAYERS[kind].index(LAYER)
         return learned(kept_shifts(kind, stream, True)["train"][0, place], stream)
     return learned(sweep(read_later, [{"stream": stream}], STATES)[0]["train"], stream)
 
@@ -93,7 +95,7 @@ def token_size(model: llama.Llama, layer: int = LAYER) -> float:
 
 
 def log_odds(
-    model: llama.Llama, concept: str, pushes: Float[Tensor, "pushes d_model"], layer: int = LAYER
+    model: llama.Llama, concept: str, pushes: Float[Tensor, "pushes d_model"]
 ) -> Float[Tensor, "pushes prompts"]:
     """Return how much likelier the next word says value 1 than value 0, in nats, under each push.
 
@@ -103,7 +105,7 @@ def log_odds(
     prompts, words = NEXT_WORD[concept]
     rows = []
     for some in pushes.split(16):
-        edits = {layer: llama.Add(some.repeat_interleave(len(prompts), 0))}
+        edits = {LAYER: llama.Add(some.repeat_interleave(len(prompts), 0))}
         odds, _ = steering.word_odds(model, [*prompts] * len(some), words, edits=edits)
         rows.append(odds.view(len(some), -1))
     return torch.cat(rows)
@@ -121,7 +123,7 @@ def next_words(stream: int, strength: float) -> dict[str, Tensor]:
     for name in ("SSAE", "difference of means", "random"):
         rows = steering_rows(name, stream, model.d_model)
         pushes = size * torch.cat([rows, -rows])
-        odds = torch.stack([log_odds(model, concept, pushes, LAYER) for concept in CONCEPTS], 1)
+        odds = torch.stack([log_odds(model, concept, pushes) for concept in CONCEPTS], 1)
         found[name] = (odds[: len(rows)] - odds[len(rows) :]) / 2
     return found
 
@@ -170,9 +172,8 @@ def write_on(
             edits={layer: llama.Add(pushes.repeat_interleave(len(own), 0), at=at)},
             n_ways=len(pushes),
         )
-        for way in range(len(pushes)):
-            for place, i in enumerate(own):
-                written[way][i] = texts[way * len(own) + place]
+        for (way, i), text in zip(product(range(len(pushes)), own), texts, strict=True):
+            written[way][i] = text
     return written
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from jaxtyping import Float, Int
@@ -30,7 +31,7 @@ class Recovery:
     def keep(self, runs: Int[Tensor, " kept"]) -> "Recovery":
         """Return the results of these runs only."""
         codes, directions = (
-            Matching(*(part[runs] for part in _parts(matching)))
+            Matching(*(part[runs] for part in matching))
             for matching in (self.codes, self.directions)
         )
         return Recovery(codes, directions, self.error[runs], self.sparsity[runs])
@@ -71,8 +72,7 @@ def recover(
     """
     checks.require_kind("data", data, ShiftData, "sample_shifts(...)")
     *runs, _, d_model = data.shifts.shape
-    concepts = data.directions.shape[-2]
-    n_latents = concepts if n_latents is None else checks.whole("n_latents", n_latents)
+    n_latents = data.directions.shape[-2] if n_latents is None else n_latents
     level = data.true_level(n_latents) if level is None else level
     autoencoder = autoencoder or ShiftAutoencoder(
         runs[0] if runs else n_runs, d_model, n_latents, generator=seeded(seed)
@@ -92,18 +92,13 @@ def score(autoencoder: Autoencoder, data: ShiftData) -> Recovery:
     """
     checks.require_kind("autoencoder", autoencoder, Autoencoder)
     checks.require_kind("data", data, ShiftData, "sample_shifts(...)")
-    stacked = data.shifts.dim() == 3
-    truth, found = (data.shifts, data.changes, data.directions), []
-    for run in range(autoencoder.n_runs):
-        world = [part[run] for part in truth] if stacked else truth
-        found.append(methods.score(methods.of_autoencoder(autoencoder.select(run)), *world))
+    truth = data.shifts, data.changes, data.directions
+    worlds = zip(*truth, strict=True) if data.shifts.dim() == 3 else repeat(truth)
+    runs = [methods.of_autoencoder(autoencoder.select(i)) for i in range(autoencoder.n_runs)]
+    found = [methods.score(run, *world) for run, world in zip(runs, worlds, strict=False)]
     codes, directions = (
-        Matching(*(torch.cat(parts) for parts in zip(*map(_parts, matchings), strict=True)))
+        Matching(*map(torch.cat, zip(*matchings, strict=True)))
         for matchings in zip(*found, strict=True)
     )
     error, sparsity, *_ = evaluate(autoencoder, data.shifts)
     return Recovery(codes, directions, error, sparsity)
-
-
-def _parts(matching: Matching) -> tuple[Tensor, Tensor, Tensor]:
-    return matching.per_concept, matching.latent, matching.sign

@@ -98,6 +98,5 @@ def load_study(name: str, folder: str | Path = RESULTS) -> StudyResult:
             f"{path} must be the result of a study, which says how it was made; it is of something "
             f"else. Make it anew: `python -m ssae_kit.studies {name}`."
         )
-    device = metadata.get("device", "CPU")
-    conditions, command, seconds = (metadata[word] for word in told)
-    return StudyResult(tensors, conditions, command, seconds, device)
+    own = {word: metadata[word] for word in (*told, "device") if word in metadata}
+    return StudyResult(tensors, **own)

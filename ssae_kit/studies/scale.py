@@ -19,6 +19,9 @@ SIZES = ((10, 64, 3), (50, 256, 3), (200, 1024, 4), (1000, 4096, 4))
 """Concepts, dimensions, most concepts that shift at once."""
 RATE = 0.8
 """Learning rate at the start over the level at the end."""
+TIGHTNESS = 0.93
+"""Level at the end, as a multiple of that of the truth. A mean over many concepts hardly grows if two
+of them are mixed; a level that is never met keeps pressing."""
 CHUNK = 4000
 """Pairs that are held in all dimensions at a time."""
 
@@ -46,7 +49,6 @@ def scale(
     steps: int = 2000,
     n_samples: int = 20_000,
     start: float | None = None,
-    tightness: float = 0.93,
     dual_rate: float | None = None,
     checkpoint: str | None = None,
 ) -> dict[str, Tensor]:
@@ -69,8 +71,6 @@ def scale(
         n_samples: Pairs of each world to learn from.
         start: Level at the start, as a multiple of the level at the end; by default that of a code
             without any sparsity, so that the constraint does not bind before it falls.
-        tightness: Level at the end, as a multiple of that of the truth. A mean over many concepts
-            hardly grows if two of them are mixed; a level that is never met keeps pressing.
         dual_rate: Step size of the multiplier; by default the smaller the more updates, or it would
             overshoot and crush the code.
         checkpoint: File from which a killed training goes on, with the same result; only its
@@ -87,7 +87,7 @@ def scale(
         _projected(problem, t, n_samples, s + 10**6) for s, t in zip(seeds, tests, strict=True)
     ]
     axes, pairs = zip(*drawn, strict=True)
-    level = tightness * torch.stack([t.true_level() for t in tests])
+    level = TIGHTNESS * torch.stack([t.true_level() for t in tests])
     dense = (2 / (pi * n_concepts)) ** 0.5
     start = start or max(1.0, dense / float(level.min()))
     dual_rate = 40 / steps if dual_rate is None else dual_rate

@@ -2,7 +2,6 @@
 
 from ssae_kit.superposition.geometry import (
     POLYTOPES,
-    REPRESENTED,
     dimensionality,
     interference,
     neuron_alignment,
@@ -11,11 +10,5 @@ from ssae_kit.superposition.geometry import (
     share_near,
 )
 from ssae_kit.superposition.model import Draw, ToyModel, train
-from ssae_kit.superposition.phases import (
-    PHASES,
-    antipodal_loss,
-    candidate_losses,
-    classify,
-    ignored_loss,
-)
+from ssae_kit.superposition.phases import PHASES, candidate_losses, classify
 from ssae_kit.superposition.recovery import exactly_active, fista, random_dictionary, recovered

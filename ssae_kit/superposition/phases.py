@@ -23,29 +23,15 @@ PHASES = {
 """Names of the candidates, by number of features; the layer has one dimension fewer."""
 
 
-def ignored_loss(density: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Expected squared error of a feature that is not stored, per unit of importance.
-
-    The best the model can do is to say the mean, p/2, so what remains is the variance,
-    p/3 - p²/4.
-    """
-    density = _density(density)
-    return density / 3 - density.square() / 4
-
-
-def antipodal_loss(density: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Expected squared error of one feature of an antipodal pair, per unit of importance.
-
-    ReLU(x_1 - x_2) is right unless both are active. Then it is off by the smaller of the two,
-    whose mean square is 1/6. Both are active with probability p².
-    """
-    return _density(density).square() / 6
-
-
 def candidate_losses(
     density: Float[Tensor, "*any"], importance: Float[Tensor, "*any"], n_features: int
 ) -> Float[Tensor, "candidates *any"]:
     """Expected loss of every candidate of `PHASES[n_features]`, in that order; less is better.
+
+    Per unit of importance, a feature that is not stored costs its variance, p/3 - p²/4: the best the
+    model can do is to say the mean, p/2. One of an antipodal pair costs p²/6: ReLU(x_1 - x_2) is right
+    unless both are active, with probability p². Then it is off by the smaller of the two, whose mean
+    square is 1/6.
 
     Args:
         density: Probability p that a feature is active, 0 to 1.
@@ -56,15 +42,18 @@ def candidate_losses(
         ValueError: if `n_features` is neither.
     """
     _check(n_features)
-    density, (importance,) = _density(density), checks.tensors(importance=(importance, "*any"))
-    importance = importance.to(density.device)
+    density, importance = checks.tensors(
+        density=(density, "*cells"), importance=(importance, "*other_cells")
+    )
+    what = "a probability in 0..1"
+    checks.require("density", density, what, lambda p: ((p >= 0) & (p <= 1)).all())
     checks.require("importance", importance, "at least 0", lambda r: (r >= 0).all())
     if density.shape != importance.shape:
         raise ValueError(
             f"`density` and `importance` must be of one shape; got {list(density.shape)} and "
             f"{list(importance.shape)}. Use `torch.broadcast_tensors`."
         )
-    ignored, paired = ignored_loss(density), antipodal_loss(density)
+    ignored, paired = density / 3 - density.square() / 4, density.square() / 6
     losses = [importance * ignored, ignored, (1 + importance) * paired]
     if n_features == 3:
         losses.append(2 * paired)
@@ -94,13 +83,6 @@ def classify(directions: Float[Tensor, "run k d"]) -> Int[Tensor, " run"]:
     phase[(n_stored == n_features) & opposed] = 3
     phase[(n_stored == n_features) & opposed & with_extra] = 2
     return phase
-
-
-def _density(given: Tensor) -> Tensor:
-    (density,) = checks.tensors(density=(given, "*any"))
-    what = "a probability in 0..1"
-    checks.require("density", density, what, lambda p: ((p >= 0) & (p <= 1)).all())
-    return density
 
 
 def _check(n_features: int) -> None:

@@ -10,6 +10,7 @@ The true changes and directions travel with the data.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -88,18 +89,16 @@ class Mixing:
         n_concepts = checks.whole("n_concepts", n_concepts)
         d_model = checks.whole("d_model", d_model)
         directions: Tensor = torch.randn(n_concepts, d_model, generator=generator)
-        if self.condition > 1 or self.kind == "orthogonal":
-            if d_model < n_concepts:
-                raise ValueError(
-                    f"{n_concepts} concepts in {d_model} dimensions cannot be orthogonal or have "
-                    "a finite condition number. Use kind='gaussian' with condition=1."
-                )
-            left, _, right = torch.linalg.svd(directions, full_matrices=False)
-            singular = torch.logspace(0, -1, n_concepts, base=self.condition)
-            singular = singular / singular.square().mean().sqrt()
-            directions = left * singular @ right
-        else:
-            directions = directions / directions.norm(dim=1, keepdim=True)
+        if self.condition == 1 and self.kind == "gaussian":
+            return torch.nn.functional.normalize(directions)
+        if d_model < n_concepts:
+            raise ValueError(
+                f"{n_concepts} concepts in {d_model} dimensions cannot be orthogonal or have a "
+                "finite condition number. Use kind='gaussian' with condition=1."
+            )
+        left, _, right = torch.linalg.svd(directions, full_matrices=False)
+        singular = torch.logspace(0, -1, n_concepts, base=self.condition)
+        directions = left * (singular / singular.square().mean().sqrt()) @ right
         return directions
 
 
@@ -131,8 +130,7 @@ class ShiftProblem:
         checks.require("bend", self.bend, "in 0..1", lambda bend: 0 <= bend <= 1)
 
 
-@dataclass(frozen=True)
-class ShiftData:
+class ShiftData(NamedTuple):
     """Pairs of one world, or of several stacked along a leading run axis, with their truth."""
 
     shifts: Float[Tensor, "*run samples d_model"]
@@ -229,8 +227,7 @@ def stack(datasets: Sequence[ShiftData]) -> ShiftData:
             "`datasets` must hold at least one data set, all with the same pairs, d_model and "
             f"concepts; got {found}."
         )
-    names = ("shifts", "sources", "changes", "directions")
-    return ShiftData(*(torch.stack([getattr(d, name) for d in datasets]) for name in names))
+    return ShiftData(*map(torch.stack, zip(*datasets, strict=True)))
 
 
 def _bent(activations: Tensor, bend: float, size: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from ssae_kit import checks
 
 @dataclass(frozen=True)
 class SupportDesign:
-    """A law over supports. `sizes`, `blocks`, `nested`, `contiguous` and `family` make one.
+    """A law over supports. `sizes`, `blocks`, `nested` and `family` make one.
 
     Raises:
         ValueError: if there is no unit, a unit is empty, a concept is in no unit, a weight is not
@@ -116,14 +116,6 @@ def nested(n_concepts: int, inner: int, outer: int, most: int) -> SupportDesign:
     return SupportDesign(name, units, torch.ones(n_concepts), most)
 
 
-def contiguous(n_concepts: int, length: int) -> SupportDesign:
-    """`length` neighbours on a ring shift. Diverse if `length` < `n_concepts`."""
-    each = _each(n_concepts)
-    length = checks.whole("length", length, 1, n_concepts)
-    units = torch.stack([each.roll(step, 1) for step in range(length)]).any(0)
-    return SupportDesign(f"{length} neighbours on a ring", units, torch.ones(n_concepts))
-
-
 def grouped(n_concepts: int, group: int, joint_share: float) -> SupportDesign:
     """Concepts come in groups; in a pair, one concept of one group shifts, or all of the group.
 
@@ -209,10 +201,8 @@ def check_diversity(
     Source: Joshi et al. 2025 (arXiv 2502.12179), after Lachapelle et al. 2022 (arXiv 2211.14666).
     """
     if isinstance(supports, SupportDesign):
-        if supports.most == 1:
-            supports = supports.units
-        else:
-            supports = supports.sample(20_000, generator=checks.seeded(seed))
+        draw, design = checks.seeded(seed), supports
+        supports = design.units if design.most == 1 else design.sample(20_000, generator=draw)
     (held,) = checks.tensors(supports=(supports, "samples concepts"))
     held = (held != 0).float()
     j_without_k = held.mT @ (1 - held)
