@@ -19,7 +19,6 @@ class ShiftLab(Lab):
     buttons do; `hide` and `guess` play the game.
 
     Args:
-        game_seed: Draws what the game hides; by default something else each time.
         settings: Where the controls stand at first, by name.
     """
 
@@ -61,8 +60,8 @@ class ShiftLab(Lab):
     game = [name for name in places if name not in ("0 only with 1", "0 and 1 always together")]
     """Conditions that leave a trace in every world, so that one can be guessed."""
 
-    def __init__(self, game_seed: int | None = None, **settings: Any) -> None:
-        self._draw_from = random.Random(game_seed)
+    def __init__(self, **settings: Any) -> None:
+        self._draw_from = random.Random()
         self.hidden: str | None = None
         """Name of the condition that the game hides; None when no game is on."""
         self.score = (0, 0)

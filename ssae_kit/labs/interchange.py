@@ -20,7 +20,7 @@ from ssae_kit.labs.figure import MARGIN, beside, blank
 from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import choice, setting, slider
 from ssae_kit.labs.subjects import METHODS, Subject, bundled
-from ssae_kit.labs.texts import side_by_side
+from ssae_kit.labs.texts import percent, side_by_side
 
 DAS, WHOLE = "DAS", "whole state"
 FEATURIZERS = (*METHODS, DAS, WHOLE)
@@ -92,8 +92,8 @@ class InterchangeOutcome:
         return (
             f"Base and source differ in {', '.join(self.differ) or 'no concept'}.{same}\n"
             f"{s.concept.capitalize()} exchanged by {s.featurizer} at layer {s.layer}, over "
-            f"{N_PAIRS} pairs that differ in it: {_percent(cause)} of what is said about it follows "
-            f"the source (cause), {_percent(isolate)} of what is said about other concepts stays "
+            f"{N_PAIRS} pairs that differ in it: {percent(cause)} of what is said about it follows "
+            f"the source (cause), {percent(isolate)} of what is said about other concepts stays "
             f"with the base (isolate).\nBelow layer {s.layer}, one state moves the concept most: that "
             f"of “{self.tokens[token]}” at layer {layer}, {float(before.max()):.0%} of the way."
         )
@@ -269,7 +269,3 @@ class InterchangeLab(Lab):
         head = ["the base goes on", "after the interchange"]
         self.texts.value = both + side_by_side(head, *([text] for text in result.texts))
         return result.figure()
-
-
-def _percent(share: float) -> str:
-    return "none" if share != share else f"{share:.0%}"

@@ -89,18 +89,15 @@ def reference(
             right" (of one across `y`), "right" (outside), ...
         at: Panel.
     """
-    line = {"color": BLACK, "dash": "dash", "width": 1.5}
     if isinstance(y, tuple):
         return fig.add_hrect(
             *y, fillcolor="#DDDDDD", line_width=0, layer="below", name=name, showlegend=True, **place(at)
         )  # fmt: skip
-    note = {}
-    if name:
-        default = "bottom right" if x is not None else "top right"
-        note = {"annotation_text": name, "annotation_position": where or default}
-    if x is not None:
-        return fig.add_vline(x, line=line, **note, **place(at))
-    return fig.add_hline(y, line=line, **note, **place(at))
+    add, at_value, default = (
+        (fig.add_hline, y, "top right") if x is None else (fig.add_vline, x, "bottom right")
+    )
+    note = {"annotation_text": name, "annotation_position": where or default} if name else {}
+    return add(at_value, line={"color": BLACK, "dash": "dash", "width": 1.5}, **note, **place(at))
 
 
 def log_axis(ticks: Iterable[float], title: str, *, falling: bool = False) -> dict[str, Any]:
@@ -169,24 +166,23 @@ def place(at: Panel) -> dict[str, int]:
 
 def summary(
     values: Values, spread: Spread, median: bool = False
-) -> tuple[ndarray, ndarray | None, ndarray | None]:
-    """Return middle, low and high of each place; no spread where there is one value each."""
+) -> tuple[ndarray, tuple[ndarray, ndarray] | None]:
+    """Return the middle of each place, and low and high; none where there is one value each."""
     array = np.asarray(values)
     if array.ndim == 1:
-        return array, None, None
+        return array, None
     if spread == "interval":
-        return array[:, 0], array[:, 1], array[:, 2]
+        return array[:, 0], (array[:, 1], array[:, 2])
     ends = [0.0, 1.0] if spread == "range" else [0.025, 0.975]
     low, high = np.quantile(array, ends, axis=1)
-    return (np.median if median else np.mean)(array, axis=1), low, high
+    return (np.median if median else np.mean)(array, axis=1), (low, high)
 
 
-def error_bars(
-    middle: ndarray, low: ndarray | None, high: ndarray | None
-) -> dict[str, object] | None:
+def error_bars(middle: ndarray, ends: tuple[ndarray, ndarray] | None) -> dict[str, object] | None:
     """Return error bars from low to high, if there is a spread."""
-    if low is None or high is None:
+    if ends is None:
         return None
+    low, high = ends
     return {"array": high - middle, "arrayminus": middle - low, "thickness": 1, "color": GREY}
 
 
