@@ -68,7 +68,7 @@ class ShiftLab(Lab):
         """Right guesses, and all guesses."""
         self._told: tuple[ShiftSettings, str] | None = None
         """Settings of the last game, and what they should have shown."""
-        self._guess = choice("I think:", None, self.game, "What do you think was broken?")
+        self._guess = choice("I think:", self.game[0], self.game, "What do you think was broken?")
         self._answer = button(
             "That is it", "Check the guess", lambda: self.guess(self._guess.value)
         )

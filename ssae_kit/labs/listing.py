@@ -55,7 +55,7 @@ def _imports(home: ModuleType, used: set[str]) -> Iterator[str]:
             used -= {one.asname or one.name for one in node.names}
             if node.names:
                 yield ast.unparse(node)
-    plain = int | float | str | tuple | FunctionType
+    plain = (int, float, str, tuple, FunctionType)
     own = {
         n for n in used if not isinstance(value := vars(home)[n], plain) and not _is_settings(value)
     }

@@ -129,9 +129,9 @@ def slider(pictures: Mapping[str, go.Figure], name: str, start: int = 0) -> go.F
     ]
     steps = []
     for position, fig in pictures.items():
-        x, y = zip(*(_ends(fig, i) for i in moving), strict=True) if moving else ((), ())
+        ends = [_ends(fig, i) for i in moving]
         title = {"title.text": fig.layout.title.text}
-        args = [{"x": list(x), "y": list(y)}, title, moving]
+        args = [{"x": [x for x, _ in ends], "y": [y for _, y in ends]}, title, moving]
         steps.append({"label": position, "method": "update", "args": args})
     knob = {"active": start, "steps": steps, "pad": {"t": 55}}
     return figures[start].update_layout(sliders=[knob | {"currentvalue": {"prefix": f"{name}: "}}])
@@ -139,12 +139,10 @@ def slider(pictures: Mapping[str, go.Figure], name: str, start: int = 0) -> go.F
 
 def _ends(fig: go.Figure, i: int) -> tuple[list[Any], list[Any]]:
     """Places of a trace as plain lists, short enough to be written out many times."""
-    x, y = (np.asarray(fig.data[i][key]) for key in "xy")
-    shown = [v.round(4).astype(object) if v.dtype.kind == "f" else v for v in (x, y)]
-    for values in shown:
-        if values.dtype == object:
-            values[[v != v for v in values]] = None  # a gap: NaN is no JSON, and unlike itself
-    return shown[0].tolist(), shown[1].tolist()
+    both = (np.asarray(fig.data[i][key]) for key in "xy")
+    x, y = (values.round(4) if values.dtype.kind == "f" else values for values in both)
+    # A gap: NaN is no JSON, and unlike itself.
+    return [None if v != v else v for v in x.tolist()], [None if v != v else v for v in y.tolist()]
 
 
 def look(i: int) -> dict[str, str]:
