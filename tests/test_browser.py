@@ -23,7 +23,7 @@ def note(beat):
 def compute(lab, settings, report):
     try:
         while True:
-            report(0.5)
+            report(0.5, None)
             note(".")
             time.sleep(0.1)
     finally:

@@ -73,7 +73,7 @@ def test_a_planted_dictionary_is_found_and_its_spare_latents_are_dead():
     outcome = DictionaryOutcome.measure([sae], orthogonal, features)
     torch.testing.assert_close(outcome.found.score, torch.ones(3))
     torch.testing.assert_close(outcome.missed, torch.zeros(3), atol=1e-5, rtol=0)
-    assert outcome.dead.tolist() == [2, 2, 2]
+    assert (outcome.rates == 0).sum(1).tolist() == [2, 2, 2]
     assert "found 8 of 8 features" in outcome.words()
     assert "2 of 10 latents are dead" in outcome.words()
 

@@ -15,18 +15,10 @@ from pathlib import Path
 
 import nbformat
 
+from ssae_kit import labs
 from ssae_kit.labs.kernels import forked
 
-NAMES = (
-    "DictionaryLab",
-    "InterchangeLab",
-    "LatentLab",
-    "ShiftLab",
-    "SteeringLab",
-    "SuperpositionLab",
-)
-
-
+NAMES = [name for name in labs.__all__ if name.endswith("Lab") and name != "Lab"]
 CULLED = ("--MappingKernelManager.cull_idle_timeout=60", "--MappingKernelManager.cull_interval=15")
 """Seconds. The page also asks for its kernel's end when it is left, but voila 0.5 refuses that."""
 

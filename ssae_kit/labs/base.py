@@ -10,7 +10,6 @@ import html
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -19,7 +18,7 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from ssae_kit.labs.figure import LiveFigure, Still, fitted
-from ssae_kit.labs.job import Cancelled, Computing, Job, Progress
+from ssae_kit.labs.job import Cancelled, Computing, Job
 from ssae_kit.labs.listing import listing
 from ssae_kit.labs.parts import box, button, close_all, controls, heading, row
 from ssae_kit.plots.show import STATIC, show, show_widget
@@ -47,10 +46,6 @@ class Lab(Computing):
     """What it does, in a sentence."""
     look: str
     """What the picture of the start shows."""
-    run: Callable[..., Any]
-    """What is computed: a function of whatever `given` holds, settings, and who is told progress."""
-    given: Mapping[str, Any] = {}
-    """What `run` takes before the settings, by name; its `source` is the code that makes it."""
     tasks: Sequence[str]
     """Things to try, from easy to hard; each can be answered by looking."""
     below: Sequence[Any] = ()
@@ -77,8 +72,7 @@ class Lab(Computing):
         self._pinned = widgets.VBox()
         self._seen = box("ssae-seen", self._foot(), self.words_shown, self.fig, *self.below)
         body = box("ssae-body", box("ssae-controls", *self.above()), self._seen)
-        first = (heading(self.title, 2), widgets.HTML(self.first_screen()))
-        self.view = box("ssae-lab", *first, *self.visits(), body, self._pinned, self._code)
+        self.view = box("ssae-lab", *self.first_screen(), body, self._pinned, self._code)
         self.words_shown.observe(self._shown, "views")
         self.words_shown.observe(self._retry, "retries")
         self.words_shown.observe(self._fit, "width")
@@ -99,36 +93,30 @@ class Lab(Computing):
 
     def beginning(self) -> Any:
         """Return the first outcome that a computation tells; it has as many traces as any later."""
-        told: list[Any] = []
 
         def stop(_: float, measure: Callable[[], Any] | None) -> None:
             if measure is not None:
-                told.append(measure())
-                raise Cancelled
+                raise Cancelled(measure())
 
-        with suppress(Cancelled):
-            self.run(*self.given.values(), self.start_at, stop)
-        return told[0]
+        try:
+            return self.compute(self.start_at, stop)
+        except Cancelled as told:
+            return told.args[0]
 
-    @classmethod
-    def first_screen(cls) -> str:
-        """Return as HTML what a visitor reads first: what the lab does, what to see, what to try."""
-        tasks = "".join(f"<li>{html.escape(task)}</li>" for task in cls.tasks)
+    def first_screen(self) -> list[Any]:
+        """Return what a visitor sees first: what the lab does, what to see and try, and `places`."""
+        tasks = "".join(f"<li>{html.escape(task)}</li>" for task in self.tasks)
         todo = f"<details open><summary>Things to try</summary><ol>{tasks}</ol></details>"
-        return f"<p>{html.escape(cls.does)} {html.escape(cls.look)}</p>{todo}"
+        about = f"<p>{html.escape(self.does)} {html.escape(self.look)}</p>{todo}"
+        first = [heading(self.title, 2), widgets.HTML(about)]
+        if self.places:
+            over = heading(f"{self.visit} (all else as at the start):")
+            first += [over, row(*self._buttons)]
+        return first
 
     def above(self) -> list[Any]:
         """Return what stands beside the figure, in order: the controls."""
         return [*self.controls.values()]
-
-    def visits(self) -> list[Any]:
-        """Return a button for each of the `places`, under their heading."""
-        over = f"{self.visit} (all else as at the start):"
-        return [heading(over), row(*self._buttons)] if self.places else []
-
-    def compute(self, settings: Any, report: Progress) -> Any:
-        """Compute the outcome, calling `report` several times a second."""
-        return self.run(*self.given.values(), settings, report)
 
     def figure(self, result: Any) -> go.Figure:
         """Return the figure of an outcome, and show what stands beside it."""

@@ -60,11 +60,6 @@ class DictionarySettings:
     )
     seed: int = setting(0, slider, "seed", 0, 999, 1, "Draws world, samples and starts")
 
-    @property
-    def penalised(self) -> bool:
-        """Whether the architecture is told a penalty; otherwise it is told `k`."""
-        return ARCHITECTURES[self.architecture][1] is not None
-
     def plan(self) -> list[tuple[dict[str, Any], list[float]]]:
         """Return what is trained: settings of an autoencoder, and the penalty of each of its runs.
 
@@ -144,11 +139,6 @@ class DictionaryOutcome:
         """Run of least variance missed, among those of the chosen setting: no truth is needed."""
         return int(self.missed[:N_RUNS].argmin())
 
-    @property
-    def dead(self) -> Float[Tensor, " run"]:
-        """Latents that fire on no test input, per run."""
-        return (self.rates == 0).float().sum(1)
-
     def figure(self) -> go.Figure:
         """Draw it: the best run's match with the truth, its price, and every run's recovery."""
         share = {"title": "share of inputs", "rangemode": "tozero"}
@@ -200,7 +190,7 @@ class DictionaryOutcome:
             f"{int(found.min())} to {int(found.max())}); the mean cosine is "
             f"{self.found.score[best]:.2f}, of a random dictionary {self.floor:.2f}. Codes follow "
             f"their features with a correlation of {self.codes.score[best]:.2f}. "
-            f"{int(self.dead[best])} of {self.rates.shape[1]} latents are dead."
+            f"{int((self.rates[best] == 0).sum())} of {self.rates.shape[1]} latents are dead."
         )
 
 
@@ -283,7 +273,7 @@ class DictionaryLab(Lab):
 
     def adapt(self, name: str, old: Any) -> None:
         """Switch off the control that this architecture does not listen to."""
-        penalised = self.settings().penalised
+        penalised = ARCHITECTURES[self.controls["architecture"].value][1] is not None
         self.controls["k"].disabled = penalised
         self.controls["penalty"].disabled = not penalised
 

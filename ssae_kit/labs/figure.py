@@ -80,9 +80,10 @@ def _stack(fig: go.Figure, n: int) -> None:
         title.update(x=0.5, y=high, font_size=12)
         if any(trace.xaxis == f"x{axis}" for trace in fig.select_traces({"type": "heatmap"})):
             beside(fig, i + 1)
-    fig.update_layout(height=PANEL * n, legend={"x": 0, "xanchor": "left", "tracegroupgap": 0})
     named = {trace.name for trace in fig.data if trace.name and trace.showlegend is not False}
-    fig.update_layout(margin_t=30 if fig.layout.showlegend is False else 35 + 19 * len(named))
+    above = 30 if fig.layout.showlegend is False else 35 + 19 * len(named)
+    legend = {"x": 0, "xanchor": "left", "tracegroupgap": 0}
+    fig.update_layout(height=PANEL * n, legend=legend, margin_t=above)
 
 
 class LiveFigure(go.FigureWidget):  # type: ignore[misc]

@@ -19,7 +19,6 @@ class ShiftLab(Lab):
     buttons do; `hide` and `guess` play the game.
 
     Args:
-        game_seed: Draws what the game hides; by default something else each time.
         settings: Where the controls stand at first, by name.
     """
 
@@ -61,15 +60,15 @@ class ShiftLab(Lab):
     game = [name for name in places if name not in ("0 only with 1", "0 and 1 always together")]
     """Conditions that leave a trace in every world, so that one can be guessed."""
 
-    def __init__(self, game_seed: int | None = None, **settings: Any) -> None:
-        self._draw_from = random.Random(game_seed)
+    def __init__(self, **settings: Any) -> None:
+        self._draw_from = random.Random()
         self.hidden: str | None = None
         """Name of the condition that the game hides; None when no game is on."""
         self.score = (0, 0)
         """Right guesses, and all guesses."""
         self._told: tuple[ShiftSettings, str] | None = None
         """Settings of the last game, and what they should have shown."""
-        self._guess = choice("I think:", None, self.game, "What do you think was broken?")
+        self._guess = choice("I think:", self.game[0], self.game, "What do you think was broken?")
         self._answer = button(
             "That is it", "Check the guess", lambda: self.guess(self._guess.value)
         )

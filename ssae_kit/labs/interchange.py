@@ -20,7 +20,7 @@ from ssae_kit.labs.figure import MARGIN, beside, blank
 from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import choice, setting, slider
 from ssae_kit.labs.subjects import METHODS, Subject, bundled
-from ssae_kit.labs.texts import side_by_side
+from ssae_kit.labs.texts import percent, side_by_side
 
 DAS, WHOLE = "DAS", "whole state"
 FEATURIZERS = (*METHODS, DAS, WHOLE)
@@ -75,8 +75,7 @@ class InterchangeOutcome:
         fig = blank(titles, grid={"column_widths": [0.24, 0.76], "horizontal_spacing": 0.1},
             width=820, height=400, legend=plots.LEGEND_ABOVE | {"y": 1.14}, margin=MARGIN | {"b": 110},
         )  # fmt: skip
-        rates: Any = self.rates
-        plots.bars(fig, ["cause", "isolate"], rates, at=(1, 1))
+        plots.bars(fig, ["cause", "isolate"], self.rates, at=(1, 1))
         layers = range(len(self.moved))
         plots.heat(fig, self.moved.numpy(), self.tokens, layers, limits=(-1.0, 1.0), at=(1, 2))
         return beside(fig.update_xaxes(tickangle=-90, tickfont={"size": 9}, row=1, col=2), 2)
@@ -92,8 +91,8 @@ class InterchangeOutcome:
         return (
             f"Base and source differ in {', '.join(self.differ) or 'no concept'}.{same}\n"
             f"{s.concept.capitalize()} exchanged by {s.featurizer} at layer {s.layer}, over "
-            f"{N_PAIRS} pairs that differ in it: {_percent(cause)} of what is said about it follows "
-            f"the source (cause), {_percent(isolate)} of what is said about other concepts stays "
+            f"{N_PAIRS} pairs that differ in it: {percent(cause)} of what is said about it follows "
+            f"the source (cause), {percent(isolate)} of what is said about other concepts stays "
             f"with the base (isolate).\nBelow layer {s.layer}, one state moves the concept most: that "
             f"of “{self.tokens[token]}” at layer {layer}, {float(before.max()):.0%} of the way."
         )
@@ -191,13 +190,17 @@ def ends(
     return moves, tuple(model.tokenizer.convert_ids_to_tokens(both[0].ids[0, -n:].tolist()))
 
 
+def differing(subject: Subject, base: str, source: str) -> tuple[str, ...]:
+    """Return the concepts of which two texts have other values."""
+    values = zip(subject.pairs.concepts, *map(subject.values_of, (base, source)), strict=True)
+    return tuple(name for name, a, b in values if a != b)
+
+
 def run(
     subject: Subject, settings: InterchangeSettings, report: Progress = quiet
 ) -> InterchangeOutcome:
     """Exchange the concept in the chosen pair and in others, then see how it came there."""
-    values = (subject.values_of(text) for text in (settings.base, settings.source))
-    named = zip(subject.pairs.concepts, *values, strict=True)
-    differ = tuple(name for name, a, b in named if a != b)
+    differ = differing(subject, settings.base, settings.source)
     report(0.1, None)
     written, rates = measure(subject, settings, report)
     pending = torch.zeros(2, 2), ("", "")
@@ -243,8 +246,7 @@ class InterchangeLab(Lab):
         names, prompts = self.subject.pairs.concepts, self.subject.prompts
         last = self.subject.llama.n_layers
         first = {"base": prompts[0], "source": prompts[1], "layer": last // 2, **settings}
-        ends = zip(*map(self.subject.values_of, (first["base"], first["source"])), strict=True)
-        differ = [name for name, (a, b) in zip(names, ends, strict=True) if a != b]
+        differ = differing(self.subject, first["base"], first["source"])
         at = InterchangeSettings(**{"concept": [*differ, *names][0], **first})
         self.texts = widgets.HTML()
         """Both texts, and how the base goes on; changed words marked."""
@@ -269,7 +271,3 @@ class InterchangeLab(Lab):
         head = ["the base goes on", "after the interchange"]
         self.texts.value = both + side_by_side(head, *([text] for text in result.texts))
         return result.figure()
-
-
-def _percent(share: float) -> str:
-    return "none" if share != share else f"{share:.0%}"

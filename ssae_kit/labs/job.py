@@ -70,6 +70,11 @@ class Computing(ABC):
         controls: One for each of its fields.
     """
 
+    run: Callable[..., Any]
+    """What is computed: a function of whatever `given` holds, settings, and who is told progress."""
+    given: Mapping[str, Any] = {}
+    """What `run` takes before the settings, by name; its `source` is the code that makes it."""
+
     def __init__(self, start_at: Any, controls: Mapping[str, Any]) -> None:
         self.start_at, self.controls = start_at, controls
         self.words_shown = Words()
@@ -90,9 +95,9 @@ class Computing(ABC):
         for name, control in self.controls.items():
             control.observe(functools.partial(self._changed, name), "value")
 
-    @abstractmethod
     def compute(self, settings: Any, report: Progress) -> Any:
         """Compute the outcome, calling `report` several times a second."""
+        return self.run(*self.given.values(), settings, report)
 
     @property
     @abstractmethod
@@ -210,24 +215,20 @@ class Computing(ABC):
                     job.go_on()
                     self._fail(error)
 
-    def _report(self, job: Job, share: float, measure: Callable[[], Any] | None = None) -> None:
+    def _report(self, job: Job, share: float, measure: Callable[[], Any] | None) -> None:
         job.go_on(drawing=measure is not None)
-        begun = time.monotonic()
-        if not job.due or self.behind:
-            if begun - job.told > TELL_EVERY:
-                job.told = begun
-                with self._lock:
-                    job.go_on(drawing=measure is not None)
-                    self._tell(f"Computing… {share:.0%}", share)
-            time.sleep(0)  # let the kernel's own thread in
-            return
-        partial = measure() if measure is not None else None
-        with self._lock:
-            job.go_on(drawing=partial is not None)
-            self._tell(f"Computing… {share:.0%}", share)
-            if partial is not None:
-                self._draw(job.settings, partial)
-        job.drew(time.monotonic() - begun)
+        begun, due = time.monotonic(), job.due and not self.behind
+        if due or begun - job.told > TELL_EVERY:
+            partial = measure() if due and measure else None
+            with self._lock:
+                job.go_on(drawing=measure is not None)
+                self._tell(f"Computing… {share:.0%}", share)
+                if partial is not None:
+                    self._draw(job.settings, partial)
+            job.told = begun
+        if due:
+            job.drew(time.monotonic() - begun)
+        time.sleep(0)  # let the kernel's own thread in
 
     def _tell(self, text: str, share: float) -> None:
         self._status.value, self._progress.value = text, share

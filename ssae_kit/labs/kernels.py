@@ -43,7 +43,10 @@ def forked() -> Iterator[dict[str, str]]:
             parent = subprocess.Popen(COMMAND, stdin=listening.fileno(), env=os.environ | ONE_ARENA)
         _describe(Path(folder))
         try:
-            yield {name: _first(folder, name) for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH")}
+            yield {
+                name: os.pathsep.join(filter(None, [folder, os.environ.get(name)]))
+                for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH")
+            }
         finally:
             parent.terminate()
             parent.wait()
@@ -60,11 +63,6 @@ def _describe(folder: Path) -> None:
     for name, said in (("kernels/python3/kernel.json", spec), ("voila.json", NO_PORTS)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(said))
-
-
-def _first(folder: str, name: str) -> str:
-    """Return a variable that holds paths, with one more in front."""
-    return os.pathsep.join(filter(None, [folder, os.environ.get(name)]))
 
 
 def ask(at: str, connection_file: str) -> None:

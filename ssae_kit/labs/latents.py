@@ -191,13 +191,11 @@ class LatentLab(Lab):
         self.given = {"dictionary": dictionary} if dictionary else {}
         self._open = dictionary is None and "latent" not in settings  # then the clearest is shown
         texts = dictionary.texts if dictionary else stories()
-        prompts = [settings["prompt"]] if "prompt" in settings else []
-        prompts += [text for text in texts[:N_PROMPTS] if text not in prompts]
+        prompts = [*dict.fromkeys([settings.get("prompt", texts[0]), *texts[:N_PROMPTS]])]
         first = {"prompt": prompts[0], "latent": dictionary.clearest if dictionary else 0}
         at = LatentSettings(**{**first, **settings})
         last = (dictionary.autoencoder.n_latents if dictionary else N_LATENTS) - 1
-        hint = "What the search found, strongest first"
-        self.found = choice("found", None, [PICK], hint)
+        self.found = choice("found", PICK, [PICK], "What the search found, strongest first")
         self.found.observe(self._pick, "value")
         self.examples, self.texts = widgets.HTML(), widgets.HTML()
         """Texts with the latent's largest codes; continuations side by side."""

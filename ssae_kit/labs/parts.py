@@ -73,9 +73,8 @@ def slider(label: str, value: float, low: float, high: float, step: float, hint:
     return labelled(widgets.FloatSlider, label, value, hint, **ends, readout_format=".2f")
 
 
-def choice(label: str, value: str | None, options: Sequence[str], hint: str) -> Any:
-    """Return a drop-down list; without a value, the first option is chosen."""
-    value = options[0] if value is None else value
+def choice(label: str, value: str, options: Sequence[str], hint: str) -> Any:
+    """Return a drop-down list."""
     return labelled(widgets.Dropdown, label, value, hint, options=list(options))
 
 

@@ -19,7 +19,7 @@ from ssae_kit.labs.figure import MARGIN, blank
 from ssae_kit.labs.job import Progress, quiet
 from ssae_kit.labs.parts import choice, labelled, line, setting, slider, switch
 from ssae_kit.labs.subjects import METHODS, Subject, bundled
-from ssae_kit.labs.texts import side_by_side
+from ssae_kit.labs.texts import percent, side_by_side
 
 N_TEXTS, TEMPERATURE = 8, 0.5
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
@@ -120,10 +120,10 @@ class SteeringOutcome:
         turned = [name for name in self.labels if name in s.concepts]
         return (
             f"Steering {' and '.join(turned) or 'nothing'} at strength {s.strength:g}, over "
-            f"{N_TEXTS} continuations: {_percent(effect)} of the words about it say the other value "
-            f"({_percent(idle[0])} unsteered). Of the words about other concepts, "
-            f"{_percent(side)} changed ({_percent(idle[1])} unsteered); "
-            f"{_percent(ill)} of the sentences are ill-formed ({_percent(idle[2])} unsteered)."
+            f"{N_TEXTS} continuations: {percent(effect)} of the words about it say the other value "
+            f"({percent(idle[0])} unsteered). Of the words about other concepts, "
+            f"{percent(side)} changed ({percent(idle[1])} unsteered); "
+            f"{percent(ill)} of the sentences are ill-formed ({percent(idle[2])} unsteered)."
         )
 
 
@@ -248,7 +248,3 @@ class SteeringLab(Lab):
         prompt = f"<p><b>Prompt:</b> {html.escape(result.settings.text)}</p>"
         self.texts.value = prompt + side_by_side(head, before[:SHOWN], after[:SHOWN])
         return result.figure()
-
-
-def _percent(share: float) -> str:
-    return "none" if share != share else f"{share:.0%}"

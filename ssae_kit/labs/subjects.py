@@ -212,17 +212,12 @@ def stories() -> tuple[str, ...]:
     return world.prompts(N_STORIES, checks.seeded(0))[0]
 
 
-def token_dictionary(model: Llama | None = None) -> TokenDictionary:
-    """Train a TopK autoencoder on every token's state in the middle of a Llama; takes seconds.
-
-    Args:
-        model: One that was trained on our world; by default the bundled Llama.
-    """
-    made_by = "(model)  # `model` is yours." if model else "()"
-    model = model or kit_llama.load()
+def token_dictionary() -> TokenDictionary:
+    """Train a TopK autoencoder on all tokens' states in the bundled Llama's middle; takes seconds."""
+    model = kit_llama.load()
     layer, first = model.n_layers // 2, checks.seeded(1)
     sae = TopKSAE(1, model.d_model, N_LATENTS, generator=first, k=8, revival=0.3, dead_after=50)
-    made = TokenDictionary(model, layer, sae, stories(), f"labs.token_dictionary{made_by}")
+    made = TokenDictionary(model, layer, sae, stories(), "labs.token_dictionary()")
     config = TrainingConfig(steps=STEPS, batch_size=BATCH, learning_rate=5e-3, record_every=5)
     fit(sae, made.tokens.states, Penalty(), config, generator=checks.seeded(2))
     return made

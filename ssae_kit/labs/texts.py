@@ -1,4 +1,7 @@
-"""Texts as HTML: two side by side with the changed words marked, and tokens shaded by a code."""
+"""Texts as HTML: two side by side with the changed words marked, and tokens shaded by a code.
+
+And shares in words.
+"""
 
 import difflib
 import html
@@ -59,3 +62,8 @@ def linked(written: str, words: Iterable[str]) -> str:
     names = "|".join(re.escape(html.escape(word)) for word in words if word.strip())
     outside = rf"(?<![\w&])({names or '(?!)'})(?!\w)(?![^<]*>)"  # of tags
     return re.sub(outside, r"<span class='ssae-word' tabindex='0'>\1</span>", written)
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent; "none" for NaN, where there was nothing to count."""
+    return "none" if share != share else f"{share:.0%}"

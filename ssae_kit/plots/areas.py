@@ -80,9 +80,8 @@ def bars(
     along, across = ("y", "x") if flat else ("x", "y")
     look_of = {"orientation": "h" if flat else "v", "textposition": "outside", "cliponaxis": False}
     for i, (name, values) in enumerate(series.items(), first):
-        middle, low, high = summary(values, "range")
-        drawn = {along: list(names), across: middle}
-        drawn[f"error_{across}"] = error_bars(middle, low, high)
+        middle, ends = summary(values, "range")
+        drawn = {along: list(names), across: middle, f"error_{across}": error_bars(middle, ends)}
         if text is not None:
             drawn["text"] = [f"{v:{text}}" for v in middle]
         fill = _fill(i) | {"line": {"color": BLACK, "width": 0.5}}
@@ -128,16 +127,14 @@ def histogram(
     return fig.update_layout(barmode="overlay")
 
 
-def cloud(
-    fig: go.Figure, places: Float[ndarray, "points 2"], name: str, *, at: Panel = None
-) -> go.Figure:
-    """Draw many points in a plane, grey and small, with equal units on both axes."""
+def cloud(fig: go.Figure, places: Float[ndarray, "points 2"], name: str) -> go.Figure:
+    """Draw many points in the only panel, grey and small, with equal units on both axes."""
     marker = {"color": "#777777", "size": 5, "line": {"color": "white", "width": 0.5}}
-    (x, y), named = places.T, entry(fig, name, at)
-    fig.add_scatter(x=x, y=y, mode="markers", marker=marker, **named)
+    x, y = places.T
+    fig.add_scatter(x=x, y=y, mode="markers", marker=marker, **entry(fig, name, None))
     reach = 1.05 * float(np.abs(places).max(initial=1e-9))
-    fig.update_xaxes(range=[-reach, reach], **place(at))
-    return fig.update_yaxes(range=[-reach, reach], scaleanchor="x", scaleratio=1, **place(at))
+    fig.update_xaxes(range=[-reach, reach])
+    return fig.update_yaxes(range=[-reach, reach], scaleanchor="x", scaleratio=1)
 
 
 def rays(

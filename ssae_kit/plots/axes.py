@@ -89,18 +89,15 @@ def reference(
             right" (of one across `y`), "right" (outside), ...
         at: Panel.
     """
-    line = {"color": BLACK, "dash": "dash", "width": 1.5}
     if isinstance(y, tuple):
         return fig.add_hrect(
             *y, fillcolor="#DDDDDD", line_width=0, layer="below", name=name, showlegend=True, **place(at)
         )  # fmt: skip
-    note = {}
-    if name:
-        default = "bottom right" if x is not None else "top right"
-        note = {"annotation_text": name, "annotation_position": where or default}
-    if x is not None:
-        return fig.add_vline(x, line=line, **note, **place(at))
-    return fig.add_hline(y, line=line, **note, **place(at))
+    add, at_value, default = (
+        (fig.add_hline, y, "top right") if x is None else (fig.add_vline, x, "bottom right")
+    )
+    note = {"annotation_text": name, "annotation_position": where or default} if name else {}
+    return add(at_value, line={"color": BLACK, "dash": "dash", "width": 1.5}, **note, **place(at))
 
 
 def log_axis(ticks: Iterable[float], title: str, *, falling: bool = False) -> dict[str, Any]:
@@ -132,9 +129,9 @@ def slider(pictures: Mapping[str, go.Figure], name: str, start: int = 0) -> go.F
     ]
     steps = []
     for position, fig in pictures.items():
-        x, y = zip(*(_ends(fig, i) for i in moving), strict=True) if moving else ((), ())
+        ends = [_ends(fig, i) for i in moving]
         title = {"title.text": fig.layout.title.text}
-        args = [{"x": list(x), "y": list(y)}, title, moving]
+        args = [{"x": [x for x, _ in ends], "y": [y for _, y in ends]}, title, moving]
         steps.append({"label": position, "method": "update", "args": args})
     knob = {"active": start, "steps": steps, "pad": {"t": 55}}
     return figures[start].update_layout(sliders=[knob | {"currentvalue": {"prefix": f"{name}: "}}])
@@ -142,12 +139,10 @@ def slider(pictures: Mapping[str, go.Figure], name: str, start: int = 0) -> go.F
 
 def _ends(fig: go.Figure, i: int) -> tuple[list[Any], list[Any]]:
     """Places of a trace as plain lists, short enough to be written out many times."""
-    x, y = (np.asarray(fig.data[i][key]) for key in "xy")
-    shown = [v.round(4).astype(object) if v.dtype.kind == "f" else v for v in (x, y)]
-    for values in shown:
-        if values.dtype == object:
-            values[[v != v for v in values]] = None  # a gap: NaN is no JSON, and unlike itself
-    return shown[0].tolist(), shown[1].tolist()
+    both = (np.asarray(fig.data[i][key]) for key in "xy")
+    x, y = (values.round(4) if values.dtype.kind == "f" else values for values in both)
+    # A gap: NaN is no JSON, and unlike itself.
+    return [None if v != v else v for v in x.tolist()], [None if v != v else v for v in y.tolist()]
 
 
 def look(i: int) -> dict[str, str]:
@@ -169,24 +164,23 @@ def place(at: Panel) -> dict[str, int]:
 
 def summary(
     values: Values, spread: Spread, median: bool = False
-) -> tuple[ndarray, ndarray | None, ndarray | None]:
-    """Return middle, low and high of each place; no spread where there is one value each."""
+) -> tuple[ndarray, tuple[ndarray, ndarray] | None]:
+    """Return the middle of each place, and low and high; none where there is one value each."""
     array = np.asarray(values)
     if array.ndim == 1:
-        return array, None, None
+        return array, None
     if spread == "interval":
-        return array[:, 0], array[:, 1], array[:, 2]
+        return array[:, 0], (array[:, 1], array[:, 2])
     ends = [0.0, 1.0] if spread == "range" else [0.025, 0.975]
     low, high = np.quantile(array, ends, axis=1)
-    return (np.median if median else np.mean)(array, axis=1), low, high
+    return (np.median if median else np.mean)(array, axis=1), (low, high)
 
 
-def error_bars(
-    middle: ndarray, low: ndarray | None, high: ndarray | None
-) -> dict[str, object] | None:
+def error_bars(middle: ndarray, ends: tuple[ndarray, ndarray] | None) -> dict[str, object] | None:
     """Return error bars from low to high, if there is a spread."""
-    if low is None or high is None:
+    if ends is None:
         return None
+    low, high = ends
     return {"array": high - middle, "arrayminus": middle - low, "thickness": 1, "color": GREY}
 
 

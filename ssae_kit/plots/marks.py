@@ -40,19 +40,19 @@ def curves(
         at: Panel.
     """
     for i, (name, values) in enumerate(series.items()):
-        middle, low, high = summary(values, spread, median)
+        middle, ends = summary(values, spread, median)
         style, places = look(i), np.asarray(x)
         if nudge:
             places = places + nudge * (i - (len(series) - 1) / 2)
-        if low is not None and high is not None and not bars:
-            band(fig, places, low, high, style["color"], at=at)
+        if ends and not bars:
+            _band(fig, places, *ends, style["color"], at)
         fig.add_scatter(
             x=places,
             y=middle,
             mode="lines+markers" if markers else "lines",
             line={"color": style["color"], "dash": style["dash"], "width": 2 if markers else 3},
             marker={"symbol": style["symbol"], "size": 8},
-            error_y=error_bars(middle, low, high) if bars else None,
+            error_y=error_bars(middle, ends) if bars else None,
             **entry(fig, name, at),
         )
     return fig
@@ -78,7 +78,7 @@ def points(
         at: Panel.
     """
     for i, (name, ends) in enumerate(series.items()):
-        (x, *wide), (y, *high) = (summary(values, spread) for values in ends)
+        (x, wide), (y, high) = (summary(values, spread) for values in ends)
         style, colour = look(i), look(i)["color"]
         outline = {"width": 0.5 if size > 6 else 0, "color": BLACK}
         if "open" in style["symbol"]:  # nothing but an outline
@@ -88,8 +88,8 @@ def points(
             x=x,
             y=y,
             mode="lines+markers" if line else "markers",
-            error_x=error_bars(x, *wide),
-            error_y=error_bars(y, *high),
+            error_x=error_bars(x, wide),
+            error_y=error_bars(y, high),
             line={"color": colour, "dash": style["dash"]},
             marker=marker | {"line": outline},
             **entry(fig, name, at),
@@ -175,15 +175,12 @@ def runs(
     return fig.add_scatter(**one, **entry(fig, "best run", at))
 
 
-def band(
-    fig: go.Figure, x: ndarray, low: ndarray, high: ndarray, colour: str, *, at: Panel = None
-) -> go.Figure:
+def _band(fig: go.Figure, x: ndarray, low: ndarray, high: ndarray, colour: str, at: Panel) -> None:
     """Shade between two lines over the same places, without an entry in the legend."""
     around = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([high, low[::-1]])}
     shade = {"fill": "toself", "fillcolor": colour, "opacity": 0.15, "line": {"width": 0}}
-    return fig.add_scatter(
-        **around, **shade, mode="lines", hoverinfo="skip", showlegend=False, **place(at)
-    )
+    quiet = {"hoverinfo": "skip", "showlegend": False}
+    fig.add_scatter(**around, **shade, **quiet, mode="lines", **place(at))
 
 
 def elbow(

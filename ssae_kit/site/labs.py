@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from plotly.utils import PlotlyJSONEncoder
 
 from ssae_kit import plots
 from ssae_kit.site.notebooks import embedded, raw
@@ -64,13 +64,8 @@ def _point(figure: Any, words: str) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Copy of a figure's data as plain lists, rounded; what is no number becomes null."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
+    text = json.dumps(value, cls=PlotlyJSONEncoder)
+    return json.loads(text, parse_float=lambda number: float(f"{float(number):.{DIGITS}g}"))
 
 
 def texts(results: Path) -> dict[str, str]:

@@ -59,10 +59,6 @@ def texts(root: Path, notebooks: list[Page]) -> dict[str, str]:
     return made | {"index": f"{readme.split('## Start')[0]}## Start\n{start}\n{trees}"}
 
 
-def _names(number: str) -> list[str]:
-    return [name.partition(".")[2] for name in exercises(number)]
-
-
 def section(text: str, title: str) -> str:
     """Return what stands under a heading of second order.
 
@@ -164,11 +160,11 @@ def general() -> str:
         [what, first.test(slip).message or "not attempted yet."] for what, slip in SLIPS.items()
     ]
     hints = [[f"an error with `{pattern}`", hint] for pattern, hint in HINTS.items()]
-    links = {
-        number: ", ".join(f"[{name}](messages_{number}.{name}.md)" for name in _names(number))
+    links = [
+        [number, ", ".join(f"[{n.partition('.')[2]}](messages_{n}.md)" for n in exercises(number))]
         for number in NOTEBOOKS
-    }
-    listed = table(["notebook", "exercises"], [[*row] for row in links.items()])
+    ]
+    listed = table(["notebook", "exercises"], links)
     return (
         "# What the checks say\n\nA check tries an answer on cases of its own. It compares a wrong "
         "one with the usual mistakes, and says which gives the same results.\n\n## In one exercise"
