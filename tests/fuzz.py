@@ -455,6 +455,9 @@ def spoken(room, folder):
             "llama": model, "prompts": texts, "continuations": ["the king.", "a cat."],
             "spans": [[], [(0, 1)]], "ways": [st.Prompted(texts, push())],
         },
+        "steering.principal_directions": {
+            "shifts": normal(12, 6), "changes": normal(12, 2, seed=3).sign()
+        },
         "steering.rate_interval": {"rates": torch.tensor([0.5, 0.2, 1.0])},
         "steering.read_concepts": read,
         "steering.score_steering": {

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssae_kit.exercises import check
+from ssae_kit.exercises import check, judge
 from ssae_kit.exercises.core import MIME, NOTEBOOKS, Exercise, exercise, exercises
 from ssae_kit.exercises.release import (
     HIDDEN,
@@ -36,10 +36,6 @@ COURSE = {
 }
 TASKS = {task.name: task for notebook in COURSE.values() for task in tasks(notebook).values()}
 ALL = [name for notebook in NOTEBOOKS for name in exercises(notebook)]
-
-
-def judge(name, answer):
-    return exercise(name).test(answer)
 
 
 def function(name, source):

@@ -103,7 +103,7 @@ class Exercise:
         object.__setattr__(self, "mistakes", {**self.mistakes, **slips})
 
     def test(self, answer: Any) -> Verdict:
-        """Try an answer on every case and judge what it gives, whatever it does."""
+        """Try an answer on every case and judge what it gives."""
         if answer is ...:
             return Verdict(None)
         try:
@@ -247,6 +247,120 @@ def exercise(name: str) -> Exercise:
     if name not in known:
         raise ValueError(f"`name` must be one of {list(known)}; got {name!r}.")
     return known[name]
+
+
+def judge(self, results: Sequence[Any]) -> Verdict:
+        """Say whether results are right, and what is wrong with them.
+
+        Raises:
+            Mistake: if they are not of the kind wanted.
+        """
+        if any(isinstance(one, Raised) and one == STUB for one in results):
+            return Verdict(None)
+        found, wanted = self._read(results)
+        wrong = [i for i in range(len(wanted)) if not agree(found[i], wanted[i])]
+        return Verdict(False, self._finding(found, wanted, wrong)) if wrong else Verdict(True)
+
+    def share(self, results: Sequence[Any]) -> float:
+        """Share of the things to be returned that are right in every case.
+
+        Raises:
+            Mistake: if they are not of the kind wanted.
+        """
+        right: list[list[bool]] = []
+        for found, wanted in zip(*self._read(results), strict=True):
+            parts = wanted if isinstance(wanted, tuple) else (wanted,)
+            given = found if isinstance(found, tuple) else (found,) * len(parts)
+            right.append(list(map(agree, given, parts)))
+        return sum(map(all, zip(*right, strict=True))) / len(right[0])
+
+    def _read(self, results: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """What an answer gave, in the form of what is right, and what is right."""
+        right = [self.use(self.solution, *copy.deepcopy(case)) for case in self.cases]
+        wanted = [read(value, value) for value in right]
+        return [read(*both, self.returns) for both in zip(results, wanted, strict=True)], wanted
+
+    def _names(self) -> list[str]:
+        """Names of what a case consists of."""
+        names = list(inspect.signature(self.use).parameters)[1:]
+        return list(inspect.signature(self.solution).parameters) if names == ["case"] else names
+
+    def _finding(self, found: list[Any], wanted: list[Any], wrong: list[int]) -> str:
+        """Say what is wrong with results, with the case that shows it in the fewest words."""
+        sentence = self._usual(found, wanted, wrong)
+        for i in () if sentence else wrong:
+            gave = found[i]
+            if isinstance(gave, Raised):
+                hints = [hint for pattern, hint in HINTS.items() if re.search(pattern, gave.text)]
+                said = " ".join([f"your code raised {show(gave)}.", *hints])
+                return f"{said} For {self._given(self.cases[i])}: right is {show(wanted[i])}."
+            if gave is None:
+                sentence = "your function returned None. Is a `return` missing?"
+        for i in reversed(wrong):  # in large cases no two sizes are the same
+            sentence = sentence or misshapen(found[i], wanted[i], self.returns)
+        examples = [
+            f"For {self._given(self.cases[i])}: {difference(found[i], wanted[i])}." for i in wrong
+        ]
+        shortest = min(examples, key=lambda text: (TOO_LARGE in text, len(text)))
+        return f"{sentence or self.otherwise} {shortest}"
+
+    def _usual(self, found: list[Any], wanted: list[Any], wrong: list[int]) -> str:
+        """Return the sentence of the mistake that most of the wrong results show, or nothing."""
+        best, score = "", len(wrong) / 2  # at half a mistake may fit by accident
+        for sentence, mistake in self.mistakes.items():
+            try:
+                usual = [read(*b) for b in zip(self.results(mistake), wanted, strict=True)]
+            except Mistake:  # an answer that makes it has been told so already
+                continue
+            alike: float = sum(slips_alike(found[i], wanted[i], usual[i]) for i in wrong)
+            alike += 0.5 * all(map(agree, found, usual))
+            if alike > score:
+                best, score = sentence, alike
+        return best
+
+    def _given(self, case: tuple[Any, ...]) -> str:
+        named = zip(self._names(), case, strict=True)
+        return ", ".join(f"{name} = {show(value)}" for name, value in named)
+
+
+def exercises(notebook: str) -> dict[str, Exercise]:
+    """Exercises of one notebook, by name.
+
+    Args:
+        notebook: Its number, such as ``"01"``.
+
+    Raises:
+        ValueError: if there is no such notebook.
+    """
+    if notebook not in NOTEBOOKS:
+        raise ValueError(f"`notebook` must be one of {list(NOTEBOOKS)}; got {notebook!r}.")
+    module = importlib.import_module(f"ssae_kit.exercises.{NOTEBOOKS[notebook]}")
+    return {f"{notebook}.{name}": one for name, one in module.EXERCISES.items()}
+
+
+def exercise(name: str) -> Exercise:
+    """Return the exercise of a name such as ``"01.loss"``.
+
+    Raises:
+        ValueError: if there is none: a fault of the notebook, not of the learner.
+    """
+    known = exercises(name.partition(".")[0])
+    if name not in known:
+        raise ValueError(f"`name` must be one of {list(known)}; got {name!r}.")
+    return known[name]
+
+
+def judge(name: str, answer: Any) -> Verdict:
+    """Check an answer. Whatever the answer does, this returns a verdict.
+
+    Args:
+        name: Notebook and exercise, such as ``"01.loss"``.
+        answer: What the learner wrote: a function.
+
+    Raises:
+        ValueError: if there is no such exercise: a fault of the notebook, not of the learner.
+    """
+    return exercise(name).test(answer)
 
 
 def check(name: str, answer: Any) -> Any:

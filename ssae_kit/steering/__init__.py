@@ -5,11 +5,13 @@ typical shift of the concept: adding it once should turn the concept from value 
 subtracting it the other way.
 """
 
+from ssae_kit.methods import difference_of_means, random_directions, rescaled, value_means
 from ssae_kit.steering.choose import PushChoice, choose_push, word_odds
 from ssae_kit.steering.directions import (
     Vectors,
     learn,
     load_vectors,
+    principal_directions,
     save_vectors,
     shift_vectors,
 )

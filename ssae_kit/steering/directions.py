@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from torch import Tensor
 
 from ssae_kit import checks, methods
@@ -102,6 +102,14 @@ def shift_vectors(
     row = {text: i for i, text in enumerate(texts)}
     target = states[..., [row[text] for text in pairs.target], :]
     return target - states[..., [row[text] for text in pairs.source], :]
+
+
+def principal_directions(
+    shifts: Float[Tensor, "pairs d_model"], changes: Real[Tensor, "pairs concepts"]
+) -> tuple[Float[Tensor, "concepts d_model"], Matching]:
+    """Return as many singular vectors of the shifts as there are concepts, named by the labels."""
+    shifts, changes = methods.as_pairs(shifts, changes)
+    return methods.singular_vectors(shifts, changes.shape[1]).named(shifts, changes)
 
 
 def save_vectors(
