@@ -148,7 +148,7 @@ class DictionaryOutcome:
         titles = {
             "cosines with the truth, best run": matched,
             "sparser or more exact?": (l0, {"title": "variance missed", "range": [-0.03, 1.06]}),
-            "recovery of each feature": (place, "unitless"),
+            "recovery of each feature": (place, "|cosine| or |correlation|"),
             "how often each latent fires": ("latent, most active first (dead: at zero)", share),
         }
         grid = {"vertical_spacing": 0.19, "horizontal_spacing": 0.15, "row_heights": [0.55, 0.45]}
