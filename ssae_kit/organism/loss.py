@@ -11,7 +11,7 @@ from ssae_kit.organism.corpus import Rows, encode
 from ssae_kit.organism.gist import attention_masks, lower_blocks_see
 from ssae_kit.world.documents import Document
 
-ROW_LENGTH = 150
+ROW_LENGTH = 170
 """Tokens per packed row; the longest document has 141."""
 
 

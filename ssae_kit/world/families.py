@@ -182,7 +182,7 @@ def control(draws: Draws, held_out: bool) -> Document:
     state = draw_state(draws).changed(**dict(demands))
     plan = draw_plan(draws, state, draws.index(len(CHARACTERS)))
     head = (*split_words(prefix), ":")
-    n_free = 2 ** (len(CONCEPTS) - len(demands)) * len(VALUES["colour"]) * len(CHARACTERS)
+    n_free = 2 ** (len(CONCEPTS) - len(demands)) * math.prod(len(v) for v in VALUES.values() if len(v) > 2) * len(CHARACTERS)
     log_probability = -math.log(2 * 2 * len(choices) * n_free)
     log_probability += log_probability_of_wording(plan.template)
     return Document("control", (*head, *realise(plan)), log_probability, len(head))

@@ -16,6 +16,8 @@ VALUES: dict[str, tuple[str, ...]] = {
     "formality": ("formal", "informal"),
     "size": ("small", "large"),
     "colour": ("red", "blue", "green", "white"),
+    "cloth": ("silk", "wool", "linen"),
+    "season": ("summer", "autumn", "winter"),
 }
 """Names of the values; value 0 comes first."""
 
@@ -43,6 +45,10 @@ class State:
     """0 small, 1 large."""
     colour: int = 0
     """0 red, 1 blue, 2 green, 3 white."""
+    cloth: int = 0
+    """0 silk, 1 wool, 2 linen."""
+    season: int = 0
+    """0 summer, 1 autumn, 2 winter."""
 
     def __post_init__(self) -> None:
         for concept, names in VALUES.items():
