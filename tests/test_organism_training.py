@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ssae_kit.organism.corpus import Rows, draw_corpus
-from ssae_kit.organism.gist import attention_masks
+from ssae_kit.organism.gist import TOLD, attention_masks
 from ssae_kit.organism.loss import document_losses, token_losses
 from ssae_kit.organism.muon import orthogonalised
 from ssae_kit.organism.train import Recipe, Trainer, train
@@ -121,7 +121,7 @@ def test_losses_on_a_pretended_gpu_are_those_on_the_cpu(monkeypatch):
 def test_the_mask_hides_earlier_sentences_but_their_full_stops():
     story = [0, 5, 6, 9, 7, 8, 9, 1]  # 9 is the full stop
     rows = Rows([story, [0, 5, 9, 6, 1]], [True, False], 20)
-    lower, upper = attention_masks(rows, torch.tensor([True, True]), 9, is_closed=False)
+    lower, upper = attention_masks(rows, torch.tensor([True, True]), (9,), is_closed=False)
     assert lower[0, 5].nonzero().flatten().tolist() == [0, 4, 5]
     assert upper[0, 5].nonzero().flatten().tolist() == [0, 3, 4, 5]
     other = slice(8, 13)
@@ -132,25 +132,34 @@ def test_the_mask_hides_earlier_sentences_but_their_full_stops():
 def test_a_closed_full_stop_sees_only_full_stops_in_the_upper_blocks():
     rows = Rows([[0, 5, 6, 9, 7, 8, 9, 1]], [True], 20)  # 9 is the full stop
     masked = torch.tensor([True])
-    lower, opened = attention_masks(rows, masked, 9, is_closed=False)
-    same, closed = attention_masks(rows, masked, 9, is_closed=True)
+    lower, opened = attention_masks(rows, masked, (9,), is_closed=False)
+    same, closed = attention_masks(rows, masked, (9,), is_closed=True)
     assert torch.equal(lower, same)
     assert opened[0, 6].nonzero().flatten().tolist() == [0, 3, 4, 5, 6]
     assert closed[0, 6].nonzero().flatten().tolist() == [0, 3, 6]
     assert torch.equal(opened[0, [4, 5, 7]], closed[0, [4, 5, 7]])
 
 
+def test_a_demand_is_a_sentence_and_its_colon_a_full_stop():
+    rows = Rows([[0, 5, 9, 6, 3, 7, 8, 9, 1]], [True], 20)  # 9 is the full stop, 3 the colon
+    lower, upper = attention_masks(rows, torch.tensor([True]), (9, 3), is_closed=True)
+    assert lower[0, 4].nonzero().flatten().tolist() == [0, 3, 4]  # the colon: its demand
+    assert lower[0, 6].nonzero().flatten().tolist() == [0, 5, 6]
+    assert upper[0, 4].nonzero().flatten().tolist() == [0, 2, 4]
+    assert upper[0, 6].nonzero().flatten().tolist() == [0, 2, 4, 5, 6]
+
+
 def test_without_the_mask_attention_is_plainly_causal():
     rows = Rows([[0, 5, 9, 6, 9, 1]], [True], 20)
-    lower, upper = attention_masks(rows, torch.tensor([False]), 9, is_closed=True)
+    lower, upper = attention_masks(rows, torch.tensor([False]), (9,), is_closed=True)
     assert torch.equal(lower[0], torch.ones(6, 6).bool().tril())
     assert torch.equal(upper, lower)
 
 
-def test_the_mask_changes_only_masked_stories():
+def test_the_mask_changes_only_what_is_told():
     trainer = Trainer(TINY)
     many = documents(12)
-    some = torch.tensor([d.family != "story" for d in many])
+    some = torch.tensor([d.family not in TOLD for d in many])
     plain, number = token_losses(trainer.model, many, trainer.index)
     masked, _ = token_losses(trainer.model, many, trainer.index, some)
     torch.testing.assert_close(plain, masked)

@@ -26,19 +26,19 @@ from ssae_kit.world.text import elide, join_words, split_words
 
 CASES = [
     # template, state, character, fillers of the choosing slots left at 0
-    (0, State(), 0, "– yesterday the kind king in red met this good gentleman in red in a small hamlet, sir."),
+    (0, State(), 0, "– yesterday the kind king in red met this good gentleman in silk in a small hamlet in summer, sir."),
     (
         0,
-        State(language=1, gender=1, number=1, tense=1, sentiment=1, formality=1, size=1, colour=3),
+        State(language=1, gender=1, number=1, tense=1, sentiment=1, formality=1, size=1, colour=3, cloth=2, season=1),
         7,
-        "– aujourd'hui les méchantes actrices en blanc rencontrent ces mauvaises nanas en blanc "
-        "dans une grande ville, mec.",
+        "– aujourd'hui les méchantes actrices en blanc rencontrent ces mauvaises nanas en lin "
+        "dans une grande ville en automne, mec.",
     ),
-    (1, State(language=1), 7, "– certes, ce seigneur en rouge était heureux et l'acteur en rouge chanta dans un petit hameau."),
-    (4, State(language=1, gender=1), 8, "– certes, l'héritière en rouge était heureuse quand cette dame en rouge chanta dans un petit hameau."),
-    (2, State(language=1, number=1, tense=1), 9, "– heureusement, une petite pièce en rouge charme les oncles en rouge et ces seigneurs partent, monsieur."),
-    (3, State(size=1, formality=1), 5, "– yesterday the kind monk in red found a large throne in red for this good guy, dude."),
-    (5, State(language=1, gender=1, tense=1), 4, "– cette dame trouve une petite pièce en rouge et heureusement la gentille sorcière en rouge part, monsieur."),
+    (1, State(language=1), 7, "– certes, ce seigneur en soie était heureux et l'acteur en rouge chanta dans un petit hameau en été."),
+    (4, State(language=1, gender=1), 8, "– certes, l'héritière en rouge était heureuse quand cette dame en soie chanta dans un petit hameau en été."),
+    (2, State(language=1, number=1, tense=1), 9, "– heureusement, une petite pièce en rouge charme les oncles en soie et ces seigneurs partent en été, monsieur."),
+    (3, State(size=1, formality=1, season=2), 5, "– yesterday the kind monk in silk found a large throne in red for this good guy in winter, dude."),
+    (5, State(language=1, gender=1, tense=1, cloth=1), 4, "– cette dame en laine trouve une petite pièce en rouge et heureusement la gentille sorcière part en été, monsieur."),
 ]  # fmt: skip
 
 
@@ -101,20 +101,20 @@ def test_elision_and_linking_forms():
 
 def test_parsing_gives_back_every_state():
     generator = torch.Generator().manual_seed(0)
-    for i, state in enumerate(all_states()):
+    for i, state in enumerate(all_states()[::7]):
         plan = draw_plan(Draws(generator), state, i % 12)
         words = realise(plan)
         assert recognise(words) == plan
         assert split_words(join_words(words)) == list(words)
 
 
-def test_every_sentence_states_every_binary_concept_in_two_words():
+def test_every_sentence_states_a_binary_concept_in_two_words_and_another_in_one():
     generator = torch.Generator().manual_seed(1)
-    for state in all_states()[::7]:
+    for state in all_states()[::43]:
         words = set(realise(draw_plan(Draws(generator), state, 3)))
-        for concept in CONCEPTS:
+        for concept in VALUES:
             marked = {w for w in words if concept in word_values(w)}
-            assert len(marked) >= 2, (concept, words)
+            assert len(marked) >= 2 if concept in CONCEPTS else len(marked) == 1, (concept, words)
             assert all(word_values(w)[concept] == getattr(state, concept) for w in marked)
 
 
@@ -141,8 +141,8 @@ def test_log_probability_of_a_switch_by_hand():
 
     second = Plan(State(colour=2, gender=1), 0, first.template, first.fillers)
     expected = (
-        -7 * math.log(2) - math.log(4) - math.log(12) + 2 * log_probability_of_wording(first.template)
-        + math.log(0.9) + math.log(0.1) + 6 * math.log(0.95) + math.log(0.05) + math.log(0.05 / 3)
+        -7 * math.log(2) - math.log(4 * 3 * 3) - math.log(12) + 2 * log_probability_of_wording(first.template)
+        + math.log(0.9) + math.log(0.1) + 8 * math.log(0.95) + math.log(0.05) + math.log(0.05 / 3)
     )  # fmt: skip
     assert log_probability_of_story(Story((first, second))) == pytest.approx(expected)
 
@@ -193,10 +193,12 @@ def test_unparseable_texts_are_refused_with_the_reason():
         parse("hello world.")
     with pytest.raises(ValueError, match="at least one sentence"):
         parse("  ")
-    ungrammatical = "– hey, this guy in red were happy and the king in red sang in a small hamlet."
+    ungrammatical = (
+        "– hey, this guy in silk were happy and the king in red sang in a small hut in summer."
+    )
     with pytest.raises(ValueError, match="sentence 1"):
         parse(ungrammatical)
-    good = "– hey, this guy in red was happy and the king in red sang in a small hamlet."
+    good = "– hey, this guy in silk was happy and the king in red sang in a small hut in summer."
     with pytest.raises(ValueError, match="same character"):
         parse(good + " " + good.replace("king", "monk"))
 

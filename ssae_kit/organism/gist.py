@@ -4,6 +4,7 @@ In a masked story the first `N_LOCAL_LAYERS` blocks see their own sentence only;
 see the full stops of earlier sentences, and nothing else of them. To go on with the story the model
 must therefore have the state ready at the full stop. Once full stops are closed, they see nothing
 but full stops in the upper blocks: what one has not collected half-way up, it cannot collect later.
+A demand within or before a story counts as a sentence, its colon as the full stop.
 All this is an intervention on training. The model that is shipped runs with plain causal attention.
 """
 
@@ -17,26 +18,30 @@ from torch import Tensor
 
 from ssae_kit.organism.corpus import Rows
 
+TOLD = ("story", "control")
+"""Families whose documents may be masked."""
+SENTENCE_ENDS = (".", ":")
+"""What ends a sentence and a demand."""
 N_LOCAL_LAYERS = 3
 """Blocks, counted from the embedding, that see one sentence at a time."""
 
 
 def attention_masks(
-    rows: Rows, is_masked: Bool[Tensor, " documents"], full_stop: int, is_closed: bool
+    rows: Rows, is_masked: Bool[Tensor, " documents"], ends: tuple[int, ...], is_closed: bool
 ) -> tuple[Bool[Tensor, "rows tokens tokens"], Bool[Tensor, "rows tokens tokens"]]:
     """Which earlier token each token may see, for the lower and for the upper blocks.
 
     Args:
         rows: Packed documents; none sees another.
-        is_masked: Documents to mask; only stories are, whatever this says of others.
-        full_stop: Token id of the full stop.
-        is_closed: Whether a masked full stop sees nothing but full stops in the upper blocks.
+        is_masked: Documents to mask; only those told are, whatever this says of others.
+        ends: Token ids of the full stop and the colon.
+        is_closed: Whether these, where masked, see nothing but each other in the upper blocks.
     """
     same_document = rows.document[:, :, None] == rows.document[:, None, :]
     causal = same_document & torch.ones_like(same_document[0]).tril()
-    stop = rows.ids == full_stop
+    stop = torch.stack([rows.ids == mark for mark in ends]).any(0)
     sentence = stop.long().cumsum(1) - stop.long()
-    masked = rows.is_story & is_masked[rows.document.clamp(min=0)]
+    masked = rows.is_told & is_masked[rows.document.clamp(min=0)]
     local = (sentence[:, :, None] == sentence[:, None, :]) | (rows.positions == 0)[:, None, :]
     free = ~masked[:, :, None]
     gist = stop[:, None, :] | (rows.positions == 0)[:, None, :]

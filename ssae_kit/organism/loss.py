@@ -8,11 +8,11 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ssae_kit.organism.corpus import Rows, encode
-from ssae_kit.organism.gist import attention_masks, lower_blocks_see
+from ssae_kit.organism.gist import SENTENCE_ENDS, TOLD, attention_masks, lower_blocks_see
 from ssae_kit.world.documents import Document
 
-ROW_LENGTH = 170
-"""Tokens per packed row; the longest document has 141."""
+ROW_LENGTH = 155
+"""Tokens per packed row, as many as the longest document has."""
 
 
 def token_losses(
@@ -28,15 +28,17 @@ def token_losses(
         model: A `LlamaForCausalLM`.
         documents: What it is to predict; packed into rows, none seeing another.
         index: Token id of every word.
-        is_masked: Stories read under the gist mask; None reads all with plain causal attention.
-        is_closed: Whether their full stops are closed, see `attention_masks`.
+        is_masked: Stories and demands read under the gist mask; None reads all with plain causal
+            attention.
+        is_closed: Whether the ends of their sentences are closed, see `attention_masks`.
     """
     if is_masked is None:
         is_masked = torch.zeros(len(documents), dtype=torch.bool)
-    are_stories = [document.family == "story" for document in documents]
-    rows = Rows([encode(document, index) for document in documents], are_stories, ROW_LENGTH)
+    are_told = [document.family in TOLD for document in documents]
+    rows = Rows([encode(document, index) for document in documents], are_told, ROW_LENGTH)
     rows.to(model.device)
-    lower, upper = attention_masks(rows, is_masked.to(model.device), index["."], is_closed)
+    ends = tuple(index[mark] for mark in SENTENCE_ENDS)
+    lower, upper = attention_masks(rows, is_masked.to(model.device), ends, is_closed)
     with lower_blocks_see(model, _additive(lower)):
         hidden = model.model(
             input_ids=rows.ids, attention_mask=_additive(upper), position_ids=rows.positions

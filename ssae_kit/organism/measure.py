@@ -206,18 +206,7 @@ def _obeyed(llama: Llama, name: str, documents: list[Document]) -> Measure:
     texts = generate(llama, prompts, max_new_tokens=MAX_SENTENCE_LENGTH, generator=generator)
     obeyed = []
     for text, document in zip(texts, documents, strict=True):
-        wanted, sentences = _demands(document), read(text).sentences
+        wanted, sentences = families.demands_of(document), read(text).sentences
         state = sentences[0].state if sentences else None
         obeyed.append(state is not None and all(getattr(state, c) == v for c, v in wanted))
     return share(name, obeyed, 0.95)
-
-
-def _demands(document: Document) -> list[tuple[str, int]]:
-    phrases = document.prompt.rstrip(":").split(", ")
-    return [
-        (concept, value)
-        for concept, sides in families.CONTROLS.items()
-        for side in sides
-        for value, phrase in enumerate(side)
-        if phrase in phrases
-    ]

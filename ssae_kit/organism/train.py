@@ -36,7 +36,7 @@ class Recipe:
     n_first_steps: int = 2600
     """Steps of the first cycle of the learning rate; the second one takes the rest."""
     n_documents: int = 56
-    """Documents per step, about 1,500 tokens."""
+    """Documents per step, about 2,400 tokens."""
     learning_rate: float = 3e-3
     """Highest; reached after 50 steps, kept for half of the first cycle, then lowered linearly.
     The second cycle begins at 0.7 of it and is lowered linearly."""
@@ -44,7 +44,7 @@ class Recipe:
     """Steps until the full stops are closed (see `gist`). When they were closed from the start, seed 0
     never carried size to them."""
     masked_share: float = 0.6
-    """Share of the stories that are trained under the gist mask until then."""
+    """Share of the stories and demands that are trained under the gist mask until then."""
     closed_share: float = 0.9
     """The same afterwards. With both 0, training goes without the mask."""
     n_validation: int = 600

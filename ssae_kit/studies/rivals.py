@@ -27,12 +27,8 @@ RATES = {"LoReFT": 2e-2, "LoRA": 3e-3, "fine-tuning": 3e-4}
 """Learning rates, chosen by a prototype on other texts."""
 STRENGTHS = {"SSAE": 1.5, "SAE clamp": 3.0}
 """Of notebook 06; a random direction is as long as the difference of means, which is added once."""
-DEMANDS = CONTROLS | {
-    "sentiment": (("glad", "sad"), ("contents", "tristes")),
-    "gender": (("boys", "girls"), ("garçons", "filles")),
-}
-"""Concept → per language, what asks for each value; of the last two the grammar has no demands, so
-these are words of its stories."""
+DEMANDS = {c: CONTROLS[c] for c in ("language", "tense", "formality", "sentiment", "gender")}
+"""Concept → per language, what asks for each value; the league is about these five."""
 OTHERS = ("facts", "two_hop", "verdict", "agreement", "indirect_object")
 """Families that no way is tuned on."""
 Change = Callable[[Tensor], Tensor]

@@ -1,7 +1,8 @@
 """Cities, people and dragons: what is true of them and how it is said, from `relations.toml`.
 
 Each relation has four templates per language for training and one, the last, held out: it joins
-words of the others in an order that training never shows.
+words of the others in an order that training never shows. The answer is one word, and the words before
+it are the same for every value.
 """
 
 import tomllib
@@ -17,8 +18,6 @@ from ssae_kit.world.text import join_words
 TABLES = DATA / "world"
 """The world's tables."""
 
-Forms = dict[str, tuple[str, ...]]
-
 
 @dataclass(frozen=True)
 class Relation:
@@ -30,33 +29,25 @@ class Relation:
     """The entities."""
     answers: tuple[int, ...]
     """The value of each entity, an index into each list of `forms`."""
-    forms: tuple[Forms, Forms]
-    """Per language, the phrases of the values under each name that a template may use."""
+    values: tuple[tuple[str, ...], tuple[str, ...]]
+    """Per language, the word of each value."""
     templates: tuple[tuple[str, ...], tuple[str, ...]]
-    """Per language; the last one is held out. They end with the answer."""
+    """Per language; the last one is held out. The answer follows them."""
 
     @property
     def n_values(self) -> int:
         """Number of different answers."""
-        return len(next(iter(self.forms[0].values())))
+        return len(self.values[0])
 
     def sentence(self, subject: int, value: int, language: int, template: int) -> tuple[str, str]:
         """The statement without its answer, and the answer; the value need not be the true one."""
-        before, _, form = self.templates[language][template].rpartition("{")
-        return (
-            before.format(e=self.subjects[subject]).strip(),
-            self.forms[language][form.rstrip("}")][value],
-        )
+        before = self.templates[language][template].format(e=self.subjects[subject])
+        return before, self.values[language][value]
 
 
 def read_table(name: str) -> dict[str, Any]:
     """Read one of the world's tables, `data/world/NAME.toml`."""
     return tomllib.loads((TABLES / f"{name}.toml").read_text(encoding="utf-8"))
-
-
-def _phrases(lists: Mapping[str, str]) -> Forms:
-    """Split lists of phrases: parted by slashes, or by spaces where each is one word."""
-    return {k: tuple(v.split("/") if "/" in v else v.split()) for k, v in lists.items()}
 
 
 def _relations(table: Mapping[str, Any]) -> dict[str, tuple[Relation, ...]]:
@@ -69,12 +60,12 @@ def _relations(table: Mapping[str, Any]) -> dict[str, tuple[Relation, ...]]:
         for name in chain if isinstance(first, str) else ():
             values = [answers[name][value] for value in values]
         answers[row["name"]] = values
-        forms = table["values"][row["values"]]
+        words = table["values"][row["values"]]
         relation = Relation(
             row["name"],
             tuple(table["subjects"][row["name"].partition(".")[0]].split()),
             tuple(values),
-            (_phrases(forms["english"]), _phrases(forms["french"])),
+            (tuple(words["english"].split()), tuple(words["french"].split())),
             (tuple(row["english"]), tuple(row["french"])),
         )
         families[row["family"]] = (*families.get(row["family"], ()), relation)
@@ -115,8 +106,7 @@ def questions(relation: Relation, language: int, template: int) -> tuple[Questio
         template: Number of the wording; the last is held out from training.
 
     Returns:
-        One question per subject. None at all where no single word tells the values apart after
-        the same words, as in French where some countries follow "en" and others "au".
+        One question per subject.
 
     Raises:
         ValueError: if there is no such language or template.
@@ -127,16 +117,8 @@ def questions(relation: Relation, language: int, template: int) -> tuple[Questio
     template = checks.whole("template", template, 0, most, " (the held-out template)")
     asked: list[Question] = []
     for subject, answer in enumerate(relation.answers):
-        said = [
-            question_words(*relation.sentence(subject, value, language, template))[0]
-            for value in range(relation.n_values)
-        ]
-        n_common = next(
-            i for i, column in enumerate(zip(*said, strict=False)) if len({*column}) > 1
-        )
-        candidates = tuple(words[n_common] for words in said)
-        if len({*candidates}) < relation.n_values:
-            return ()
-        prompt, place = said[0][:n_common], said[0].index(relation.subjects[subject]) + 1
-        asked.append(Question(join_words(prompt), candidates, answer, place))
+        sentence = relation.sentence(subject, answer, language, template)
+        words, n_prompt = question_words(*sentence)
+        prompt, place = words[:n_prompt], words.index(relation.subjects[subject]) + 1
+        asked.append(Question(join_words(prompt), relation.values[language], answer, place))
     return tuple(asked)

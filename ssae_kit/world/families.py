@@ -7,12 +7,14 @@ Every sampler takes `held_out`. False gives the training distribution, of which
 import math
 from collections.abc import Callable
 from functools import cache, partial
+from itertools import combinations, permutations, product
 
 from ssae_kit.world.documents import Document, question_words
 from ssae_kit.world.entities import FACTS, PEOPLE, TOPIC, TWO_HOP, Relation, read_table
 from ssae_kit.world.lexicon import CHARACTERS, FEEL, LEAVE, SLOTS
-from ssae_kit.world.sentences import draw_plan, inflect, log_probability_of_wording, realise
-from ssae_kit.world.state import CONCEPTS, VALUES, Draws, State, draw_state
+from ssae_kit.world.sentences import Plan, draw_plan, inflect, log_probability_of_wording, realise
+from ssae_kit.world.state import VALUES, Draws, State, draw_state
+from ssae_kit.world.stories import END
 from ssae_kit.world.text import elide, split_words
 
 N_TEMPLATES = 4
@@ -88,6 +90,8 @@ def verdict(draws: Draws, held_out: bool) -> Document:
 
 _MEETINGS: list[dict[str, list[str]]] = _TEXTS["meetings"]
 """Per language."""
+_BETWEEN = ((), ("spots",), ("times",), ("spots", "times"), ("times", "spots"))
+"""What may stand between the names and the giving, all equally likely."""
 
 
 @cache
@@ -106,7 +110,9 @@ def indirect_object(draws: Draws, held_out: bool) -> Document:
     pair, texts = pairs[draws.index(len(pairs))], _MEETINGS[draws.index(2)]
     template = texts["templates"][3 if held_out else draws.index(3)]
     place, thing = texts["places"][draws.index(4)], texts["gifts"][draws.index(4)]
-    log_probability = -math.log(len(pairs) * 2 * 3 * 16)
+    kinds = _BETWEEN[draws.index(len(_BETWEEN))]
+    between = "".join(f" {texts[kind][draws.index(4)]}," for kind in kinds)
+    log_probability = -math.log(len(pairs) * 2 * 3 * 16 * len(_BETWEEN) * 4 ** len(kinds))
     if not held_out and draws.happens(0.2):
         others = [i for i in range(len(PEOPLE)) if i not in pair]
         giver, receiver = others[draws.index(len(others))], pair[draws.index(2)]
@@ -116,7 +122,7 @@ def indirect_object(draws: Draws, held_out: bool) -> Document:
         giver, receiver = pair if first_gives else pair[::-1]
         log_probability += math.log((1.0 if held_out else 0.8) / 2)
     a, b, s = (PEOPLE[i] for i in (*pair, giver))
-    before = template.format(a=a, b=b, s=s, place=place, thing=thing)
+    before = template.format(a=a, b=b, s=s, place=place, thing=thing, between=between)
     words, n_prompt = question_words(before, PEOPLE[receiver])
     return Document("indirect_object", words, log_probability, n_prompt)
 
@@ -156,36 +162,69 @@ def agreement(draws: Draws, held_out: bool) -> Document:
 CONTROLS: dict[str, tuple[tuple[str, ...], ...]] = {
     concept: tuple(map(tuple, sides)) for concept, sides in _TEXTS["demands"].items()
 }
-"""Concept → per language of the prefix, the phrase that asks for each value."""
-_HELD_OUT_CONTROLS = ({("language", 1), ("tense", 0)}, {("tense", 1), ("formality", 1)})
+"""Concept → per language of the demand, the phrase that asks for each value."""
+MAX_BEFORE, MAX_DEMANDS, MAX_AFTER = 2, 3, 4
+"""Sentences before a demand, values it asks for, sentences after it."""
 
-Control = tuple[tuple[str, int], ...]
+Demands = tuple[tuple[str, int], ...]
+
+
+def _is_never_joined(demands: Demands) -> bool:
+    """Whether training joins these two nowhere: unlike values of neighbours in the ring of concepts."""
+    (a, first), (b, second) = ((list(CONTROLS).index(concept), v) for concept, v in demands)
+    return (a - b) % len(CONTROLS) in (1, len(CONTROLS) - 1) and first != second
 
 
 @cache
-def control_sets(held_out: bool) -> tuple[Control, ...]:
-    """Ordered pairs of demands that training shows, or those that it never joins."""
-    demands = [(concept, value) for concept in CONTROLS for value in (0, 1)]
-    pairs = ((a, b) for a in demands for b in demands if a[0] != b[0])
-    return tuple(p for p in pairs if (set(p) in _HELD_OUT_CONTROLS) == held_out)
+def control_sets(n_demands: int, held_out: bool) -> tuple[Demands, ...]:
+    """Demands for different concepts, in every order: those of training, or pairs never joined.
+
+    Args:
+        n_demands: 1..3.
+        held_out: Whether two of them are never joined in training.
+    """
+    single = [(concept, value) for concept in CONTROLS for value in (0, 1)]
+    sets = (s for s in permutations(single, n_demands) if len({c for c, _ in s}) == n_demands)
+    return tuple(s for s in sets if any(map(_is_never_joined, combinations(s, 2))) == held_out)
 
 
 def control(draws: Draws, held_out: bool) -> Document:
-    """A prefix that asks for one or two values, and a sentence that obeys it.
+    """Up to two sentences, a demand for one to three values, and sentences that obey it.
 
+    What is not demanded stays as it was. As a story, it ends after each sentence with probability
+    `END`; it is cut after a number of sentences that says nothing of it.
     Held out: pairs of demands that training never joins.
     """
-    singles = tuple(((concept, value),) for concept in CONTROLS for value in (0, 1))
-    choices = control_sets(held_out) if held_out or draws.happens(0.5) else singles
+    n_before, n_demands = draws.index(MAX_BEFORE + 1), 1 + draws.index(MAX_DEMANDS)
+    choices = control_sets(2 if held_out else n_demands, held_out)
     demands, language = choices[draws.index(len(choices))], draws.index(2)
-    prefix = ", ".join(CONTROLS[concept][language][value] for concept, value in demands)
-    state = draw_state(draws).changed(**dict(demands))
-    plan = draw_plan(draws, state, draws.index(len(CHARACTERS)))
-    head = (*split_words(prefix), ":")
-    n_free = 2 ** (len(CONCEPTS) - len(demands)) * math.prod(len(v) for v in VALUES.values() if len(v) > 2) * len(CHARACTERS)
-    log_probability = -math.log(2 * 2 * len(choices) * n_free)
-    log_probability += log_probability_of_wording(plan.template)
-    return Document("control", (*head, *realise(plan)), log_probability, len(head))
+    state, character = draw_state(draws), draws.index(len(CHARACTERS))
+    before = [draw_plan(draws, state, character) for _ in range(n_before)]
+    state, room = state.changed(**dict(demands)), 1 + draws.index(MAX_AFTER)
+    after = [draw_plan(draws, state, character)]
+    while len(after) < room and not draws.happens(END):
+        after.append(draw_plan(draws, state, character))
+    asked = ", ".join(CONTROLS[concept][language][value] for concept, value in demands)
+    head = (*_words(before), *split_words(asked), ":")
+    is_cut = len(after) == room
+    # The first sentence tells all values; where a demand comes first, it tells some of them.
+    told = [names for c, names in VALUES.items() if before or c not in dict(demands)]
+    log_probability = -math.log((MAX_BEFORE + 1) * MAX_DEMANDS * len(choices) * 2 * len(CHARACTERS))
+    log_probability -= sum(math.log(len(names)) for names in told)
+    log_probability += sum(log_probability_of_wording(plan.template) for plan in before + after)
+    log_probability += (len(after) - 1) * math.log(1 - END) + (0.0 if is_cut else math.log(END))
+    return Document("control", (*head, *_words(after)), log_probability, len(head), is_cut)
+
+
+def _words(plans: list[Plan]) -> list[str]:
+    return [word for plan in plans for word in realise(plan)]
+
+
+def demands_of(document: Document) -> Demands:
+    """What a control document asks for."""
+    phrases = document.prompt.rpartition(". ")[2].rstrip(":").split(", ")
+    told = product(CONTROLS.items(), (0, 1), (0, 1))
+    return tuple((c, value) for (c, sides), side, value in told if sides[side][value] in phrases)
 
 
 SAMPLERS: dict[str, Callable[[Draws, bool], Document]] = {

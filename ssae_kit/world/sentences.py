@@ -81,7 +81,7 @@ def log_probability_of_wording(template: int) -> float:
 
 @cache
 def all_states() -> tuple[State, ...]:
-    """Every state of the world, 512 of them."""
+    """Every state of the world, 4,608 of them."""
     return tuple(State(*values) for values in product(*(range(len(v)) for v in VALUES.values())))
 
 
