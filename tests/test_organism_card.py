@@ -11,10 +11,19 @@ from ssae_kit.llama import DATA, load
 from ssae_kit.llama.create import create_llama, create_tokenizer, save_llama
 from ssae_kit.organism.card import checksum, load_in_float32, make_card, render
 from ssae_kit.organism.corpus import vocabulary
-from ssae_kit.organism.measure import Measure, agreement_figure, choice_figures, share
-from ssae_kit.organism.steer import judge, probe_figures
+from ssae_kit.organism.measure import (
+    Measure,
+    agreement_figure,
+    choice_figures,
+    draw_family,
+    kept,
+    obeyed,
+    share,
+)
+from ssae_kit.organism.steer import ATTRIBUTES, judge, judge_values, probe_figures, stated
 from ssae_kit.world import families, prompts
-from ssae_kit.world.parse import counterfactual
+from ssae_kit.world.parse import counterfactual, read
+from ssae_kit.world.state import VALUES
 from ssae_kit.world.text import WORD_PATTERN
 
 FOLDER = DATA / "llama_tiny"
@@ -97,6 +106,37 @@ def test_a_perfect_continuation_is_a_strict_flip_and_an_unchanged_one_is_not():
     assert all(all(one.keeps_character) for one in perfect)
     broken = judge(texts, values, [text.replace(".", " the.") for text in flipped])
     assert not any(one.is_strict for one in broken)
+
+
+@pytest.mark.parametrize("attribute", ATTRIBUTES)
+def test_a_text_with_the_wanted_value_counts_for_it_and_one_with_another_against(attribute):
+    texts, _ = prompts(6, torch.Generator().manual_seed(1))
+    old = torch.tensor([stated(text, attribute)[0] for text in texts])
+    n_values = len(VALUES[attribute])
+    wanted, third = (old + 1) % n_values, (old + 2) % n_values
+    for values, told in ((wanted, (1.0, 0.0)), (old, (0.0, 0.0)), (third, (0.0, 1.0))):
+        moved = [
+            counterfactual(text, attribute, value)
+            for text, value in zip(texts, values.tolist(), strict=True)
+        ]
+        figures = judge_values(attribute, old, wanted, False, moved)
+        assert tuple(figure.value for figure in figures) == told
+        assert [figure.n for figure in figures] == [12, 12]  # one word a sentence
+
+
+def test_sentences_that_follow_a_demand_are_judged_by_it_and_by_what_was_before():
+    documents = [d for d in draw_family("control", 40, 0) if "." in d.prompt][:8]
+    right = [[s.state for s in read(f"{d.answer}.").sentences] for d in documents]
+    assert all(obeyed(documents, right))
+    assert all(kept(documents, right))
+    (asked, value), *_ = families.demands_of(documents[0])
+    other = [state.changed(**{asked: 1 - value}) for state in right[0]]
+    assert not any(obeyed(documents[:1], [other]))
+    assert all(kept(documents[:1], [other]))
+    moved = [state.changed(season=(state.season + 1) % 3) for state in right[0]]
+    assert all(obeyed(documents[:1], [moved]))
+    assert not any(kept(documents[:1], [moved]))
+    assert not any(obeyed(documents[:1], [[None]]))
 
 
 def test_a_tokenizer_of_another_world_is_refused(tmp_path):

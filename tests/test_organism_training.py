@@ -1,11 +1,13 @@
 """Training the bundled Llama: the mask, resuming, refusing, and a model that plain transformers loads."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from ssae_kit.organism.corpus import Rows, draw_corpus
 from ssae_kit.organism.gist import TOLD, attention_masks
-from ssae_kit.organism.loss import document_losses, token_losses
+from ssae_kit.organism.loss import document_losses, n_predicted, token_losses
 from ssae_kit.organism.muon import orthogonalised
 from ssae_kit.organism.train import Recipe, Trainer, train
 from tests.pretend import Pretend, on_gpu
@@ -96,6 +98,15 @@ def test_packing_does_not_change_the_loss_of_a_document():
     ids = torch.tensor(ids)
     plain = float(trainer.model(ids, labels=ids).loss.detach()) * (ids.shape[1] - 1)
     assert float(together[0]) == pytest.approx(plain, rel=1e-4)
+
+
+def test_a_demand_and_what_comes_before_it_are_given_and_their_loss_is_not_counted():
+    trainer, many = Trainer(TINY), draw_corpus(torch.Generator().manual_seed(1), 40)
+    demand = next(d for d in many if d.family == "control" and "–" in d.prompt)
+    losses, _ = token_losses(trainer.model, [demand], trainer.index)
+    assert len(losses) == n_predicted(demand) < len(demand.words)
+    whole, _ = token_losses(trainer.model, [replace(demand, n_given=0)], trainer.index)
+    torch.testing.assert_close(losses, whole[demand.n_given :])
 
 
 def test_losses_on_a_pretended_gpu_are_those_on_the_cpu(monkeypatch):

@@ -129,24 +129,16 @@ def test_demands_of_every_number_and_length_come_before_and_within_stories():
     }  # fmt: skip
 
 
-def test_the_probability_of_a_demand_by_hand():
-    n_sets = {n: len(families.control_sets(n, False)) for n in (1, 2, 3)}
-    assert n_sets == {1: 14, 2: 14 * 10, 3: 924}
+def test_the_probability_of_what_follows_a_demand_by_hand():
     for d in draw("control", 50):
-        demands, n_after = families.demands_of(d), d.answer.count("–")
-        free = 7 - len(demands) * (not d.prompt.count("–"))
-        expected = (
-            -math.log(3 * 3 * 2 * n_sets[len(demands)]) - free * math.log(2) - math.log(4 * 9)
+        n_free, plans = (
+            7 - len(families.demands_of(d)),
+            [s.plan for s in read(f"{d.answer}.").sentences],
         )
-        expected += -math.log(12) + (n_after - 1) * math.log(0.9)
-        expected += 0.0 if d.is_cut else math.log(0.1)
-        plans = [s.plan for s in read(d.text.replace(f"{_demand(d)} ", "")).sentences]
+        expected = 0.0 if "–" in d.prompt else -n_free * math.log(2) - math.log(4 * 3 * 3 * 12)
+        expected += (len(plans) - 1) * math.log(0.9) + (0.0 if d.is_cut else math.log(0.1))
         expected += sum(log_probability_of_wording(plan.template) for plan in plans)
-        assert d.log_probability == pytest.approx(expected)
-
-
-def _demand(document):
-    return document.prompt.rpartition(". ")[2]
+        assert d.log_probability == pytest.approx(expected) == pytest.approx(log_probability(d))
 
 
 def test_never_joined_demands_are_two_partners_of_every_demand():
@@ -186,7 +178,7 @@ def _giver(document):
 
 def test_family_shares_are_part_of_the_probability():
     document = draw("topic", 1)[0]
-    share = MIXTURE["topic"] / sum(MIXTURE.values())
+    share = MIXTURE["topic"] / (sum(MIXTURE.values()) - MIXTURE["control"])  # demands are given
     assert log_probability(document) == pytest.approx(math.log(share) + document.log_probability)
     with pytest.raises(ValueError, match="one of story"):
         draw("poems", 1)

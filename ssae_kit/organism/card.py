@@ -17,7 +17,7 @@ from ssae_kit.organism.measure import (
     excess_figures,
     word_index,
 )
-from ssae_kit.organism.steer import MIDDLE, probe_figures, steering_figures
+from ssae_kit.organism.steer import MIDDLE, attribute_figures, probe_figures, steering_figures
 from ssae_kit.storage import DATA, replacing
 
 REBUILD = "python -m ssae_kit.organism train --seed {seed} --steps {n_steps}"
@@ -62,7 +62,8 @@ def measure(folder: Path, report: Callable[[str], None] = lambda _: None) -> dic
         ("loss above the floor", excess_figures),
         ("answers", answer_figures),
         ("probes", probe_figures),
-        ("control prefixes", control_figures),
+        ("demands", control_figures),
+        ("attributes", attribute_figures),
     ):
         report(name)
         figures += part(llama)

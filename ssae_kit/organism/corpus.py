@@ -68,9 +68,14 @@ def _draw_family(draws: Draws) -> str:
 
 
 def log_probability(document: Document) -> float:
-    """Nats of a document under the corpus: its family's share and its words given the family."""
-    share = MIXTURE[document.family] / sum(MIXTURE.values())
-    return math.log(share) + document.log_probability
+    """Nats of a document under the corpus: its family's share and its words given the family.
+
+    What a demand is followed by is written given the demand, and so the family.
+    """
+    if document.n_given:
+        return document.log_probability
+    written = sum(share for family, share in MIXTURE.items() if family != "control")
+    return math.log(MIXTURE[document.family] / written) + document.log_probability
 
 
 @cache

@@ -45,6 +45,8 @@ def token_losses(
         ).last_hidden_state
     target, number = rows.ids[:, 1:], rows.document[:, 1:]
     is_predicted = (number >= 0) & (number == rows.document[:, :-1])
+    n_given = torch.tensor([document.n_given for document in documents]).to(model.device)
+    is_predicted &= rows.positions[:, 1:] > n_given[number.clamp(min=0)]
     logits = model.lm_head(hidden[:, :-1][is_predicted])
     return F.cross_entropy(logits, target[is_predicted], reduction="none"), number[is_predicted]
 
@@ -68,5 +70,5 @@ def document_losses(
 
 
 def n_predicted(document: Document) -> int:
-    """Tokens of a document that a model predicts: its words and, if it is not cut, its end."""
-    return len(document.words) + (not document.is_cut)
+    """Tokens of a document that a model predicts: what is not given and, if it is not cut, its end."""
+    return len(document.words) - document.n_given + (not document.is_cut)

@@ -14,9 +14,9 @@ from ssae_kit.steering import rate_interval
 from ssae_kit.world import families
 from ssae_kit.world.documents import Document, question_words
 from ssae_kit.world.lexicon import SLOTS
-from ssae_kit.world.parse import read
+from ssae_kit.world.parse import parse, read
 from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH, inflect
-from ssae_kit.world.state import Draws, State
+from ssae_kit.world.state import VALUES, Draws, State
 from ssae_kit.world.text import split_words
 
 
@@ -135,8 +135,7 @@ def answer_figures(llama: Llama, n: int = 400) -> list[Measure]:
 def choice_figures(llama: Llama) -> list[Measure]:
     """How often the true statement is the likeliest of those with any value of its relation.
 
-    A prompt may go on in ways that are no answer ("comes from" with "a city in"), which the most
-    likely word of the whole vocabulary counts as errors.
+    The most likely word of the whole vocabulary counts as an error where it is no value at all.
     """
     index, unseen = word_index(llama), (families.N_TEMPLATES,)
     people = [(r, s) for r in families.FACTS for s in range(len(r.subjects))]
@@ -190,23 +189,55 @@ def _verb_numbers() -> dict[str, int]:
 
 
 def control_figures(llama: Llama, n: int = 300) -> list[Measure]:
-    """How often a sampled sentence obeys demands as in training, and two that were never joined."""
+    """How many sampled sentences obey demands joined as in training, never joined, within a story.
+
+    Two sentences a text. One that is not of the grammar obeys nothing, nor does a text without any.
+    """
+    known, new = (draw_family("control", 4 * n, 20_002 + h, bool(h)) for h in (0, 1))
+    first, within = (
+        [d for d in known if ("." in d.prompt) == is_in][:n] for is_in in (False, True)
+    )
+    figures = []
+    for name, documents, threshold in (
+        ("control prefix obeyed", first, 0.95),
+        ("control prefix obeyed, demands never joined", new[:n], 0.9),
+        ("control prefix obeyed, within a story", within, 0.95),
+    ):
+        written = _next_states(llama, documents)
+        figures.append(share(name, obeyed(documents, written), threshold))
     return [
-        _obeyed(llama, name, draw_family("control", n, seed, held_out))
-        for name, seed, held_out in (
-            ("control prefix obeyed", 20_002, False),
-            ("control prefix obeyed, demands never joined", 20_003, True),
-        )
+        *figures,
+        share("within a story, all that was not demanded kept", kept(within, written)),
     ]
 
 
-def _obeyed(llama: Llama, name: str, documents: list[Document]) -> Measure:
-    generator = torch.Generator().manual_seed(20_004)
-    prompts = [document.prompt for document in documents]
-    texts = generate(llama, prompts, max_new_tokens=MAX_SENTENCE_LENGTH, generator=generator)
-    obeyed = []
-    for text, document in zip(texts, documents, strict=True):
-        wanted, sentences = families.demands_of(document), read(text).sentences
-        state = sentences[0].state if sentences else None
-        obeyed.append(state is not None and all(getattr(state, c) == v for c, v in wanted))
-    return share(name, obeyed, 0.95)
+def _next_states(llama: Llama, documents: list[Document]) -> list[list[State | None]]:
+    """What the next two sentences of each document state, None where ungrammatical or missing."""
+    texts = generate(
+        llama,
+        [document.prompt for document in documents],
+        max_new_tokens=2 * MAX_SENTENCE_LENGTH,
+        generator=torch.Generator().manual_seed(20_004),
+    )
+    return [[sentence.state for sentence in read(text).sentences] or [None] for text in texts]
+
+
+def obeyed(documents: list[Document], written: list[list[State | None]]) -> list[bool]:
+    """Per sentence, whether it says what its document asks for."""
+    return [
+        state is not None and all(getattr(state, c) == v for c, v in families.demands_of(document))
+        for document, states in zip(documents, written, strict=True)
+        for state in states
+    ]
+
+
+def kept(documents: list[Document], written: list[list[State | None]]) -> list[bool]:
+    """Per sentence, whether it says all that was said before its document's demand, but for this."""
+    told = [parse(d.prompt.rpartition(". ")[0] + ".").sentences[0].state for d in documents]
+    demands = [{c for c, _ in families.demands_of(document)} for document in documents]
+    return [
+        state is not None
+        and all(getattr(state, c) == getattr(before, c) for c in VALUES if c not in asked)
+        for before, asked, states in zip(told, demands, written, strict=True)
+        for state in states
+    ]

@@ -17,6 +17,8 @@ class Document:
     """Nats, under the family's training sampler; the choice of the family is not counted."""
     n_prompt: int = 0
     """Words that come before the answer; 0 where the document has no question."""
+    n_given: int = 0
+    """Words at the beginning that nothing predicts: `log_probability` is of what follows them."""
     is_cut: bool = False
     """Whether it stops for want of room, without an end."""
 

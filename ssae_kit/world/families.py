@@ -191,8 +191,9 @@ def control_sets(n_demands: int, held_out: bool) -> tuple[Demands, ...]:
 def control(draws: Draws, held_out: bool) -> Document:
     """Up to two sentences, a demand for one to three values, and sentences that obey it.
 
-    What is not demanded stays as it was. As a story, it ends after each sentence with probability
-    `END`; it is cut after a number of sentences that says nothing of it.
+    What is not demanded stays as it was. All up to the demand's colon is given: a Llama that learned
+    to write demands would put them into stories. As a story, the text ends after each sentence with
+    probability `END`; it is cut after a number of sentences that says nothing of it.
     Held out: pairs of demands that training never joins.
     """
     n_before, n_demands = draws.index(MAX_BEFORE + 1), 1 + draws.index(MAX_DEMANDS)
@@ -207,13 +208,12 @@ def control(draws: Draws, held_out: bool) -> Document:
     asked = ", ".join(CONTROLS[concept][language][value] for concept, value in demands)
     head = (*_words(before), *split_words(asked), ":")
     is_cut = len(after) == room
-    # The first sentence tells all values; where a demand comes first, it tells some of them.
-    told = [names for c, names in VALUES.items() if before or c not in dict(demands)]
-    log_probability = -math.log((MAX_BEFORE + 1) * MAX_DEMANDS * len(choices) * 2 * len(CHARACTERS))
-    log_probability -= sum(math.log(len(names)) for names in told)
-    log_probability += sum(log_probability_of_wording(plan.template) for plan in before + after)
+    free = [names for c, names in VALUES.items() if c not in dict(demands)]
+    log_probability = 0.0 if before else -math.log(len(CHARACTERS) * math.prod(map(len, free)))
+    log_probability += sum(log_probability_of_wording(plan.template) for plan in after)
     log_probability += (len(after) - 1) * math.log(1 - END) + (0.0 if is_cut else math.log(END))
-    return Document("control", (*head, *_words(after)), log_probability, len(head), is_cut)
+    words, n = (*head, *_words(after)), len(head)
+    return Document("control", words, log_probability, n_prompt=n, n_given=n, is_cut=is_cut)
 
 
 def _words(plans: list[Plan]) -> list[str]:
