@@ -219,7 +219,8 @@ def _next_states(llama: Llama, documents: list[Document]) -> list[list[State | N
         max_new_tokens=2 * MAX_SENTENCE_LENGTH,
         generator=torch.Generator().manual_seed(20_004),
     )
-    return [[sentence.state for sentence in read(text).sentences] or [None] for text in texts]
+    whole = ([s for s in read(text).sentences if s.is_complete] for text in texts)
+    return [[sentence.state for sentence in one] or [None] for one in whole]
 
 
 def obeyed(documents: list[Document], written: list[list[State | None]]) -> list[bool]:

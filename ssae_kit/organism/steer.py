@@ -11,7 +11,7 @@ from ssae_kit import methods
 from ssae_kit.llama import Add, Llama, generate, hidden_states
 from ssae_kit.organism.measure import Measure, share
 from ssae_kit.steering import concepts_in_turn, shift_vectors, steering_vectors
-from ssae_kit.world.parse import parse, read, word_values
+from ssae_kit.world.parse import Reading, parse, read, word_values
 from ssae_kit.world.prompts import concept_pairs, prompts
 from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH
 from ssae_kit.world.state import CONCEPTS, VALUES
@@ -108,7 +108,9 @@ def judge(
     for target, text, row, continuation in zip(
         targets, texts, values.tolist(), continuations, strict=True
     ):
-        reading, character = read(continuation), parse(text).sentences[0].character
+        # The last sentence may be cut: sentences are not equally long.
+        whole = tuple(s for s in read(continuation).sentences if s.is_complete)
+        reading, character = Reading(whole), parse(text).sentences[0].character
         words, own = [word.values for word in reading.words], zip(CONCEPTS, row, strict=True)
         differs = {c: [said[c] != value for said in words if c in said] for c, value in own}
         flips, others = differs.pop(CONCEPTS[target]), [*chain(*differs.values())]
