@@ -150,7 +150,7 @@ def test_the_subspaces_of_people_are_orthonormal_and_every_stream_searched_on_it
 
 def test_an_answer_surprises_unless_it_is_the_one_of_the_person_asked():
     model, asked = llama.load(), persons.ask(persons.ATTRIBUTES[2], range(1))
-    who, nothing = torch.arange(20)[None], llama.Add(torch.zeros(1, model.d_model))
+    who, nothing = torch.arange(20).expand(2, -1), llama.Add(torch.zeros(1, model.d_model))
     own, other = (
         float(persons.answer_loss(model, asked, nothing, who, wanted))
         for wanted in (who, who.roll(1, dims=1))

@@ -26,19 +26,55 @@ from ssae_kit.world.text import elide, join_words, split_words
 
 CASES = [
     # template, state, character, fillers of the choosing slots left at 0
-    (0, State(), 0, "– yesterday the kind king in red met this good gentleman in silk in a small hamlet in summer, sir."),
+    (
+        0,
+        State(),
+        0,
+        "– yesterday the kind king in red and silk met this good gentleman in ruby and lace "
+        "in a small hamlet in summer, sir, in july.",
+    ),
     (
         0,
         State(language=1, gender=1, number=1, tense=1, sentiment=1, formality=1, size=1, colour=3, cloth=2, season=1),
         7,
-        "– aujourd'hui les méchantes actrices en blanc rencontrent ces mauvaises nanas en lin "
-        "dans une grande ville en automne, mec.",
+        "– aujourd'hui les méchantes actrices en blanc et lin rencontrent ces mauvaises nanas en perle "
+        "et coton dans une grande ville en automne, mec, en octobre.",
     ),
-    (1, State(language=1), 7, "– certes, ce seigneur en soie était heureux et l'acteur en rouge chanta dans un petit hameau en été."),
-    (4, State(language=1, gender=1), 8, "– certes, l'héritière en rouge était heureuse quand cette dame en soie chanta dans un petit hameau en été."),
-    (2, State(language=1, number=1, tense=1), 9, "– heureusement, une petite pièce en rouge charme les oncles en soie et ces seigneurs partent en été, monsieur."),
-    (3, State(size=1, formality=1, season=2), 5, "– yesterday the kind monk in silk found a large throne in red for this good guy in winter, dude."),
-    (5, State(language=1, gender=1, tense=1, cloth=1), 4, "– cette dame en laine trouve une petite pièce en rouge et heureusement la gentille sorcière part en été, monsieur."),
+    (
+        1,
+        State(language=1),
+        7,
+        "– certes, ce seigneur en rubis et dentelle était heureux en juillet et l'acteur en rouge "
+        "et soie chanta dans un petit hameau en été.",
+    ),
+    (
+        4,
+        State(language=1, gender=1),
+        8,
+        "– certes, l'héritière en rouge et dentelle était heureuse en été quand cette dame en rubis "
+        "et soie chanta dans un petit hameau en juillet.",
+    ),
+    (
+        2,
+        State(language=1, number=1, tense=1),
+        9,
+        "– heureusement, une petite pièce en rouge et dentelle charme les oncles en rubis et soie "
+        "en été et ces seigneurs partent en juillet, monsieur.",
+    ),
+    (
+        3,
+        State(size=1, formality=1, season=2),
+        5,
+        "– yesterday the kind monk in ruby and silk found a large throne in red and lace "
+        "for this good guy in winter, dude, in january.",
+    ),
+    (
+        5,
+        State(language=1, gender=1, tense=1, cloth=1),
+        4,
+        "– cette dame en rubis et laine trouve une petite pièce en rouge et feutre en juillet "
+        "et heureusement la gentille sorcière part en été, monsieur.",
+    ),
 ]  # fmt: skip
 
 
@@ -108,13 +144,13 @@ def test_parsing_gives_back_every_state():
         assert split_words(join_words(words)) == list(words)
 
 
-def test_every_sentence_states_a_binary_concept_in_two_words_and_another_in_one():
+def test_every_sentence_states_every_concept_in_two_different_words():
     generator = torch.Generator().manual_seed(1)
     for state in all_states()[::43]:
         words = set(realise(draw_plan(Draws(generator), state, 3)))
         for concept in VALUES:
             marked = {w for w in words if concept in word_values(w)}
-            assert len(marked) >= 2 if concept in CONCEPTS else len(marked) == 1, (concept, words)
+            assert len(marked) >= 2, (concept, words)
             assert all(word_values(w)[concept] == getattr(state, concept) for w in marked)
 
 
@@ -193,12 +229,13 @@ def test_unparseable_texts_are_refused_with_the_reason():
         parse("hello world.")
     with pytest.raises(ValueError, match="at least one sentence"):
         parse("  ")
-    ungrammatical = (
-        "– hey, this guy in silk were happy and the king in red sang in a small hut in summer."
+    good = (
+        "– hey, this guy in ruby and lace was happy in july and the king in red and silk sang "
+        "in a small hut in summer."
     )
     with pytest.raises(ValueError, match="sentence 1"):
-        parse(ungrammatical)
-    good = "– hey, this guy in silk was happy and the king in red sang in a small hut in summer."
+        parse(good.replace("was", "were"))
+    assert parse(good)
     with pytest.raises(ValueError, match="same character"):
         parse(good + " " + good.replace("king", "monk"))
 

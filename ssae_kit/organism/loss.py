@@ -11,7 +11,7 @@ from ssae_kit.organism.corpus import Rows, encode
 from ssae_kit.organism.gist import SENTENCE_ENDS, TOLD, attention_masks, lower_blocks_see
 from ssae_kit.world.documents import Document
 
-ROW_LENGTH = 230
+ROW_LENGTH = 204
 """Tokens per packed row, as many as the longest document has."""
 
 

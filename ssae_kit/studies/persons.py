@@ -19,9 +19,8 @@ N_KNOWN_PAIRS, N_KNOWN_PEOPLE = 270, 14
 
 
 def ask(relation: Relation, templates: range) -> list[tuple[Question, ...]]:
-    """Every wording in which one word answers, in both languages; one question per subject."""
-    asked = [questions(relation, language, t) for language in (0, 1) for t in templates]
-    return [subjects for subjects in asked if subjects]
+    """Every wording, in both languages; one question per subject."""
+    return [questions(relation, language, t) for language in (0, 1) for t in templates]
 
 
 def answer_loss(
@@ -65,7 +64,7 @@ def persons(stream: int) -> dict[str, Tensor]:
 
     def loss(step: int) -> Tensor:
         jobs = [(run, run % n, 1) for run in range(3 * n)]  # run, attribute asked, whose answer
-        jobs += [(run, (run + 1 + step % 2) % n, 0) for run in range(3 * n) if run // n != 1]
+        jobs += [(run, (run + 1 + step % (n - 1)) % n, 0) for run in range(3 * n) if run // n != 1]
         which = [int(torch.randint(len(asked[a]), (1,), generator=draws)) for _, a, _ in jobs]
         known = [few if run // n == 2 else pairs for run, _, _ in jobs]
         both = torch.stack([p[torch.randint(len(p), (N_PAIRS,), generator=draws)] for p in known])
