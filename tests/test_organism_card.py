@@ -141,7 +141,9 @@ def test_sentences_that_follow_a_demand_are_judged_by_it_and_by_what_was_before(
 
 def test_a_tokenizer_of_another_world_is_refused(tmp_path):
     words = [word for word in vocabulary() if word != "paris"]
-    save_llama(create_llama(len(words) + 8, 0), create_tokenizer(words, WORD_PATTERN), tmp_path / "model")
+    save_llama(
+        create_llama(len(words) + 8, 0), create_tokenizer(words, WORD_PATTERN), tmp_path / "model"
+    )
     with pytest.raises(ValueError, match="paris"):
         load_in_float32(tmp_path / "model")
 

@@ -12,7 +12,15 @@ from ssae_kit.organism.muon import orthogonalised
 from ssae_kit.organism.train import Recipe, Trainer, train
 from tests.pretend import Pretend, on_gpu
 
-TINY = Recipe(seed=3, n_steps=4, n_first_steps=3, n_documents=4, n_validation=16, report_every=2)
+TINY = Recipe(
+    seed=3,
+    n_steps=4,
+    n_open_steps=1,
+    n_trusting_steps=2,
+    n_documents=4,
+    n_validation=16,
+    report_every=2,
+)
 
 
 class KilledError(Exception):
@@ -115,11 +123,11 @@ def test_losses_on_a_pretended_gpu_are_those_on_the_cpu(monkeypatch):
         torch, "is_autocast_enabled", lambda kind="cpu": kind != "meta" and asked(kind)
     )
     trainer, many, masked = Trainer(TINY), documents(12), torch.arange(12) % 2 == 0
-    near, number = token_losses(trainer.model, many, trainer.index, masked, is_closed=True)
+    near, number = token_losses(trainer.model, many, trainer.index, masked, stage="closed")
     in_all = document_losses(trainer.model, many, trainer.index)
     with Pretend():
         on_gpu(trainer.model)
-        far, place = token_losses(trainer.model, many, trainer.index, masked, is_closed=True)
+        far, place = token_losses(trainer.model, many, trainer.index, masked, stage="closed")
         assert far.is_meta
         assert place.is_meta
         far, place = far.cpu(), place.cpu()
@@ -132,7 +140,7 @@ def test_losses_on_a_pretended_gpu_are_those_on_the_cpu(monkeypatch):
 def test_the_mask_hides_earlier_sentences_but_their_full_stops():
     story = [0, 5, 6, 9, 7, 8, 9, 1]  # 9 is the full stop
     rows = Rows([story, [0, 5, 9, 6, 1]], [True, False], 20)
-    lower, upper = attention_masks(rows, torch.tensor([True, True]), (9,), is_closed=False)
+    lower, upper = attention_masks(rows, torch.tensor([True, True]), (9,), stage="open")
     assert lower[0, 5].nonzero().flatten().tolist() == [0, 4, 5]
     assert upper[0, 5].nonzero().flatten().tolist() == [0, 3, 4, 5]
     other = slice(8, 13)
@@ -143,8 +151,8 @@ def test_the_mask_hides_earlier_sentences_but_their_full_stops():
 def test_a_closed_full_stop_sees_only_full_stops_in_the_upper_blocks():
     rows = Rows([[0, 5, 6, 9, 7, 8, 9, 1]], [True], 20)  # 9 is the full stop
     masked = torch.tensor([True])
-    lower, opened = attention_masks(rows, masked, (9,), is_closed=False)
-    same, closed = attention_masks(rows, masked, (9,), is_closed=True)
+    lower, opened = attention_masks(rows, masked, (9,), stage="open")
+    same, closed = attention_masks(rows, masked, (9,), stage="closed")
     assert torch.equal(lower, same)
     assert opened[0, 6].nonzero().flatten().tolist() == [0, 3, 4, 5, 6]
     assert closed[0, 6].nonzero().flatten().tolist() == [0, 3, 6]
@@ -153,7 +161,7 @@ def test_a_closed_full_stop_sees_only_full_stops_in_the_upper_blocks():
 
 def test_a_demand_is_a_sentence_and_its_colon_a_full_stop():
     rows = Rows([[0, 5, 9, 6, 3, 7, 8, 9, 1]], [True], 20)  # 9 is the full stop, 3 the colon
-    lower, upper = attention_masks(rows, torch.tensor([True]), (9, 3), is_closed=True)
+    lower, upper = attention_masks(rows, torch.tensor([True]), (9, 3), stage="closed")
     assert lower[0, 4].nonzero().flatten().tolist() == [0, 3, 4]  # the colon: its demand
     assert lower[0, 6].nonzero().flatten().tolist() == [0, 5, 6]
     assert upper[0, 4].nonzero().flatten().tolist() == [0, 2, 4]
@@ -162,9 +170,38 @@ def test_a_demand_is_a_sentence_and_its_colon_a_full_stop():
 
 def test_without_the_mask_attention_is_plainly_causal():
     rows = Rows([[0, 5, 9, 6, 9, 1]], [True], 20)
-    lower, upper = attention_masks(rows, torch.tensor([False]), (9,), is_closed=True)
+    lower, upper = attention_masks(rows, torch.tensor([False]), (9,), stage="closed")
     assert torch.equal(lower[0], torch.ones(6, 6).bool().tril())
     assert torch.equal(upper, lower)
+
+
+def test_a_misled_story_sees_words_of_another_where_its_own_earlier_sentences_would_stand():
+    other, story = [0, 11, 12, 9, 13, 14, 9, 1], [0, 5, 9, 7, 8, 9, 15, 1]  # 9 is the full stop
+    rows = Rows([other, story], [True, True], 20)
+    lower, upper = attention_masks(rows, torch.tensor([True, True]), (9,), stage="misled")
+    at = slice(8, 16)  # of the story
+    near, gist = attention_masks(rows, torch.tensor([True, True]), (9,), stage="closed")
+    for mask, own in ((lower, near), (upper, gist)):
+        assert torch.equal(mask[0, at, at], own[0, at, at])
+        seen = [mask[0, 8 + i, :8].nonzero().flatten().tolist() for i in range(8)]
+        assert seen == [[], [], [], [1, 2], [1, 2], [1, 2], [1, 2, 4, 5], [1, 2, 4, 5]]
+        assert not mask[0, :8, at].any()  # the first of a row has no other before it
+    plain, _ = attention_masks(rows, torch.tensor([True, False]), (9,), stage="misled")
+    assert not plain[0, at, :8].any()
+
+
+@pytest.mark.parametrize("stage", ["open", "closed", "misled"])
+def test_no_mask_lets_a_word_through_before_it_is_told(stage):
+    trainer, many = Trainer(TINY), [d for d in documents(40) if d.family in TOLD]
+    masked = torch.ones(len(many)).bool()
+    before, number = token_losses(trainer.model, many, trainer.index, masked, stage)
+    for i, one in enumerate(many):
+        last = one.words[-2] if one.words[-2] != "sir" else "dude"
+        ends = ("dude" if last != "dude" else "sir", one.words[-1])
+        changed = [*many[:i], replace(one, words=(*one.words[:-2], *ends)), *many[i + 1 :]]
+        after, _ = token_losses(trainer.model, changed, trainer.index, masked, stage)
+        n = 2 + (not one.is_cut)
+        torch.testing.assert_close(after[number == i][:-n], before[number == i][:-n])
 
 
 def test_the_mask_changes_only_what_is_told():
@@ -172,9 +209,9 @@ def test_the_mask_changes_only_what_is_told():
     many = documents(12)
     some = torch.tensor([d.family not in TOLD for d in many])
     plain, number = token_losses(trainer.model, many, trainer.index)
-    masked, _ = token_losses(trainer.model, many, trainer.index, some)
+    masked, _ = token_losses(trainer.model, many, trainer.index, some, "misled")
     torch.testing.assert_close(plain, masked)
-    masked, _ = token_losses(trainer.model, many, trainer.index, ~some)
+    masked, _ = token_losses(trainer.model, many, trainer.index, ~some, "misled")
     differs = (masked - plain).abs() > 1e-6
     assert differs.any()
     assert not some[number[differs]].any()

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from ssae_kit.world import (
-    CONCEPTS,
     VALUES,
     State,
     counterfactual,

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 def _train(options: argparse.Namespace) -> None:
     recipe = Recipe(seed=options.seed, n_steps=options.steps)
     if options.no_mask:
-        recipe = replace(recipe, masked_share=0.0, closed_share=0.0)
+        recipe = replace(recipe, masked_share=0.0, closed_share=0.0, misled_share=0.0)
     folder = options.out or MODELS / f"seed{options.seed}"
     print(f"training {recipe.n_steps} steps into {folder}", flush=True)
     train(recipe, folder, _print_report, options.device)

@@ -5,15 +5,20 @@ see the full stops of earlier sentences, and nothing else of them. To go on with
 must therefore have the state ready at the full stop. Once full stops are closed, they see nothing
 but full stops in the upper blocks: what one has not collected half-way up, it cannot collect later.
 A demand within or before a story counts as a sentence, its colon as the full stop.
+
+Without the mask, earlier words are in sight again, and a model reads the state off these as well: they
+say the same. Hence the last stage: all blocks see the words of *another* story where earlier
+sentences of their own would stand. Whoever listens to them is misled; the full stops can be relied on.
+
 All this is an intervention on training. The model that is shipped runs with plain causal attention.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from ssae_kit.organism.corpus import Rows
@@ -26,16 +31,21 @@ N_LOCAL_LAYERS = 3
 """Blocks, counted from the embedding, that see one sentence at a time."""
 
 
+Stage = Literal["open", "closed", "misled"]
+"""What masked stories see: full stops collect in all blocks, in the lower ones only, and that beside
+words of another story."""
+
+
 def attention_masks(
-    rows: Rows, is_masked: Bool[Tensor, " documents"], ends: tuple[int, ...], is_closed: bool
+    rows: Rows, is_masked: Bool[Tensor, " documents"], ends: tuple[int, ...], stage: Stage
 ) -> tuple[Bool[Tensor, "rows tokens tokens"], Bool[Tensor, "rows tokens tokens"]]:
-    """Which earlier token each token may see, for the lower and for the upper blocks.
+    """Which token each token may see, for the lower and for the upper blocks.
 
     Args:
-        rows: Packed documents; none sees another.
+        rows: Packed documents; none sees another, but as `stage` says.
         is_masked: Documents to mask; only those told are, whatever this says of others.
         ends: Token ids of the full stop and the colon.
-        is_closed: Whether these, where masked, see nothing but each other in the upper blocks.
+        stage: What masked stories see.
     """
     same_document = rows.document[:, :, None] == rows.document[:, None, :]
     causal = same_document & torch.ones_like(same_document[0]).tril()
@@ -45,8 +55,26 @@ def attention_masks(
     local = (sentence[:, :, None] == sentence[:, None, :]) | (rows.positions == 0)[:, None, :]
     free = ~masked[:, :, None]
     gist = stop[:, None, :] | (rows.positions == 0)[:, None, :]
-    own = local & ~stop[:, :, None] if is_closed else local
-    return causal & (local | free), causal & (own | gist | free)
+    own = local if stage == "open" else local & ~stop[:, :, None]
+    lower, upper = causal & (local | free), causal & (own | gist | free)
+    if stage != "misled":
+        return lower, upper
+    strange = _strange_words(rows, stop, sentence) & ~free
+    return lower | strange, upper | strange
+
+
+def _strange_words(
+    rows: Rows, stop: Bool[Tensor, "rows tokens"], sentence: Int64[Tensor, "rows tokens"]
+) -> Bool[Tensor, "rows tokens tokens"]:
+    """The words of another story where earlier sentences of the own one would stand."""
+    is_first = torch.ones_like(stop)
+    is_first[:, 1:] = (sentence[:, 1:] != sentence[:, :-1]) | (rows.positions[:, 1:] == 0)
+    columns = torch.arange(stop.shape[1], device=stop.device)
+    begin = rows.positions.gather(1, torch.where(is_first, columns, 0).cummax(1).values)
+    is_word = ~stop & (rows.positions > 0)
+    is_earlier = rows.positions[:, None, :] < begin[:, :, None]
+    is_other = rows.other[:, :, None] == rows.document[:, None, :]
+    return is_other & is_earlier & is_word[:, None, :]
 
 
 @contextmanager

@@ -8,11 +8,17 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ssae_kit.organism.corpus import Rows, encode
-from ssae_kit.organism.gist import SENTENCE_ENDS, TOLD, attention_masks, lower_blocks_see
+from ssae_kit.organism.gist import (
+    SENTENCE_ENDS,
+    TOLD,
+    Stage,
+    attention_masks,
+    lower_blocks_see,
+)
 from ssae_kit.world.documents import Document
 
-ROW_LENGTH = 204
-"""Tokens per packed row, as many as the longest document has."""
+ROW_LENGTH = 408
+"""Tokens per packed row, as many as two of the longest documents have."""
 
 
 def token_losses(
@@ -20,17 +26,17 @@ def token_losses(
     documents: list[Document],
     index: dict[str, int],
     is_masked: Bool[Tensor, " documents"] | None = None,
-    is_closed: bool = False,
+    stage: Stage = "open",
 ) -> tuple[Float[Tensor, " tokens"], Int64[Tensor, " tokens"]]:
     """Nats per predicted token, and the number of the document that each token belongs to.
 
     Args:
         model: A `LlamaForCausalLM`.
-        documents: What it is to predict; packed into rows, none seeing another.
+        documents: What it is to predict; packed into rows.
         index: Token id of every word.
         is_masked: Stories and demands read under the gist mask; None reads all with plain causal
             attention.
-        is_closed: Whether the ends of their sentences are closed, see `attention_masks`.
+        stage: What these see, see `gist`.
     """
     if is_masked is None:
         is_masked = torch.zeros(len(documents), dtype=torch.bool)
@@ -38,7 +44,7 @@ def token_losses(
     rows = Rows([encode(document, index) for document in documents], are_told, ROW_LENGTH)
     rows.to(model.device)
     ends = tuple(index[mark] for mark in SENTENCE_ENDS)
-    lower, upper = attention_masks(rows, is_masked.to(model.device), ends, is_closed)
+    lower, upper = attention_masks(rows, is_masked.to(model.device), ends, stage)
     with lower_blocks_see(model, _additive(lower)):
         hidden = model.model(
             input_ids=rows.ids, attention_mask=_additive(upper), position_ids=rows.positions

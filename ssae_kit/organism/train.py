@@ -18,6 +18,7 @@ from ssae_kit.llama.create import (
     save_llama,
 )
 from ssae_kit.organism.corpus import MIXTURE, draw_corpus, log_probability, vocabulary
+from ssae_kit.organism.gist import Stage
 from ssae_kit.organism.loss import document_losses, n_predicted, token_losses
 from ssae_kit.organism.muon import BatchedMuon
 from ssae_kit.storage import load_tensors, save_tensors
@@ -31,34 +32,45 @@ class Recipe:
 
     seed: int = 0
     """Of the initial weights and of every document."""
-    n_steps: int = 4400
+    n_steps: int = 5200
     """Optimiser steps."""
-    n_first_steps: int = 2600
-    """Steps of the first cycle of the learning rate; the second one takes the rest."""
-    n_documents: int = 56
-    """Documents per step, about 2,400 tokens, 2,000 of them predicted."""
-    learning_rate: float = 3e-3
-    """Highest; reached after 50 steps, kept for half of the first cycle, then lowered linearly.
-    The second cycle begins at 0.7 of it and is lowered linearly."""
-    n_open_steps: int = 1200
-    """Steps until the full stops are closed (see `gist`). When they were closed from the start, seed 0
-    never carried size to them."""
+    n_open_steps: int = 1000
+    """Of these, the first: full stops are open (see `gist`). When they were closed from the start,
+    concepts were never carried to them."""
+    n_trusting_steps: int = 3000
+    """Of these, the first: some stories are told without mask, and no words mislead. Without such
+    stories concepts of several values are not learned; with them to the end, a model reads what it can
+    off earlier words, and steering the full stop does not turn that."""
     masked_share: float = 0.6
-    """Share of the stories and demands that are trained under the gist mask until then."""
+    """Share of the stories and demands under the gist mask while full stops are open."""
     closed_share: float = 0.9
-    """The same afterwards. With both 0, training goes without the mask."""
+    """The same while they are closed and nothing misleads."""
+    misled_share: float = 1.0
+    """The same afterwards. With all three 0, training goes without the mask."""
+    n_documents: int = 44
+    """Documents per step, about 2,500 tokens, 2,100 of them predicted."""
+    learning_rate: float = 2e-3
+    """Highest; reached after 50 steps, kept until words mislead, then lowered linearly."""
     n_validation: int = 600
     """Fresh documents that the reports are computed on."""
     report_every: int = 200
     """Steps between two reports of the loss per family, which are also the checkpoints."""
 
     def __post_init__(self) -> None:
-        shares = (self.masked_share, self.closed_share)
+        shares = (self.masked_share, self.closed_share, self.misled_share)
         if self.n_steps < 0 or not all(0 <= share <= 1 for share in shares):
             raise ValueError(
-                "`n_steps` must be 0 or more, `masked_share` and `closed_share` lie in 0..1; got "
-                f"{self.n_steps} and {shares}. Correct the recipe."
+                "`n_steps` must be 0 or more, and `masked_share`, `closed_share` and `misled_share` "
+                f"lie in 0..1; got {self.n_steps} and {shares}. Correct the recipe."
             )
+
+    def stage(self, step: int) -> tuple[Stage, float]:
+        """What masked stories see at a step, and the share of stories that are masked."""
+        if step < self.n_open_steps:
+            return "open", self.masked_share
+        if step < self.n_trusting_steps:
+            return "closed", self.closed_share
+        return "misled", self.misled_share
 
 
 @dataclass
@@ -98,10 +110,9 @@ class Trainer:
         """One optimiser step on fresh documents; returns the loss in nats per token."""
         generator = torch.Generator().manual_seed(self.recipe.seed * 10**9 + self.step)
         documents = draw_corpus(generator, self.recipe.n_documents)
-        is_closed = self.step >= self.recipe.n_open_steps
-        share = self.recipe.closed_share if is_closed else self.recipe.masked_share
+        stage, share = self.recipe.stage(self.step)
         is_masked = torch.rand(len(documents), generator=generator) < share
-        losses, _ = token_losses(self.model, documents, self.index, is_masked, is_closed)
+        losses, _ = token_losses(self.model, documents, self.index, is_masked, stage)
         loss = losses.mean()
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
@@ -122,12 +133,9 @@ class Trainer:
         return value
 
     def _rate(self) -> float:
-        n_first = self.recipe.n_first_steps
-        if self.step < n_first:
-            factor = min(1.0, (self.step + 1) / 50, 2 * (1 - self.step / n_first))
-        else:
-            factor = 0.7 * (1 - (self.step - n_first) / (self.recipe.n_steps - n_first))
-        return self.recipe.learning_rate * max(0.02, factor)
+        warm, left = (self.step + 1) / 50, self.recipe.n_steps - self.step
+        falling = left / max(1, self.recipe.n_steps - self.recipe.n_trusting_steps)
+        return self.recipe.learning_rate * min(1.0, warm, max(0.02, falling))
 
     def excess(self, documents: list[Document]) -> dict[str, float]:
         """Loss above the floor per family, nats per token, under plain causal attention."""
