@@ -17,8 +17,8 @@ from ssae_kit.organism.gist import (
 )
 from ssae_kit.world.documents import Document
 
-ROW_LENGTH = 408
-"""Tokens per packed row, as many as two of the longest documents have."""
+ROW_LENGTH = 204
+"""Tokens per packed row, as many as the longest document has; where stories mislead, twice as many."""
 
 
 def token_losses(
@@ -41,7 +41,8 @@ def token_losses(
     if is_masked is None:
         is_masked = torch.zeros(len(documents), dtype=torch.bool)
     are_told = [document.family in TOLD for document in documents]
-    rows = Rows([encode(document, index) for document in documents], are_told, ROW_LENGTH)
+    length = ROW_LENGTH * (2 if stage == "misled" else 1)
+    rows = Rows([encode(document, index) for document in documents], are_told, length)
     rows.to(model.device)
     ends = tuple(index[mark] for mark in SENTENCE_ENDS)
     lower, upper = attention_masks(rows, is_masked.to(model.device), ends, stage)
