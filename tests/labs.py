@@ -89,7 +89,7 @@ def subject():
     pairs = world.concept_pairs(60, torch.Generator().manual_seed(0))
     prompts, _ = world.prompts(3, torch.Generator().manual_seed(1), 1)
     return labs.Subject(
-        llama.load(), pairs, prompts, values_of, world.read, world.VALUES, n_sentences=1, n_tokens=22
+        llama.load(), pairs, prompts, values_of, world.read, world.VALUES, n_sentences=1, n_tokens=29
     )  # fmt: skip
 
 

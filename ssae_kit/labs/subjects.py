@@ -44,7 +44,7 @@ class Subject:
     """Names of each concept's values, value 0 first."""
     n_sentences: int = 2
     """Sentences of a continuation that are read."""
-    n_tokens: int = 42
+    n_tokens: int = 58
     """Longest continuation, in tokens."""
     source: str = ""
     """Code that makes this subject; empty if it was made elsewhere."""

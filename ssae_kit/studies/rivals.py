@@ -16,7 +16,7 @@ from ssae_kit.llama.rows import token_rows
 from ssae_kit.streams import Streams
 from ssae_kit.world.families import CONTROLS, SAMPLERS
 from ssae_kit.world.lexicon import CHARACTERS
-from ssae_kit.world.sentences import draw_plan
+from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH, draw_plan
 from ssae_kit.world.state import Draws, draw_state
 from ssae_kit.world.stories import Story
 
@@ -239,7 +239,7 @@ def held_at(autoencoder: Autoencoder, latent: int, level: Tensor | float) -> Cha
 def write(ready: Ready, task: Task, stream: Streams) -> list[str]:
     """Continue every text by two sentences, with the edit at the last token of what is asked."""
     return llama.generate(
-        ready.model, ready.ask(task), max_new_tokens=42, temperature=0.5, generator=stream(4),
+        ready.model, ready.ask(task), max_new_tokens=2 * MAX_SENTENCE_LENGTH, temperature=0.5, generator=stream(4),
         edits=ready.edits(LAYER, "last"), batch_size=1024,
     )  # fmt: skip
 
