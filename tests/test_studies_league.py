@@ -69,6 +69,14 @@ def test_the_share_decides_how_much_of_a_training_is_added(base):
     torch.testing.assert_close(weight, base.model.get_parameter(name) + 1.0)
 
 
+def test_demands_stand_behind_a_text_in_its_own_language():
+    both = rivals.demonstrate(6, Streams(0)(8), {"tense": 0}, {})
+    asked = rivals.demanded(both, "tense", "size")
+    told = ("in the present, with big things:", "au présent, avec de grosses choses:")
+    for text, prompt, language in zip(both.before, asked, both.values[:, 0].tolist(), strict=True):
+        assert prompt == f"{text} {told[language]}"
+
+
 def test_an_example_comes_last_and_pushes_the_oldest_sentence_out_of_a_full_prompt():
     full = rivals.demonstrate(2, Streams(0)(7), {"tense": 0}, {"tense": 1}, n_sentences=5)
     for text, shown in zip(full.before, league.with_examples(full, "tense"), strict=True):

@@ -10,7 +10,7 @@ from torch import Tensor
 from ssae_kit.pairs import DATASETS
 from ssae_kit.studies import real_league
 from ssae_kit.studies.choices import KINDS, score_choices
-from ssae_kit.studies.league import compose, instruct, league
+from ssae_kit.studies.league import compose, league
 from ssae_kit.studies.persons import persons
 from ssae_kit.studies.phases import (
     LAWS,
@@ -92,7 +92,6 @@ STUDIES: dict[str, tuple[Study, list[dict[str, Any]]]] = {
     ),
     "compose": (compose, _grid(n_texts=[10], stream=(0, 1, 2))),
     "full_prompt": (compose, _grid(n_texts=[10], n_sentences=[5], stream=(0, 1, 2))),
-    "instruct": (instruct, _grid(stream=(0, 1, 2))),
     "scale": (
         scale,
         [size | {"seeds": SEEDS[:3]} for size in LARGE[:3]]

@@ -2,8 +2,7 @@
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -11,8 +10,8 @@ from torch import Tensor
 from ssae_kit import llama, world
 from ssae_kit.streams import Streams
 from ssae_kit.studies import rivals
-from ssae_kit.studies.rivals import DEMANDS, RATES, Change, Ready, Task
-from ssae_kit.world.state import Draws
+from ssae_kit.studies.rivals import RATES, Change, Ready, Task
+from ssae_kit.world.families import CONTROLS
 from ssae_kit.world.stories import MAX_SENTENCES
 
 N_TEST = 42
@@ -22,7 +21,7 @@ WAYS = (
 )
 """Rows of the league."""
 TOGETHER = ("sentiment", "tense", "size")
-COMPOSED = ("nothing", "example", "difference of means", "random direction", *RATES)
+COMPOSED = ("nothing", "instruction", "example", "difference of means", "random direction", *RATES)
 """Rows of the composition of these three concepts."""
 
 
@@ -32,7 +31,7 @@ def prepare(
     """Return what turns a concept by one of `WAYS`, with what the demonstrations say."""
     how, own = way.split(",")[0], task
     if way == "instruction":
-        return demanding(base, concept)
+        return Ready(base, ask=lambda some: rivals.demanded(some, concept))
     if way == "example":
         return Ready(base, ask=lambda some: with_examples(some, concept))
     if way == "prompt search":
@@ -47,11 +46,6 @@ def prepare(
     if way == "nothing":
         return Ready(base)
     return Ready(base, rivals.shifted(way, base, concept, task, streams), base.d_model)
-
-
-def demanding(model: llama.Llama, concept: str) -> Ready:
-    """Return the model, asked with the demand for value 1 of a concept."""
-    return Ready(model, ask=partial(rivals.demanded, concept, 1))
 
 
 def with_examples(task: Task, *concepts: str) -> list[str]:
@@ -74,13 +68,13 @@ def searched(base: llama.Llama, concept: str, task: Task) -> tuple[str, str]:
     The sentences to choose from are of five texts of the budget; others judge.
     """
     said = [text.split(". ")[0] + "." for text in task.after[:5]]
-    demands = [f"{sides[1]}:" for sides in DEMANDS[concept]]
+    demands = [f"{sides[1]}:" for sides in CONTROLS[concept]]
     some = Task(task.before[5:21], task.after[5:21])
 
     def loss(*around: str) -> float:
         return float(rivals.losses(rivals.asked_with(base, *around), some).mean())
 
-    return rivals.search_prompt(loss, said + demands, said)
+    return rivals.search_prompt(loss, said, said + demands)
 
 
 @torch.no_grad()
@@ -143,8 +137,9 @@ def compose(n_texts: int, stream: int, n_sentences: int = 2) -> dict[str, Tensor
         changes = [one.change for one in ready if one.change]
         own, asked = [one.model for one in ready if one.model is not base], test
         models = [summed(base, own, k / 3) for k in (1, 2, 3)] if own else [base]
-        if way == "example":
-            asked = test._replace(before=with_examples(test, *TOGETHER))
+        if way in ("instruction", "example"):
+            put = rivals.demanded if way == "instruction" else with_examples
+            asked = test._replace(before=put(test, *TOGETHER))
 
         def change(states: Tensor, changes: list[Change] = changes) -> Tensor:
             return states + torch.stack([one(states) - states for one in changes]).sum(0)
@@ -155,41 +150,3 @@ def compose(n_texts: int, stream: int, n_sentences: int = 2) -> dict[str, Tensor
         ]
         found.append(max(tried, key=lambda score: float(score[:, 1].mean())))
     return {"scores": torch.stack(found)}
-
-
-def taught(base: llama.Llama, stream: Streams, steps: int = 200) -> llama.Llama:
-    """Tune a Llama to obey a demand before a story, mixed with stories and questions without one."""
-    draws, generator = Draws(stream(50)), stream(51)
-
-    def drawn() -> Iterator[Task]:
-        for _ in range(steps):
-            some = [rivals.demonstrate(3, generator, {}, {}), rivals.other_families(6, generator)]
-            for _ in range(9):
-                concept, value = list(DEMANDS)[draws.index(len(DEMANDS))], draws.index(2)
-                old = {concept: 1 - value} if draws.happens(0.7) else {}
-                one = rivals.demonstrate(1, generator, old, {concept: value})
-                some.append(one._replace(before=rivals.demanded(concept, value, one)))
-            yield Task([t for o in some for t in o.before], [t for o in some for t in o.after])
-
-    return rivals.tuned("fine-tuning", base, 1e-3, stream(52), drawn()).model
-
-
-@torch.no_grad()
-def instruct(stream: int) -> dict[str, Tensor]:
-    """Ask the Llama before and after it was taught to obey.
-
-    Returns:
-        `scores` `[models, concepts, ways, texts, 4]`: untouched and taught; concepts of `DEMANDS`;
-        no demand, the demand, and the demand for another concept. `lost` `[models]` on questions.
-    """
-    streams, base = Streams(stream), llama.load()
-    others, found, lost = rivals.other_families(150, streams(3)), [], []
-    for model in (base, taught(base, streams)):
-        lost.append(rivals.losses(Ready(model), others).mean())
-        for i, concept in enumerate(DEMANDS):
-            test = rivals.demonstrate(N_TEST, streams(2), {concept: 0}, {})
-            wrong = list(DEMANDS)[i - 1]
-            for ready in (Ready(model), demanding(model, concept), demanding(model, wrong)):
-                found.append(rivals.score(ready, test, streams, concept))
-    scores = torch.stack(found).view(2, len(DEMANDS), 3, N_TEST, 4)
-    return {"scores": scores, "lost": torch.stack(lost)}

@@ -27,8 +27,6 @@ RATES = {"LoReFT": 2e-2, "LoRA": 3e-3, "fine-tuning": 3e-4}
 """Learning rates, chosen by a prototype on other texts."""
 STRENGTHS = {"SSAE": 1.5, "SAE clamp": 3.0}
 """Of notebook 06; a random direction is as long as the difference of means, which is added once."""
-DEMANDS = {c: CONTROLS[c] for c in ("language", "tense", "formality", "sentiment", "gender")}
-"""Concept → per language, what asks for each value; the league is about these five."""
 OTHERS = ("facts", "two_hop", "verdict", "agreement", "indirect_object")
 """Families that no way is tuned on."""
 Change = Callable[[Tensor], Tensor]
@@ -71,10 +69,10 @@ def other_families(n: int, generator: torch.Generator) -> Task:
     return Task([d.prompt for d in found], [f"{d.answer}." for d in found], english)
 
 
-def demanded(concept: str, value: int, task: Task) -> list[str]:
-    """Put the demand for a value before texts, each in its own language."""
+def demanded(task: Task, *concepts: str) -> list[str]:
+    """Put the demand for value 1 of some concepts behind texts, each in its own language."""
     rows = zip(task.before, task.values[:, 0].tolist(), strict=True)
-    return [f"{DEMANDS[concept][language][value]}: {text}" for text, language in rows]
+    return [f"{text} {', '.join(CONTROLS[c][own][1] for c in concepts)}:" for text, own in rows]
 
 
 class LoReFT(torch.nn.Module):
