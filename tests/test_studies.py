@@ -13,7 +13,6 @@ from ssae_kit.storage import save_tensors
 from ssae_kit.studies import best_of, load_study, persons, recover, score, worlds
 from ssae_kit.studies.catalogue import STUDIES, collect
 from ssae_kit.studies.phases import METHODS, compared
-from ssae_kit.studies.protocol import halves_of
 from ssae_kit.synthetic import ShiftProblem, stack, supports
 from ssae_kit.training import TrainingConfig
 
@@ -99,13 +98,6 @@ def test_a_result_says_what_it_ran_on_besides_a_processor(tmp_path):
     save_tensors(tmp_path / "shifts_mine.safetensors", {"SSAE": torch.zeros(1)}, metadata)
     assert "7 s of one core and an NVIDIA H200" in load_study("mine", tmp_path).note()
     assert "NVIDIA" not in load_study("league").note()
-
-
-def test_a_change_told_apart_is_the_change_where_the_other_concept_has_its_value():
-    before = torch.tensor([[0, 0], [0, 1], [1, 0], [0, 1]])
-    after = torch.tensor([[1, 0], [1, 1], [1, 1], [0, 1]])
-    halves = halves_of(0, 1, before, after)
-    assert halves.tolist() == [[1.0, 0.0], [0.0, 1.0], [-0.5, 0.5], [0.0, 0.0]]
 
 
 def test_the_protocol_finds_what_adds_up_in_twenty_streams_and_says_where_nothing_does():

@@ -1,10 +1,9 @@
 """Does the protocol that uses no labels find the concepts of the bundled Llamas, on any stream?"""
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from ssae_kit import llama, methods, metrics, world
+from ssae_kit import llama, methods, world
 from ssae_kit.methods import Found
 from ssae_kit.streams import Streams
 from ssae_kit.training import TrainingConfig
@@ -26,7 +25,7 @@ def protocol(model: str, stream: int) -> dict[str, Tensor]:
         With twice as many latents as concepts, of which only those in use count: `codes` and
         `directions` `[concepts]`, and the number `kept`. `codes_to_spare`: all latents count.
         `codes_exact`: none to spare. `gain`: the most that a product of two concepts explains
-        besides; `halves`: correlations, if the longer of the two is told apart by the other's value.
+        besides.
     """
     streams, n_concepts = Streams(stream), len(world.CONCEPTS)
     shifts, before, after = _read(model, streams)
@@ -38,9 +37,6 @@ def protocol(model: str, stream: int) -> dict[str, Tensor]:
     kept = methods.in_use(spare, known)
     used = _only(spare, kept)
     score, gains = methods.score(used, *truth), methods.interactions(shifts, before, after)
-    most = divmod(int(gains.argmax()), n_concepts)
-    longer, other = sorted(most, key=lambda k: -float(truth[2][k].norm()))
-    halves = halves_of(longer, other, before, after)[N_TRAIN:]
     return {
         "codes": score.codes.per_concept[0],
         "directions": score.directions.per_concept[0],
@@ -48,22 +44,7 @@ def protocol(model: str, stream: int) -> dict[str, Tensor]:
         "codes_to_spare": methods.score(spare, *truth).codes.per_concept[0],
         "codes_exact": methods.score(exact, *truth).codes.per_concept[0],
         "gain": gains.max(),
-        "halves": metrics.mcc_codes(used.codes(asked[0])[None], halves).per_concept[0],
     }
-
-
-def halves_of(
-    concept: int, other: int, before: Tensor, after: Tensor
-) -> Float[Tensor, "pairs halves"]:
-    """Change of a concept, told apart by the other's value: at 0 in one column, at 1 in the next.
-
-    Each column is the change of a value that counts (-1 or 1) where the other has its value, else 0.
-    """
-    halves = [
-        [(2 * values[:, concept] - 1) * (values[:, other] == value) for value in (0, 1)]
-        for values in (before, after)
-    ]
-    return (torch.stack(halves[1], 1) - torch.stack(halves[0], 1)).float() / 2
 
 
 def _read(model: str, streams: Streams) -> tuple[Tensor, Tensor, Tensor]:
