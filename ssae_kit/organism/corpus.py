@@ -49,12 +49,16 @@ def draw_document(draws: Draws, family: str, held_out: bool = False) -> Document
     return families.SAMPLERS[family](draws, held_out)
 
 
-def draw_corpus(generator: torch.Generator, n_documents: int) -> list[Document]:
-    """Documents of the training mixture."""
+def draw_corpus(
+    generator: torch.Generator, n_documents: int, has_demands: bool = True
+) -> list[Document]:
+    """Documents of the training mixture; without demands, stories stand in their place."""
     documents = []
     for _ in range(n_documents):
         draws = Draws(generator)
-        documents.append(draw_document(draws, _draw_family(draws)))
+        family = _draw_family(draws)
+        spared = family == "control" and not has_demands
+        documents.append(draw_document(draws, "story" if spared else family))
     return documents
 
 

@@ -45,7 +45,7 @@ def masked_gap(closed):
         per=torch.zeros(len(b)).index_add(0,num,l)
         for d,x in zip(b,per.tolist()):
             tot[d.family]+=x+C.log_probability(d); nt[d.family]+=n_predicted(d)
-    return {k:round(tot[k]/nt[k],4) for k in tot}
+    return {k:round(tot[k]/max(1,nt[k]),4) for k in tot}
 from ssae_kit.world.stories import *
 from ssae_kit.world.state import draw_state
 from ssae_kit.world.lexicon import TEMPLATES,SLOTS
