@@ -208,7 +208,7 @@ def test_the_mask_changes_only_what_is_told():
     trainer = Trainer(TINY)
     many = documents(12)
     some = torch.tensor([d.family not in TOLD for d in many])
-    plain, number = token_losses(trainer.model, many, trainer.index)
+    plain, number = token_losses(trainer.model, many, trainer.index, stage="misled")
     masked, _ = token_losses(trainer.model, many, trainer.index, some, "misled")
     torch.testing.assert_close(plain, masked)
     masked, _ = token_losses(trainer.model, many, trainer.index, ~some, "misled")
