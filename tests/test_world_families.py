@@ -141,6 +141,22 @@ def test_the_probability_of_what_follows_a_demand_by_hand():
         assert d.log_probability == pytest.approx(expected) == pytest.approx(log_probability(d))
 
 
+def test_a_translation_asks_for_a_language_and_takes_all_else_along():
+    drawn = [families.translation(Draws(torch.Generator().manual_seed(i))) for i in range(100)]
+    turned = 0
+    for d in drawn:
+        ((concept, language),) = families.demands_of(d)
+        assert concept == "language"
+        before, _, _ = d.prompt.rpartition(". ")
+        told, obeying = read(f"{before}."), read(f"{d.answer}.")
+        for one in obeying.sentences:
+            assert one.state.language == language
+            if before:
+                assert one.state == told.sentences[0].state.changed(language=language)
+        turned += bool(before) and told.sentences[0].state.language != language
+    assert turned > 20
+
+
 def test_never_joined_demands_are_two_partners_of_every_demand():
     held_out = [{*pair} for pair in families.control_sets(2, True)]
     for demand in {one for pair in held_out for one in pair}:

@@ -20,14 +20,14 @@ BEGIN, END, PAD = 0, 1, 2
 """Token ids of `<|begin_of_text|>`, `<|end_of_text|>` and padding in the bundled tokenizer."""
 
 MIXTURE: dict[str, float] = {
-    "story": 0.16,
-    "control": 0.24,
-    "facts": 0.18,
+    "story": 0.10,
+    "control": 0.25,
+    "facts": 0.16,
     "topic": 0.05,
     "two_hop": 0.09,
-    "verdict": 0.09,
-    "indirect_object": 0.09,
-    "agreement": 0.10,
+    "verdict": 0.115,
+    "indirect_object": 0.115,
+    "agreement": 0.12,
 }
 """Share of each family among the documents; stories and control are long: about four tokens in five."""
 
@@ -50,15 +50,15 @@ def draw_document(draws: Draws, family: str, held_out: bool = False) -> Document
 
 
 def draw_corpus(
-    generator: torch.Generator, n_documents: int, has_demands: bool = True
+    generator: torch.Generator, n_documents: int, only_translations: bool = False
 ) -> list[Document]:
-    """Documents of the training mixture; without demands, stories stand in their place."""
+    """Documents of the training mixture, or of one whose demands ask for a language only."""
     documents = []
     for _ in range(n_documents):
         draws = Draws(generator)
         family = _draw_family(draws)
-        spared = family == "control" and not has_demands
-        documents.append(draw_document(draws, "story" if spared else family))
+        translates = family == "control" and only_translations
+        documents.append(families.translation(draws) if translates else draw_document(draws, family))
     return documents
 
 

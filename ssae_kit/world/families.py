@@ -196,9 +196,18 @@ def control(draws: Draws, held_out: bool) -> Document:
     probability `END`; it is cut after a number of sentences that says nothing of it.
     Held out: pairs of demands that training never joins.
     """
-    n_before, n_demands = draws.index(MAX_BEFORE + 1), 1 + draws.index(MAX_DEMANDS)
-    choices = control_sets(2 if held_out else n_demands, held_out)
-    demands, language = choices[draws.index(len(choices))], draws.index(2)
+    n_demands = 2 if held_out else 1 + draws.index(MAX_DEMANDS)
+    return _obeying(draws, control_sets(n_demands, held_out))
+
+
+def translation(draws: Draws) -> Document:
+    """A control document that asks for a language, and for nothing else."""
+    return _obeying(draws, tuple((("language", value),) for value in (0, 1)))
+
+
+def _obeying(draws: Draws, choices: tuple[Demands, ...]) -> Document:
+    n_before, language = draws.index(MAX_BEFORE + 1), draws.index(2)
+    demands = choices[draws.index(len(choices))]
     state, character = draw_state(draws), draws.index(len(CHARACTERS))
     before = [draw_plan(draws, state, character) for _ in range(n_before)]
     state, room = state.changed(**dict(demands)), 1 + draws.index(MAX_AFTER)
