@@ -37,12 +37,12 @@ class Recipe:
     n_open_steps: int = 1000
     """Of these, the first: full stops are open (see `gist`). When they were closed from the start,
     concepts were never carried to them."""
-    n_translating_steps: int = 1600
+    n_translating_steps: int = 2400
     """Of these, the first: demands ask for a language only, and all else is carried over, which takes
     one code for both. Other demands overrule what full stops carry: with them from the start, size
     was not carried after 3,000 steps. With none, it was after 1,100, but one seed of two carried
     formality in each language the other way round, as a product of the two."""
-    n_trusting_steps: int = 3000
+    n_trusting_steps: int = 3200
     """Of these, the first: some stories are told without mask, and no words mislead. Without such
     stories concepts of several values are not learned; with them to the end, a model reads what it can
     off earlier words, and steering the full stop does not turn that."""
