@@ -17,7 +17,13 @@ from ssae_kit.llama.create import (
     create_tokenizer,
     save_llama,
 )
-from ssae_kit.organism.corpus import MIXTURE, draw_corpus, log_probability, vocabulary
+from ssae_kit.organism.corpus import (
+    CARRYING_MIXTURE,
+    MIXTURE,
+    draw_corpus,
+    log_probability,
+    vocabulary,
+)
 from ssae_kit.organism.gist import Stage
 from ssae_kit.organism.loss import document_losses, n_predicted, token_losses
 from ssae_kit.organism.muon import BatchedMuon
@@ -37,12 +43,12 @@ class Recipe:
     n_open_steps: int = 1000
     """Of these, the first: full stops are open (see `gist`). When they were closed from the start,
     concepts were never carried to them."""
-    n_translating_steps: int = 2800
+    n_carrying_steps: int = 1800
     """Of these, the first: demands ask for a language only, and all else is carried over, which takes
-    one code for both. Other demands overrule what full stops carry: with them from the start, size
-    was not carried after 3,000 steps. With none, it was after 1,100, but one seed of two carried
-    formality in each language the other way round, as a product of the two."""
-    n_trusting_steps: int = 3200
+    one code for both (`CARRYING_MIXTURE`). Other demands overrule what full stops carry: with them from
+    the start, size was not carried after 3,000 steps. With none, it was after 1,100, but one seed of
+    two carried formality in each language the other way round, as a product of the two."""
+    n_trusting_steps: int = 4200
     """Of these, the first: some stories are told without mask, and no words mislead. Without such
     stories concepts of several values are not learned; with them to the end, a model reads what it can
     off earlier words, and steering the full stop does not turn that."""
@@ -114,8 +120,8 @@ class Trainer:
     def train_step(self) -> float:
         """One optimiser step on fresh documents; returns the loss in nats per token."""
         generator = torch.Generator().manual_seed(self.recipe.seed * 10**9 + self.step)
-        translates = self.step < self.recipe.n_translating_steps
-        documents = draw_corpus(generator, self.recipe.n_documents, translates)
+        mixture = CARRYING_MIXTURE if self.step < self.recipe.n_carrying_steps else MIXTURE
+        documents = draw_corpus(generator, self.recipe.n_documents, mixture)
         stage, share = self.recipe.stage(self.step)
         is_masked = torch.rand(len(documents), generator=generator) < share
         losses, _ = token_losses(self.model, documents, self.index, is_masked, stage)

@@ -200,8 +200,8 @@ def control(draws: Draws, held_out: bool) -> Document:
     return _obeying(draws, control_sets(n_demands, held_out))
 
 
-def translation(draws: Draws) -> Document:
-    """A control document that asks for a language, and for nothing else."""
+def translation(draws: Draws, _held_out: bool = False) -> Document:
+    """A control document that asks for a language, and for nothing else. None is held out."""
     return _obeying(draws, tuple((("language", value),) for value in (0, 1)))
 
 
@@ -244,6 +244,7 @@ SAMPLERS: dict[str, Callable[[Draws, bool], Document]] = {
     "indirect_object": indirect_object,
     "agreement": agreement,
     "control": control,
+    "translation": translation,
 }
 """Every family beside the stories."""
 
