@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ssae_kit.organism import train as training
 from ssae_kit.organism.corpus import Rows, draw_corpus
 from ssae_kit.organism.gist import TOLD, attention_masks
 from ssae_kit.organism.loss import document_losses, n_predicted, token_losses
 from ssae_kit.organism.muon import orthogonalised
 from ssae_kit.organism.train import Recipe, Trainer, train
+from ssae_kit.world.families import demands_of
 from tests.pretend import Pretend, on_gpu
 
 TINY = Recipe(
@@ -59,6 +61,24 @@ def test_training_lowers_the_loss_and_reports_every_family(trained):
     assert (first.step, last.step) == (2, 4)
     assert set(last.excess) == set(first.excess)
     assert last.excess["story"] < first.excess["story"]
+
+
+def test_stages_and_mixtures_last_as_long_as_the_recipe_says(monkeypatch):
+    recipe = replace(TINY, n_steps=5, n_open_steps=2, n_carrying_steps=3, n_trusting_steps=4)
+    seen = []
+
+    def note(model, drawn, index, is_masked, stage):
+        asked = {concept for d in drawn if d.n_given for concept, _ in demands_of(d)}
+        seen.append((stage, asked > {"language"}))
+        return token_losses(model, drawn, index, is_masked, stage)
+
+    monkeypatch.setattr(training, "token_losses", note)
+    trainer = Trainer(replace(recipe, n_documents=30))
+    for _ in range(recipe.n_steps):
+        trainer.train_step()
+    # Thirty documents: a mixture with all demands draws none in one of five thousand.
+    stages = ["open", "open", "closed", "closed", "misled"]
+    assert seen == list(zip(stages, [False, False, False, True, True], strict=True))
 
 
 def test_a_training_over_an_existing_folder_is_refused(trained):

@@ -19,6 +19,9 @@ from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH, inflect
 from ssae_kit.world.state import VALUES, Draws, State
 from ssae_kit.world.text import split_words
 
+TEMPERATURE = 0.5
+"""Of continuations; at 1, one concept in twenty switches by itself at every sentence."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -191,32 +194,36 @@ def _verb_numbers() -> dict[str, int]:
 def control_figures(llama: Llama, n: int = 300) -> list[Measure]:
     """How many sampled sentences obey demands joined as in training, never joined, within a story.
 
-    Two sentences a text. One that is not of the grammar obeys nothing, nor does a text without any.
+    Two sentences a text, at the temperature of the steered texts, and at 1 without a threshold. A
+    sentence that is not of the grammar obeys nothing, nor does a text without any.
     """
     known, new = (draw_family("control", 4 * n, 20_002 + h, bool(h)) for h in (0, 1))
     first, within = (
         [d for d in known if ("." in d.prompt) == is_in][:n] for is_in in (False, True)
     )
-    figures = []
+    figures, warm = [], []
     for name, documents, threshold in (
         ("control prefix obeyed", first, 0.95),
         ("control prefix obeyed, demands never joined", new[:n], 0.9),
         ("control prefix obeyed, within a story", within, 0.95),
     ):
-        written = _next_states(llama, documents)
+        written = _next_states(llama, documents, TEMPERATURE)
         figures.append(share(name, obeyed(documents, written), threshold))
-    return [
-        *figures,
-        share("within a story, all that was not demanded kept", kept(within, written)),
-    ]
+        at_one = obeyed(documents, _next_states(llama, documents, 1.0))
+        warm.append(share(f"{name}, temperature 1", at_one))
+    rest = share("within a story, all that was not demanded kept", kept(within, written))
+    return [*figures, rest, *warm]
 
 
-def _next_states(llama: Llama, documents: list[Document]) -> list[list[State | None]]:
+def _next_states(
+    llama: Llama, documents: list[Document], temperature: float
+) -> list[list[State | None]]:
     """What the next two sentences of each document state, None where ungrammatical or missing."""
     texts = generate(
         llama,
         [document.prompt for document in documents],
         max_new_tokens=2 * MAX_SENTENCE_LENGTH,
+        temperature=temperature,
         generator=torch.Generator().manual_seed(20_004),
     )
     whole = ([s for s in read(text).sentences if s.is_complete] for text in texts)

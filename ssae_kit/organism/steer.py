@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssae_kit import methods
 from ssae_kit.llama import Add, Llama, generate, hidden_states
-from ssae_kit.organism.measure import Measure, share
+from ssae_kit.organism.measure import TEMPERATURE, Measure, share
 from ssae_kit.steering import concepts_in_turn, shift_vectors, steering_vectors
 from ssae_kit.world.parse import Reading, parse, read, word_values
 from ssae_kit.world.prompts import concept_pairs, prompts
@@ -29,8 +29,6 @@ ATTRIBUTES = tuple(concept for concept, names in VALUES.items() if len(names) > 
 """Concepts of three or four values, moved by class means."""
 ATTRIBUTE_STRENGTH = 1.5
 """Multiple of the difference between two class means; not tuned."""
-TEMPERATURE = 0.5
-"""Of the continuations; at 1, one concept in twenty switches by itself at every sentence."""
 
 
 @dataclass(frozen=True)

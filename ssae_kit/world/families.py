@@ -170,9 +170,17 @@ Demands = tuple[tuple[str, int], ...]
 
 
 def _is_never_joined(demands: Demands) -> bool:
-    """Whether training joins these two nowhere: unlike values of neighbours in the ring of concepts."""
-    (a, first), (b, second) = ((list(CONTROLS).index(concept), v) for concept, v in demands)
-    return (a - b) % len(CONTROLS) in (1, len(CONTROLS) - 1) and first != second
+    """Whether training joins these two nowhere: the first value of a concept, the second of the next.
+
+    The concepts stand in a ring. Only one in four value pairs of neighbours is held out: without
+    both unlike ones, either demand would tell the other's value, and training would not say whether
+    to read the two or to read one and copy it.
+    """
+    at = sorted((list(CONTROLS).index(concept), value) for concept, value in demands)
+    if at[1][0] - at[0][0] == len(CONTROLS) - 1:
+        at.reverse()
+    (a, first), (b, second) = at
+    return (b - a) % len(CONTROLS) == 1 and (first, second) == (0, 1)
 
 
 @cache
