@@ -28,7 +28,7 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ssae_kit.organism", description=__doc__)
-    parser.add_argument("--threads", type=int, default=1, help="weights depend on it (default 1)")
+    parser.add_argument("--threads", type=int, default=2, help="weights depend on it (default 2)")
     commands = parser.add_subparsers(required=True)
     training = commands.add_parser("train", help="train a Llama from scratch")
     training.add_argument("--seed", type=int, required=True)

@@ -22,12 +22,12 @@ BEGIN, END, PAD = 0, 1, 2
 MIXTURE: dict[str, float] = {
     "story": 0.10,
     "control": 0.25,
-    "facts": 0.16,
-    "topic": 0.05,
-    "two_hop": 0.09,
+    "facts": 0.14,
+    "topic": 0.04,
+    "two_hop": 0.08,
     "verdict": 0.115,
     "indirect_object": 0.115,
-    "agreement": 0.12,
+    "agreement": 0.16,
 }
 """Share of each family among the documents; stories and control are long: about four tokens in five."""
 CARRYING_MIXTURE: dict[str, float] = {

@@ -38,7 +38,7 @@ class Recipe:
 
     seed: int = 0
     """Of the initial weights and of every document."""
-    n_steps: int = 5800
+    n_steps: int = 5600
     """Optimiser steps."""
     n_open_steps: int = 1000
     """Of these, the first: full stops are open (see `gist`). When they were closed from the start,
