@@ -101,7 +101,7 @@ def test_what_the_places_hints_say_is_what_is_written(monkeypatch):
     monkeypatch.setattr(steering_lab, "N_TEXTS", 4)
     monkeypatch.setattr(subjects, "TRAINING", TRAINING)
     bundled = labs.bundled()
-    start = {"prompt": bundled.prompts[0], "concepts": ("sentiment",)}
+    start = {"prompt": bundled.prompts[0], "concepts": ("size",)}
     assert labs.SteeringLab(bundled).settings().concepts == start["concepts"]
     for place, bounds in EFFECTS.items():
         at = SteeringSettings(**{**start, **labs.SteeringLab.places[place][0]})

@@ -47,7 +47,7 @@ def test_the_example_is_short_and_finds_every_concept(capsys):
 def test_a_nudge_sent_elsewhere_is_the_kits_nudge(monkeypatch, tmp_path):
     nnsight = pytest.importorskip("nnsight")
     model = llama.load(device="cpu")
-    prompt = world.prompts(3, torch.Generator().manual_seed(0))[0][2]
+    prompt = world.prompts(3, torch.Generator().manual_seed(0))[0][0]
     # A push twice as long as a hidden state: far longer ones give one text in every layer.
     push = 15 * torch.randn(1, model.d_model, generator=torch.Generator().manual_seed(1))
     here = nnsight.TransformersModel(model.model, task="text-generation", tokenizer=model.tokenizer)

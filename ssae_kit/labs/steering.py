@@ -191,7 +191,7 @@ class SteeringLab(Lab):
         "and effect and side effects against the strength."
     )
     tasks = (
-        "Turn sentiment, then tense. Which words change, and which stay?",
+        "Turn size, then tense. Which words change, and which stay?",
         "Take a random direction of the same strength. What does it change?",
         "Find the weakest strength that turns every word. Is it the same for every concept?",
     )
@@ -210,7 +210,7 @@ class SteeringLab(Lab):
         self.subject = subject or bundled()
         self.given = {"subject": self.subject}
         names, n_layers = self.subject.pairs.concepts, self.subject.llama.n_layers
-        turned = ("sentiment",) if "sentiment" in names else names[:1]  # few words change
+        turned = ("size",) if "size" in names else names[:1]  # few words change
         first = {"prompt": self.subject.prompts[0], "concepts": turned, "layer": n_layers // 2}
         at = SteeringSettings(**{**first, **settings})
         self.texts = widgets.HTML()
