@@ -91,7 +91,7 @@ EFFECTS = {  # lowest and highest share of the words that turn; None: nothing ca
     "a random direction": (0.0, 0.02),
     "too early": (0.0, 0.75),
     "too late": (0.0, 0.02),
-    "too weak": (0.05, 0.8),
+    "too weak": (0.0, 0.8),
     "at every token": None,
 }
 
