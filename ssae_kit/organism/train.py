@@ -60,7 +60,7 @@ class Recipe:
     misled_share: float = 1.0
     """The same afterwards. With all three 0, training goes without the mask."""
     n_documents: int = 52
-    """Documents per step, about 2,700 tokens, 2,200 of them predicted."""
+    """Documents per step; 2,600 of their tokens are predicted, on average."""
     learning_rate: float = 1.5e-3
     """Highest; reached after 50 steps, kept until words mislead, then lowered linearly."""
     n_validation: int = 600
