@@ -100,12 +100,12 @@ def test_a_result_says_what_it_ran_on_besides_a_processor(tmp_path):
     assert "NVIDIA" not in load_study("league").note()
 
 
-def test_the_protocol_finds_what_adds_up_in_twenty_streams_and_says_where_nothing_does():
+def test_no_product_matters_in_any_shipped_llama_and_stream():
     study = load_study("protocol")
     assert study.conditions == STUDIES["protocol"][1]
-    gain = study.tensors["gain"].view(3, 20)
-    assert (gain[0] > 0.1).all()
-    assert (gain[1:] < 0.1).all()
+    gain = study.tensors["gain"]
+    assert gain.shape == (60,)
+    assert (gain < 0.1).all()
 
 
 def test_conditions_can_be_written_down_and_results_of_unequal_size_kept():
