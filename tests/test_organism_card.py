@@ -19,10 +19,12 @@ from ssae_kit.organism.measure import (
     kept,
     obeyed,
     share,
+    told_whole,
 )
-from ssae_kit.organism.steer import ATTRIBUTES, judge, judge_values, probe_figures, stated
+from ssae_kit.organism.steer import MANY_VALUED, judge, judge_values, probe_figures, stated
 from ssae_kit.world import families, prompts
 from ssae_kit.world.parse import counterfactual, read
+from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH
 from ssae_kit.world.state import VALUES
 from ssae_kit.world.text import WORD_PATTERN
 
@@ -108,18 +110,28 @@ def test_a_perfect_continuation_is_a_strict_flip_and_an_unchanged_one_is_not():
     assert not any(one.is_strict for one in broken)
 
 
-@pytest.mark.parametrize("attribute", ATTRIBUTES)
-def test_a_text_with_the_wanted_value_counts_for_it_and_one_with_another_against(attribute):
+def test_a_last_sentence_counts_unless_it_was_cut_before_it_could_have_ended():
+    texts, values = prompts(7, torch.Generator().manual_seed(0))
+    sentence = texts[0].split(". ")[0]
+    longest = " ".join([sentence.removesuffix("."), *["the"] * MAX_SENTENCE_LENGTH])
+    assert len(told_whole(f"{texts[0]} {sentence.removesuffix('.')}")) == 2
+    assert [s.is_well_formed for s in told_whole(f"{texts[0]} {longest}")] == [True, True, False]
+    same = judge(texts, values, [f"{text} {longest}" for text in texts])
+    assert not any(all(one.is_well_formed) for one in same)
+
+
+@pytest.mark.parametrize("concept", MANY_VALUED)
+def test_a_text_with_the_wanted_value_counts_for_it_and_one_with_another_against(concept):
     texts, _ = prompts(6, torch.Generator().manual_seed(1))
-    old = torch.tensor([stated(text, attribute)[0] for text in texts])
-    n_values = len(VALUES[attribute])
+    old = torch.tensor([stated(text, concept)[0] for text in texts])
+    n_values = len(VALUES[concept])
     wanted, third = (old + 1) % n_values, (old + 2) % n_values
     for values, told in ((wanted, (1.0, 0.0)), (old, (0.0, 0.0)), (third, (0.0, 1.0))):
         moved = [
-            counterfactual(text, attribute, value)
+            counterfactual(text, concept, value)
             for text, value in zip(texts, values.tolist(), strict=True)
         ]
-        figures = judge_values(attribute, old, wanted, False, moved)
+        figures = judge_values(concept, old, wanted, False, moved)
         assert tuple(figure.value for figure in figures) == told
         assert [figure.n for figure in figures] == [24, 24]  # two words a sentence
 

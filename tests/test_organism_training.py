@@ -216,8 +216,7 @@ def test_no_mask_lets_a_word_through_before_it_is_told(stage):
     masked = torch.ones(len(many)).bool()
     before, number = token_losses(trainer.model, many, trainer.index, masked, stage)
     for i, one in enumerate(many):
-        last = one.words[-2] if one.words[-2] != "sir" else "dude"
-        ends = ("dude" if last != "dude" else "sir", one.words[-1])
+        ends = ("dude" if one.words[-2] == "sir" else "sir", one.words[-1])
         changed = [*many[:i], replace(one, words=(*one.words[:-2], *ends)), *many[i + 1 :]]
         after, _ = token_losses(trainer.model, changed, trainer.index, masked, stage)
         n = 2 + (not one.is_cut)
@@ -268,10 +267,15 @@ def test_the_batched_step_is_torchs_muon_up_to_its_precision():
 
 
 def test_an_impossible_recipe_is_refused():
-    with pytest.raises(ValueError, match="n_steps"):
-        Recipe(n_steps=-1)
-    with pytest.raises(ValueError, match="masked_share"):
-        Recipe(masked_share=1.5)
+    for wrong in (
+        {"n_steps": -1},
+        {"n_carrying_steps": -1},
+        {"n_open_steps": -1},
+        {"n_open_steps": 5000},
+        {"masked_share": 1.5},
+    ):
+        with pytest.raises(ValueError, match="Correct the recipe"):
+            Recipe(**wrong)
 
 
 def test_the_old_address_is_the_same_module():

@@ -81,7 +81,7 @@ def _word_tokenizer(vocabulary: dict[str, int], word_pattern: str) -> Tokenizer:
 
 
 def create_llama(n_tokens: int, seed: int) -> LlamaForCausalLM:
-    """An untrained `LlamaForCausalLM`: 6 blocks of width 128, about 1.1 million parameters.
+    """An untrained `LlamaForCausalLM`: 6 blocks of width 128, about 1.2 million parameters.
 
     Grouped-query attention, SwiGLU, RMSNorm, Llama 3.1's RoPE scaling, tied embeddings.
 

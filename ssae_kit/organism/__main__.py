@@ -35,7 +35,13 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--out", type=Path, help="folder to write (default data/llama_tiny/seedS)"
     )
-    training.add_argument("--steps", type=int, default=Recipe.n_steps)
+    least = Recipe.n_trusting_steps
+    training.add_argument(
+        "--steps",
+        type=int,
+        default=Recipe.n_steps,
+        help=f"up to {least}, the last stage is left out",
+    )
     training.add_argument(
         "--device", default="cpu", help="weights depend on it; cuda for a GPU (default cpu)"
     )

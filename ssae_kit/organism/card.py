@@ -13,11 +13,11 @@ from ssae_kit.llama.load import DEFAULT_SEED, Llama, load
 from ssae_kit.organism.measure import (
     Measure,
     answer_figures,
-    control_figures,
+    demand_figures,
     excess_figures,
     word_index,
 )
-from ssae_kit.organism.steer import MIDDLE, attribute_figures, probe_figures, steering_figures
+from ssae_kit.organism.steer import MIDDLE, many_valued_figures, probe_figures, steering_figures
 from ssae_kit.storage import DATA, replacing
 
 REBUILD = "python -m ssae_kit.organism train --seed {seed} --steps {n_steps}"
@@ -62,8 +62,8 @@ def measure(folder: Path, report: Callable[[str], None] = lambda _: None) -> dic
         ("loss above the floor", excess_figures),
         ("answers", answer_figures),
         ("probes", probe_figures),
-        ("demands", control_figures),
-        ("attributes", attribute_figures),
+        ("demands", demand_figures),
+        ("concepts of many values", many_valued_figures),
     ):
         report(name)
         figures += part(llama)

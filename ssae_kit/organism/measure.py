@@ -14,7 +14,7 @@ from ssae_kit.steering import rate_interval
 from ssae_kit.world import families
 from ssae_kit.world.documents import Document, question_words
 from ssae_kit.world.lexicon import SLOTS
-from ssae_kit.world.parse import parse, read
+from ssae_kit.world.parse import SentenceReading, parse, read
 from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH, inflect
 from ssae_kit.world.state import VALUES, Draws, State
 from ssae_kit.world.text import split_words
@@ -191,21 +191,21 @@ def _verb_numbers() -> dict[str, int]:
     }
 
 
-def control_figures(llama: Llama, n: int = 300) -> list[Measure]:
+def demand_figures(llama: Llama, n: int = 300) -> list[Measure]:
     """How many sampled sentences obey demands joined as in training, never joined, within a story.
 
     Two sentences a text, at the temperature of the steered texts, and at 1 without a threshold. A
     sentence that is not of the grammar obeys nothing, nor does a text without any.
     """
-    known, new = (draw_family("control", 4 * n, 20_002 + h, bool(h)) for h in (0, 1))
+    known = draw_family("control", 4 * n, 20_002)
     first, within = (
         [d for d in known if ("." in d.prompt) == is_in][:n] for is_in in (False, True)
     )
     figures, warm = [], []
     for name, documents, threshold in (
-        ("control prefix obeyed", first, 0.95),
-        ("control prefix obeyed, demands never joined", new[:n], 0.9),
-        ("control prefix obeyed, within a story", within, 0.95),
+        ("demands obeyed", first, 0.95),
+        ("demands obeyed, never joined", draw_family("control", n, 20_003, True), 0.9),
+        ("demands obeyed, within a story", within, 0.95),
     ):
         written = _next_states(llama, documents, TEMPERATURE)
         figures.append(share(name, obeyed(documents, written), threshold))
@@ -226,8 +226,16 @@ def _next_states(
         temperature=temperature,
         generator=torch.Generator().manual_seed(20_004),
     )
-    whole = ([s for s in read(text).sentences if s.is_complete] for text in texts)
-    return [[sentence.state for sentence in one] or [None] for one in whole]
+    return [[sentence.state for sentence in told_whole(text)] or [None] for text in texts]
+
+
+def told_whole(text: str) -> tuple[SentenceReading, ...]:
+    """The sentences of a text but for a last one that was cut before it could have ended.
+
+    One that has as many words as the longest, and no full stop, is ungrammatical, not cut.
+    """
+    last = MAX_SENTENCE_LENGTH
+    return tuple(s for s in read(text).sentences if s.is_complete or len(s.words) >= last)
 
 
 def obeyed(documents: list[Document], written: list[list[State | None]]) -> list[bool]:

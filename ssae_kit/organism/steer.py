@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ssae_kit import methods
 from ssae_kit.llama import Add, Llama, generate, hidden_states
-from ssae_kit.organism.measure import TEMPERATURE, Measure, share
+from ssae_kit.organism.measure import TEMPERATURE, Measure, share, told_whole
 from ssae_kit.steering import concepts_in_turn, shift_vectors, steering_vectors
-from ssae_kit.world.parse import Reading, parse, read, word_values
+from ssae_kit.world.parse import Reading, parse, word_values
 from ssae_kit.world.prompts import concept_pairs, prompts
 from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH
 from ssae_kit.world.state import CONCEPTS, VALUES
@@ -25,9 +25,9 @@ STRENGTHS = (1.0, 1.5, 2.0, 3.0)
 """Multiples of the difference of means that are tried on development prompts."""
 N_SENTENCES = 4
 """Sentences that a steered continuation is long."""
-ATTRIBUTES = tuple(concept for concept, names in VALUES.items() if len(names) > 2)
+MANY_VALUED = tuple(concept for concept, names in VALUES.items() if len(names) > 2)
 """Concepts of three or four values, moved by class means."""
-ATTRIBUTE_STRENGTH = 1.5
+MANY_VALUED_STRENGTH = 1.5
 """Multiple of the difference between two class means; not tuned."""
 
 
@@ -106,9 +106,7 @@ def judge(
     for target, text, row, continuation in zip(
         targets, texts, values.tolist(), continuations, strict=True
     ):
-        # The last sentence may be cut: sentences are not equally long.
-        whole = tuple(s for s in read(continuation).sentences if s.is_complete)
-        reading, character = Reading(whole), parse(text).sentences[0].character
+        reading, character = Reading(told_whole(continuation)), parse(text).sentences[0].character
         words, own = [word.values for word in reading.words], zip(CONCEPTS, row, strict=True)
         differs = {c: [said[c] != value for said in words if c in said] for c, value in own}
         flips, others = differs.pop(CONCEPTS[target]), [*chain(*differs.values())]
@@ -196,31 +194,31 @@ def _side_effects(
     ]
 
 
-def stated(text: str, attribute: str) -> list[int]:
-    """The values of an attribute that a text's words say, in order, whether it is well-formed or not."""
+def stated(text: str, concept: str) -> list[int]:
+    """The values of a concept that a text's words say, in order, whether it is well-formed or not."""
     found = (word_values(word) for word in split_words(text))
-    return [values[attribute] for values in found if attribute in values]
+    return [values[concept] for values in found if concept in values]
 
 
-def attribute_figures(llama: Llama, n: int = 100) -> list[Measure]:
+def many_valued_figures(llama: Llama, n: int = 100) -> list[Measure]:
     """Figures of steering every concept of three or four values to a value other than the prompt's.
 
     One push at the last full stop, from the class mean of the old value to that of the wanted one.
-    Words of both languages are counted together; n prompts per attribute, the same for all.
+    Words of both languages are counted together; n prompts per concept, the same for all.
     """
     learnt, _ = prompts(2000, torch.Generator().manual_seed(30_007))
     states = hidden_states(llama, learnt, MIDDLE)
     texts, _ = prompts(n, torch.Generator().manual_seed(30_008))
     noise = torch.Generator().manual_seed(30_009)
     asked, ways = [], []
-    for attribute in ATTRIBUTES:
-        values = torch.tensor([stated(text, attribute)[0] for text in learnt])
-        n_values = len(VALUES[attribute])
+    for concept in MANY_VALUED:
+        values = torch.tensor([stated(text, concept)[0] for text in learnt])
+        n_values = len(VALUES[concept])
         means = methods.value_means(states, values, n_values)
-        old = torch.tensor([stated(text, attribute)[0] for text in texts])
+        old = torch.tensor([stated(text, concept)[0] for text in texts])
         wanted = (old + 1 + torch.arange(n) % (n_values - 1)) % n_values
-        push = ATTRIBUTE_STRENGTH * (means[wanted] - means[old])
-        asked += [(attribute, old, wanted, False), (attribute, old, wanted, True)]
+        push = MANY_VALUED_STRENGTH * (means[wanted] - means[old])
+        asked += [(concept, old, wanted, False), (concept, old, wanted, True)]
         ways += [push, methods.random_directions(push, generator=noise)]
     written = continue_prompts(llama, texts, ways, 30_010)
     pairs = zip(asked, written, strict=True)
@@ -228,19 +226,19 @@ def attribute_figures(llama: Llama, n: int = 100) -> list[Measure]:
 
 
 def judge_values(
-    attribute: str,
+    concept: str,
     old: Int64[Tensor, " prompts"],
     wanted: Int64[Tensor, " prompts"],
     is_control: bool,
     continuations: list[str],
 ) -> list[Measure]:
-    """Shares of an attribute's words with the wanted value, and with neither it nor the old one."""
+    """Shares of a concept's words with the wanted value, and with neither it nor the old one."""
     hits, others = [], []
     for was, new, text in zip(old.tolist(), wanted.tolist(), continuations, strict=True):
-        said = stated(text, attribute)
+        said = stated(text, concept)
         hits += [value == new for value in said]
         others += [value not in (was, new) for value in said]
-    name = f"{attribute}, random direction" if is_control else attribute
+    name = f"{concept}, random direction" if is_control else concept
     third = share(f"{name}: words with a third value", others, None if is_control else 0.1)
     return [
         share(f"{name}: words with the wanted value", hits, None if is_control else 0.6),

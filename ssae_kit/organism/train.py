@@ -44,11 +44,10 @@ class Recipe:
     """Of these, the first: full stops are open (see `gist`). When they were closed from the start,
     concepts were never carried to them."""
     n_carrying_steps: int = 2800
-    """Of these, the first: demands ask for a language only, and all else is carried over, which takes
-    one code for both (`CARRYING_MIXTURE`). Other demands overrule what full stops carry: with them from
-    the start, size was not carried after 3,000 steps. With none, one seed of two carried formality in
-    each language the other way round, as a product of the two. Sentiment comes last, after 1,400 to
-    2,400 steps in six trainings."""
+    """Of these, the first: demands ask for a language only, and all else is carried over, most often
+    in one code for both (`CARRYING_MIXTURE`). Other demands overrule what full stops carry: with them
+    from the start, size was not carried after 3,000 steps. Sentiment comes last, after 1,400 to 2,400
+    steps."""
     n_trusting_steps: int = 4200
     """Of these, the first: some stories are told without mask, and no words mislead. Without such
     stories concepts of several values are not learned; with them to the end, a model reads what it can
@@ -70,10 +69,17 @@ class Recipe:
 
     def __post_init__(self) -> None:
         shares = (self.masked_share, self.closed_share, self.misled_share)
-        if self.n_steps < 0 or not all(0 <= share <= 1 for share in shares):
+        stages = (0, self.n_open_steps, self.n_trusting_steps)
+        if (
+            min(self.n_steps, self.n_carrying_steps) < 0
+            or list(stages) != sorted(stages)
+            or not all(0 <= share <= 1 for share in shares)
+        ):
             raise ValueError(
-                "`n_steps` must be 0 or more, and `masked_share`, `closed_share` and `misled_share` "
-                f"lie in 0..1; got {self.n_steps} and {shares}. Correct the recipe."
+                "`n_steps`, `n_carrying_steps` and `n_open_steps` must be 0 or more, `n_trusting_steps` "
+                "at least `n_open_steps`, and `masked_share`, `closed_share` and `misled_share` lie in "
+                f"0..1; got {self.n_steps}, {self.n_carrying_steps}, {stages[1:]} and {shares}. "
+                "Correct the recipe."
             )
 
     def stage(self, step: int) -> tuple[Stage, float]:
@@ -94,7 +100,7 @@ class Progress:
     excess: dict[str, float]
     """Family → loss above the entropy floor on fresh documents, nats per token."""
     tokens: int
-    """Tokens trained on, padding not counted."""
+    """Tokens predicted, padding and given words not counted."""
     seconds: float = field(compare=False)
     """Wall time since this process began to train."""
 

@@ -11,7 +11,7 @@ from ssae_kit import llama, world
 from ssae_kit.streams import Streams
 from ssae_kit.studies import rivals
 from ssae_kit.studies.rivals import RATES, Change, Ready, Task
-from ssae_kit.world.families import CONTROLS
+from ssae_kit.world.families import DEMANDS
 from ssae_kit.world.stories import MAX_SENTENCES
 
 N_TEST = 42
@@ -68,7 +68,7 @@ def searched(base: llama.Llama, concept: str, task: Task) -> tuple[str, str]:
     The sentences to choose from are of five texts of the budget; others judge.
     """
     said = [text.split(". ")[0] + "." for text in task.after[:5]]
-    demands = [f"{sides[1]}:" for sides in CONTROLS[concept]]
+    demands = [f"{sides[1]}:" for sides in DEMANDS[concept]]
     some = Task(task.before[5:21], task.after[5:21])
 
     def loss(*around: str) -> float:
@@ -121,7 +121,7 @@ def compose(n_texts: int, stream: int, n_sentences: int = 2) -> dict[str, Tensor
     """Turn three concepts at once by what was learned of each alone: `scores` by `COMPOSED`.
 
     No way may make the text longer than the model's stories are: beginnings of five sentences are
-    full, and an example pushes their first sentence out.
+    full, and an example pushes their first sentence out. Only the instruction, a few words, is added.
 
     Weights that were trained apart are added by that one of three shares which does best on the
     test itself: no other way has this advantage.

@@ -14,7 +14,7 @@ from ssae_kit import llama, steering, training, world
 from ssae_kit.autoencoders import Autoencoder, TopKSAE
 from ssae_kit.llama.rows import token_rows
 from ssae_kit.streams import Streams
-from ssae_kit.world.families import CONTROLS, SAMPLERS
+from ssae_kit.world.families import DEMANDS, SAMPLERS
 from ssae_kit.world.lexicon import CHARACTERS
 from ssae_kit.world.sentences import MAX_SENTENCE_LENGTH, draw_plan
 from ssae_kit.world.state import Draws, draw_state
@@ -72,7 +72,7 @@ def other_families(n: int, generator: torch.Generator) -> Task:
 def demanded(task: Task, *concepts: str) -> list[str]:
     """Put the demand for value 1 of some concepts behind texts, each in its own language."""
     rows = zip(task.before, task.values[:, 0].tolist(), strict=True)
-    return [f"{text} {', '.join(CONTROLS[c][own][1] for c in concepts)}:" for text, own in rows]
+    return [f"{text} {', '.join(DEMANDS[c][own][1] for c in concepts)}:" for text, own in rows]
 
 
 class LoReFT(torch.nn.Module):

@@ -28,7 +28,7 @@ class Relation:
     subjects: tuple[str, ...]
     """The entities."""
     answers: tuple[int, ...]
-    """The value of each entity, an index into each list of `forms`."""
+    """The value of each entity, an index into each list of `values`."""
     values: tuple[tuple[str, ...], tuple[str, ...]]
     """Per language, the word of each value."""
     templates: tuple[tuple[str, ...], tuple[str, ...]]

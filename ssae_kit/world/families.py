@@ -159,7 +159,7 @@ def agreement(draws: Draws, held_out: bool) -> Document:
     return Document("agreement", (*elide(words), "."), -math.log(n_documents), len(words) - 1)
 
 
-CONTROLS: dict[str, tuple[tuple[str, ...], ...]] = {
+DEMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     concept: tuple(map(tuple, sides)) for concept, sides in _TEXTS["demands"].items()
 }
 """Concept → per language of the demand, the phrase that asks for each value."""
@@ -176,22 +176,22 @@ def _is_never_joined(demands: Demands) -> bool:
     both unlike ones, either demand would tell the other's value, and training would not say whether
     to read the two or to read one and copy it.
     """
-    at = sorted((list(CONTROLS).index(concept), value) for concept, value in demands)
-    if at[1][0] - at[0][0] == len(CONTROLS) - 1:
+    at = sorted((list(DEMANDS).index(concept), value) for concept, value in demands)
+    if at[1][0] - at[0][0] == len(DEMANDS) - 1:
         at.reverse()
     (a, first), (b, second) = at
-    return (b - a) % len(CONTROLS) == 1 and (first, second) == (0, 1)
+    return (b - a) % len(DEMANDS) == 1 and (first, second) == (0, 1)
 
 
 @cache
-def control_sets(n_demands: int, held_out: bool) -> tuple[Demands, ...]:
+def demand_sets(n_demands: int, held_out: bool) -> tuple[Demands, ...]:
     """Demands for different concepts, in every order: those of training, or pairs never joined.
 
     Args:
         n_demands: 1..3.
         held_out: Whether two of them are never joined in training.
     """
-    single = [(concept, value) for concept in CONTROLS for value in (0, 1)]
+    single = [(concept, value) for concept in DEMANDS for value in (0, 1)]
     sets = (s for s in permutations(single, n_demands) if len({c for c, _ in s}) == n_demands)
     return tuple(s for s in sets if any(map(_is_never_joined, combinations(s, 2))) == held_out)
 
@@ -205,7 +205,7 @@ def control(draws: Draws, held_out: bool) -> Document:
     Held out: pairs of demands that training never joins.
     """
     n_demands = 2 if held_out else 1 + draws.index(MAX_DEMANDS)
-    return _obeying(draws, control_sets(n_demands, held_out))
+    return _obeying(draws, demand_sets(n_demands, held_out))
 
 
 def translation(draws: Draws, _held_out: bool = False) -> Document:
@@ -222,7 +222,7 @@ def _obeying(draws: Draws, choices: tuple[Demands, ...]) -> Document:
     after = [draw_plan(draws, state, character)]
     while len(after) < room and not draws.happens(END):
         after.append(draw_plan(draws, state, character))
-    asked = ", ".join(CONTROLS[concept][language][value] for concept, value in demands)
+    asked = ", ".join(DEMANDS[concept][language][value] for concept, value in demands)
     head = (*_words(before), *split_words(asked), ":")
     is_cut = len(after) == room
     free = [names for c, names in VALUES.items() if c not in dict(demands)]
@@ -240,7 +240,7 @@ def _words(plans: list[Plan]) -> list[str]:
 def demands_of(document: Document) -> Demands:
     """What a control document asks for."""
     phrases = document.prompt.rpartition(". ")[2].rstrip(":").split(", ")
-    told = product(CONTROLS.items(), (0, 1), (0, 1))
+    told = product(DEMANDS.items(), (0, 1), (0, 1))
     return tuple((c, value) for (c, sides), side, value in told if sides[side][value] in phrases)
 
 
@@ -261,4 +261,4 @@ def texts_of_templates() -> list[str]:
     """Every fixed text of these families, for the vocabulary."""
     texts = [text for side in _MEETINGS for kind in side.values() for text in kind]
     texts += [opening for opening, _ in VERDICTS] + [w for _, words in VERDICTS for w in words]
-    return texts + [p for sides in CONTROLS.values() for side in sides for p in side]
+    return texts + [p for sides in DEMANDS.values() for side in sides for p in side]

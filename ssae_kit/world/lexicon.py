@@ -56,8 +56,7 @@ def _slot(row: Mapping[str, Any]) -> Slot:
 _TABLE = read_table("lexicon")
 SLOTS: dict[str, Slot] = {name: _slot(row) for name, row in _TABLE["slots"].items()}
 TEMPLATES: tuple[tuple[str, ...], ...] = tuple(tuple(t.split()) for t in _TABLE["templates"])
-"""Every template states each binary concept at least twice, in different words, and each attribute
-of more values once."""
+"""Every template states each concept at least twice, in different words."""
 CHARACTERS = SLOTS["noun"].choices[0]
 FEEL = SLOTS["feel"].choices
 LEAVE = SLOTS["leave"].choices[0]

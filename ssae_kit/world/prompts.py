@@ -73,7 +73,7 @@ def concept_pairs(
         generator: Source of every choice.
         max_changed: Largest number of concepts that change in a pair; sizes are equally likely.
         concepts: The concepts that may change; the others vary between pairs, not within one.
-            A concept of four values ("colour") takes one column per value, "colour=red" and so on.
+            A concept of more values ("colour") takes one column per value, "colour=red" and so on.
         co_change: Two concepts that tend to change together; None lets all change independently.
             They are drawn apart from the others, so that up to two concepts more may change.
         n_sentences: Sentences per text.
