@@ -133,7 +133,9 @@ def test_the_subspaces_of_people_are_orthonormal_and_every_stream_searched_on_it
     found = [result.returned(i) for i in range(len(result.conditions))]
     for one in found:
         rows = one["rows"].flatten(0, 1)
-        assert_close(rows @ rows.mT, torch.eye(persons.WIDTH).expand(9, -1, -1))
+        assert_close(
+            rows @ rows.mT, torch.eye(persons.WIDTH).expand(3 * len(persons.ATTRIBUTES), -1, -1)
+        )
         pairs = {tuple(pair) for pair in one["pairs"].tolist()}
         assert len(pairs) == persons.N_KNOWN_PAIRS
         assert all(a != b for a, b in pairs)
