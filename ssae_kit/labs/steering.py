@@ -201,7 +201,7 @@ class SteeringLab(Lab):
         "too early": ({"layer": 1}, "The first block's output: many words stay as they are"),
         "too late": ({"layer": 6}, "The last block's output, at one token: not one word turns"),
         "too weak": ({"strength": 0.5}, "Fewer than all words turn"),
-        "at every token": ({"everywhere": True}, "The push is too much: no sentence comes to its end"),
+        "at every token": ({"everywhere": True}, "The push is too much: the sentences fall apart"),
     }  # fmt: skip
 
     run = staticmethod(run)

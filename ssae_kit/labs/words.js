@@ -29,7 +29,8 @@ function link(figure) {
   figure.on("plotly_unhover", () => on());
   figure.on("plotly_afterplot", () => shine(root, last));
   const follow = ({ type, target }) => {
-    const el = type !== "focusout" && target.closest(WORDS);
+    // What has the focus shines on when the page scrolls away under a mouse that rests.
+    const el = type !== "focusout" && (target.closest(WORDS) ?? document.activeElement.closest(WORDS));
     on(el ? meaning(el) : {});
   };
   for (const type of ["mouseover", "mouseleave", "focusin", "focusout"]) root.addEventListener(type, follow);
