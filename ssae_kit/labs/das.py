@@ -19,7 +19,7 @@ from ssae_kit.llama.logits import unembed
 from ssae_kit.llama.rows import token_rows
 from ssae_kit.llama.sites import inner
 
-N_STEPS, N_LESSONS, N_TOKENS = 40, 4, 16
+N_STEPS, N_LESSONS, N_TOKENS = 40, 4, 22
 """Steps of the search, lessons in each, and tokens of a continuation that are compared."""
 
 

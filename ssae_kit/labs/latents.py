@@ -23,7 +23,7 @@ from ssae_kit.labs.texts import linked, shaded, side_by_side, table
 
 N_TOP, N_NEAR = 5, 8
 """Texts, and tokens or neighbours, shown of one latent."""
-N_TEXTS, N_TOKENS, TEMPERATURE = 3, 40, 0.5
+N_TEXTS, N_TOKENS, TEMPERATURE = 3, 58, 0.5
 """Continuations with and without the clamp, their longest, and how boldly they are sampled."""
 N_PROMPTS = 12
 PICK = "pick one"
