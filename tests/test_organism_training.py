@@ -18,7 +18,7 @@ TINY = Recipe(
     seed=3,
     n_steps=4,
     n_open_steps=1,
-    n_trusting_steps=2,
+    n_first_steps=2,
     n_documents=4,
     n_validation=16,
     report_every=2,
@@ -64,7 +64,7 @@ def test_training_lowers_the_loss_and_reports_every_family(trained):
 
 
 def test_stages_and_mixtures_last_as_long_as_the_recipe_says(monkeypatch):
-    recipe = replace(TINY, n_steps=5, n_open_steps=2, n_carrying_steps=3, n_trusting_steps=4)
+    recipe = replace(TINY, n_steps=5, n_open_steps=2, n_carrying_steps=3, n_first_steps=4)
     seen = []
 
     def note(model, drawn, index, is_masked, stage):

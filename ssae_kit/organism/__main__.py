@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--out", type=Path, help="folder to write (default data/llama_tiny/seedS)"
     )
-    least = Recipe.n_trusting_steps
+    least = Recipe.n_first_steps
     training.add_argument(
         "--steps",
         type=int,

@@ -48,7 +48,7 @@ class Recipe:
     in one code for both (`CARRYING_MIXTURE`). Other demands overrule what full stops carry: with them
     from the start, size was not carried after 3,000 steps. Sentiment comes last, after 1,400 to 2,400
     steps."""
-    n_trusting_steps: int = 4200
+    n_first_steps: int = 4200
     """Of these, the first: some stories are told without mask, and no words mislead. Without such
     stories concepts of several values are not learned; with them to the end, a model reads what it can
     off earlier words, and steering the full stop does not turn that."""
@@ -69,14 +69,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         shares = (self.masked_share, self.closed_share, self.misled_share)
-        stages = (0, self.n_open_steps, self.n_trusting_steps)
+        stages = (0, self.n_open_steps, self.n_first_steps)
         if (
             min(self.n_steps, self.n_carrying_steps) < 0
             or list(stages) != sorted(stages)
             or not all(0 <= share <= 1 for share in shares)
         ):
             raise ValueError(
-                "`n_steps`, `n_carrying_steps` and `n_open_steps` must be 0 or more, `n_trusting_steps` "
+                "`n_steps`, `n_carrying_steps` and `n_open_steps` must be 0 or more, `n_first_steps` "
                 "at least `n_open_steps`, and `masked_share`, `closed_share` and `misled_share` lie in "
                 f"0..1; got {self.n_steps}, {self.n_carrying_steps}, {stages[1:]} and {shares}. "
                 "Correct the recipe."
@@ -86,7 +86,7 @@ class Recipe:
         """What masked stories see at a step, and the share of stories that are masked."""
         if step < self.n_open_steps:
             return "open", self.masked_share
-        if step < self.n_trusting_steps:
+        if step < self.n_first_steps:
             return "closed", self.closed_share
         return "misled", self.misled_share
 
@@ -153,7 +153,7 @@ class Trainer:
 
     def _rate(self) -> float:
         warm, left = (self.step + 1) / 50, self.recipe.n_steps - self.step
-        falling = left / max(1, self.recipe.n_steps - self.recipe.n_trusting_steps)
+        falling = left / max(1, self.recipe.n_steps - self.recipe.n_first_steps)
         return self.recipe.learning_rate * min(1.0, warm, max(0.02, falling))
 
     def excess(self, documents: list[Document]) -> dict[str, float]:
