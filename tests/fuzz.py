@@ -306,6 +306,7 @@ def learned(room):
         "methods.explained": pairs | {"directions": data.directions},
         "methods.score": pairs | {"found": found, "directions": data.directions},
         "methods.in_use": {"found": found, "shifts": data.shifts},
+        "methods.merge": {"found": found, "shifts": data.shifts},
         "methods.interactions": {
             "shifts": data.shifts, "before": values, "after": values.flip(0)
         },

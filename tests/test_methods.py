@@ -264,14 +264,40 @@ def test_a_product_that_has_a_direction_is_found_and_a_sum_shows_none():
     assert methods.interactions(noise, before[:32], after[:32]).sum() < 0
 
 
-def test_latents_in_use_are_those_before_the_steepest_drop():
-    sizes = torch.tensor([0.1, 3.0, 0.0, 2.0, 0.2])
-    found = methods.Found(torch.eye(5), lambda shifts: shifts * sizes)
-    shifts = torch.ones(4, 5)
+def test_latents_in_use_are_those_without_which_less_is_explained():
+    shifts = torch.tensor([0.1, 3.0, 0.0, 2.0, 0.2]).expand(4, 5)
+    found = methods.Found(torch.eye(5), lambda shifts: shifts)
     assert methods.in_use(found, shifts).tolist() == [1, 3]
-    alone = methods.Found(torch.eye(1), lambda shifts: shifts)
-    with pytest.raises(ValueError, match="at least 2 latents"):
-        methods.in_use(alone, torch.ones(4, 1))
+    twice = methods.Found(torch.eye(5), lambda shifts: shifts * torch.tensor([1, 1, 1, 2, 1]))
+    assert methods.in_use(twice, shifts).tolist() == [1]  # as far off with the fourth as without
+    silent = methods.Found(torch.eye(5), torch.zeros_like)
+    with pytest.raises(ValueError, match="of 5 none does"):
+        methods.in_use(silent, shifts)
+
+
+def test_merged_latents_are_those_that_share_one_concept_out():
+    generator = seeded(3)
+    common, other = torch.eye(8)[:2]
+    change = torch.randint(-1, 2, (400, 2), generator=generator).float()
+    is_king = torch.rand(400, generator=generator) < 0.5
+    parts = torch.stack([change[:, 0] * is_king, -change[:, 0] * ~is_king, change[:, 1]], 1)
+    rows = torch.stack([common + 0.4 * torch.eye(8)[2], -common - 0.4 * torch.eye(8)[3], other])
+    shifts, inverse = parts @ rows, torch.linalg.pinv(rows)
+    split = methods.Found(rows, lambda shifts: shifts @ inverse)
+    merged = methods.merge(split, shifts)
+    assert methods.score(split, shifts, change, torch.eye(8)[:2]).codes.score < 0.9
+    found = methods.score(merged, shifts, change, torch.eye(8)[:2])
+    assert merged.directions.shape == (2, 8)
+    assert found.codes.score > 0.99
+    assert found.directions.score > 0.97
+    torch.testing.assert_close(merged.directions.norm(dim=1), torch.ones(2))
+
+
+def test_latents_far_apart_stay_apart_and_silent_ones_silent():
+    found = methods.Found(torch.eye(3), lambda shifts: shifts * torch.tensor([1.0, 0.0, -2.0]))
+    merged = methods.merge(found, torch.ones(4, 3))
+    assert sorted(merged.codes(torch.ones(4, 3))[0].tolist()) == [-2.0, 0.0, 1.0]
+    assert merged.directions.norm(dim=1).sort().values.tolist() == [0.0, 1.0, 1.0]
 
 
 def test_shifts_too_small_to_have_a_direction_are_refused():

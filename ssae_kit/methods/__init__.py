@@ -6,7 +6,16 @@ told how many latents to look for (`ssae`, `pca`, ...), others which concept cha
 """
 
 from ssae_kit.methods.bits import Read, read_bits
-from ssae_kit.methods.found import Found, Score, as_pairs, in_use, known, of_autoencoder, score
+from ssae_kit.methods.found import (
+    Found,
+    Score,
+    as_pairs,
+    in_use,
+    known,
+    merge,
+    of_autoencoder,
+    score,
+)
 from ssae_kit.methods.labelled import (
     class_means,
     difference_of_means,

@@ -11,6 +11,8 @@ from torch import Tensor
 from ssae_kit import checks
 from ssae_kit.autoencoders import Autoencoder
 from ssae_kit.metrics import Matching, mcc_codes, mcc_directions
+from ssae_kit.metrics.vectors import unit
+from ssae_kit.training.choice import TOLERANCE
 
 Shifts = Float[Tensor, "pairs d_model"]
 """Target minus source activations."""
@@ -22,6 +24,9 @@ Values = Real[Tensor, "texts concepts"]
 """Value of each concept in the same texts."""
 Directions = Float[Tensor, "concepts d_model"]
 """One row per concept."""
+
+NEAR = 0.3
+"""Absolute cosine from which two latents count as one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,30 +93,75 @@ class Found:
         return typical[:, None] * self.directions[latent], matching
 
 
-def in_use(found: Found, shifts: Shifts) -> Int[Tensor, " kept"]:
-    """Return the latents that are not to spare, those that write most first. Uses no labels.
+@torch.no_grad()
+def merge(found: Found, shifts: Shifts) -> Found:
+    """Join latents that point nearly the same way, up to the sign, into one. Uses no labels.
 
-    A latent writes the mean size of its code times the length of its direction. Kept are those
-    before the steepest drop; what writes below a hundredth of the largest counts as that.
+    Where the change of a concept depends on something else, latents to spare share it out (feature
+    splitting). What they write has the concept's direction in common. So the two latents whose
+    directions have the largest absolute cosine are joined, then the next two, down to a cosine of
+    0.3, which is 73 degrees. Concepts whose directions are nearer than that are joined as well.
 
     Args:
-        found: Of a fit with latents to spare, at least 2 in all.
+        found: Of a fit with latents to spare.
+        shifts: Those it was fitted to will do.
+
+    Returns:
+        As many latents as stay apart. Each direction has length 1 and is the mean of those that were
+        joined, weighted by what they write: the mean size of the code times the length of the
+        direction. Its code is all that they write along it. Those that write nothing stay, as zero.
+    """
+    written = _codes(found, shifts).abs().mean(0)[:, None] * found.directions
+    joined = torch.eye(len(written)).to(written)
+    while len(written) > 1:
+        rows = unit(written, 1)
+        cosines = (rows @ rows.mT).fill_diagonal_(0)
+        i, j = divmod(int(cosines.abs().argmax()), len(cosines))
+        if cosines[i, j].abs() < NEAR:
+            break
+        written[i] += cosines[i, j].sign() * written[j]
+        joined[i] += joined[j]
+        others = torch.arange(len(written), device=written.device) != j
+        written, joined = written[others], joined[others]
+    directions = unit(written, 1)
+    weights = joined * (directions @ found.directions.mT)
+    return Found(directions, lambda shifts: found.read(shifts) @ weights.mT)
+
+
+@torch.no_grad()
+def in_use(found: Found, shifts: Shifts) -> Int[Tensor, " kept"]:
+    """Return the latents that are not to spare, those that explain most first. Uses no labels.
+
+    A latent is to spare if the shifts are explained as well without it, up to the tolerance with
+    which `training.choose_level` chooses a level: its silence raises the error by at most 0.03 of
+    what all latents explain together. Of very many concepts none may explain so much.
+
+    Args:
+        found: Of a fit with latents to spare; best after `merge`.
         shifts: Those it was fitted to will do.
 
     Raises:
-        ValueError: if there is one latent only, or none writes anything.
+        ValueError: if no latent explains so much.
     """
-    checks.require_kind("found", found, Found, "methods.ssae(shifts, 14)")
-    size = found.codes(shifts).abs().mean(0) * found.directions.norm(dim=1)
-    if len(size) < 2 or not size.any():
+    codes, shifts = _codes(found, shifts), as_floats("shifts", shifts).to(found.directions.device)
+    rows = found.directions
+    left = shifts - codes @ rows
+    # |left + c d|^2 - |left|^2, summed over pairs: what silence costs, in squared length.
+    cost = (codes * (2 * left @ rows.mT + codes * rows.square().sum(1))).sum(0)
+    cost, latent = cost.sort(descending=True, stable=True)
+    explained = shifts.square().sum() - left.square().sum()
+    kept: Tensor = latent[cost > TOLERANCE * explained.clamp_min(0)]
+    if not len(kept):
         raise ValueError(
-            f"at least 2 latents are required, of which one writes; got sizes {size.tolist()}. Fit "
-            "with latents to spare."
+            f"at least one latent must explain {TOLERANCE} of what all explain together; of "
+            f"{len(cost)} none does. Bring the shifts that it was fitted to, or fit longer."
         )
-    size, latent = size.clamp_min(0.01 * float(size.max())).sort(descending=True, stable=True)
-    n_used = int((size[:-1] / size[1:]).argmax()) + 1
-    kept: Tensor = latent[:n_used]
     return kept
+
+
+def _codes(found: Found, shifts: Shifts) -> Float[Tensor, "pairs latents"]:
+    checks.require_kind("found", found, Found, "methods.ssae(shifts, 14)")
+    return found.codes(shifts)
 
 
 class Score(NamedTuple):

@@ -58,7 +58,7 @@ def learn(
     """Find one direction per concept: shifts, a Sparse Shift Autoencoder, names from the changes.
 
     The level and the restart are chosen without labels. There are twice as many latents as
-    concepts, which makes all but every start find them; those to spare stay nameless.
+    concepts, so that fewer starts mix two of them; those to spare stay nameless.
 
     Args:
         llama: The model.

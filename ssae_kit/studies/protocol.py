@@ -15,17 +15,17 @@ CONFIG = TrainingConfig(steps=500, batch_size=128)
 
 
 def protocol(model: str, stream: int) -> dict[str, Tensor]:
-    """Choose level, restart and the latents in use without labels; then score with labels.
+    """Choose level, restart and latents without labels; then score with labels.
 
     Args:
         model: A shipped seed of the bundled Llama.
         stream: Draws pairs, initial weights and batches anew.
 
     Returns:
-        With twice as many latents as concepts, of which only those in use count: `codes` and
-        `directions` `[concepts]`, and the number `kept`. `codes_to_spare`: all latents count.
-        `codes_exact`: none to spare. `gain`: the most that a product of two concepts explains
-        besides.
+        With twice as many latents as concepts, merged, of which only those in use count: `codes` and
+        `directions` `[concepts]`, and the number `kept`. `codes_apart`, `kept_apart`: the same
+        before merging. `codes_exact`: as many latents as concepts. `gain`: the most that a product
+        of two concepts explains besides.
     """
     streams, n_concepts = Streams(stream), len(world.CONCEPTS)
     shifts, before, after = _read(model, streams)
@@ -34,14 +34,16 @@ def protocol(model: str, stream: int) -> dict[str, Tensor]:
     truth = (*asked, methods.regression(known, changes[:N_TRAIN]).directions)
     spare = methods.ssae(known, 2 * n_concepts, seed=streams.seed(1), config=CONFIG)
     exact = methods.ssae(known, n_concepts, seed=streams.seed(2), config=CONFIG)
-    kept = methods.in_use(spare, known)
-    used = _only(spare, kept)
-    score, gains = methods.score(used, *truth), methods.interactions(shifts, before, after)
+    (apart, kept_apart), (merged, kept) = (
+        _only_in_use(found, known) for found in (spare, methods.merge(spare, known))
+    )
+    score, gains = methods.score(merged, *truth), methods.interactions(shifts, before, after)
     return {
         "codes": score.codes.per_concept[0],
         "directions": score.directions.per_concept[0],
-        "kept": torch.tensor(len(kept)),
-        "codes_to_spare": methods.score(spare, *truth).codes.per_concept[0],
+        "kept": torch.tensor(kept),
+        "codes_apart": methods.score(apart, *truth).codes.per_concept[0],
+        "kept_apart": torch.tensor(kept_apart),
         "codes_exact": methods.score(exact, *truth).codes.per_concept[0],
         "gain": gains.max(),
     }
@@ -59,7 +61,10 @@ def _read(model: str, streams: Streams) -> tuple[Tensor, Tensor, Tensor]:
     return target - source, before, before + torch.tensor(pairs.changes)
 
 
-def _only(found: Found, kept: Tensor) -> Found:
-    """The same with all other latents silent, so that a concept left without one scores 0."""
+def _only_in_use(found: Found, shifts: Tensor) -> tuple[Found, int]:
+    """The same with latents to spare silent, so that a concept left without one scores 0; in use."""
+    kept = methods.in_use(found, shifts)
     mask = torch.zeros(len(found.directions)).index_fill(0, kept, 1.0)
-    return Found(found.directions * mask[:, None], lambda shifts: found.read(shifts) * mask)
+    return Found(found.directions * mask[:, None], lambda shifts: found.read(shifts) * mask), len(
+        kept
+    )
