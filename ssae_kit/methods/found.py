@@ -95,21 +95,23 @@ class Found:
 
 @torch.no_grad()
 def merge(found: Found, shifts: Shifts) -> Found:
-    """Join latents that point nearly the same way, up to the sign, into one. Uses no labels.
+    """Join latents whose directions are alike, up to the sign, into one. Uses no labels.
 
     Where the change of a concept depends on something else, latents to spare share it out (feature
     splitting). What they write has the concept's direction in common. So the two latents whose
     directions have the largest absolute cosine are joined, then the next two, down to a cosine of
-    0.3, which is 73 degrees. Concepts whose directions are nearer than that are joined as well.
+    0.3, which is 73 degrees. Concepts whose directions are nearer than that are joined as well, and
+    so are two that one latent writes at once, as they often change together.
 
     Args:
         found: Of a fit with latents to spare.
         shifts: Those it was fitted to will do.
 
     Returns:
-        As many latents as stay apart. Each direction has length 1 and is the mean of those that were
+        The latents that stay apart. Each direction has length 1 and is the mean of those that were
         joined, weighted by what they write: the mean size of the code times the length of the
-        direction. Its code is all that they write along it. Those that write nothing stay, as zero.
+        direction. Its code is all that they write along it. A latent that writes nothing stays, and
+        its direction is zero.
     """
     written = _codes(found, shifts).abs().mean(0)[:, None] * found.directions
     joined = torch.eye(len(written)).to(written)
@@ -134,7 +136,8 @@ def in_use(found: Found, shifts: Shifts) -> Int[Tensor, " kept"]:
 
     A latent is to spare if the shifts are explained as well without it, up to the tolerance with
     which `training.choose_level` chooses a level: its silence raises the error by at most 0.03 of
-    what all latents explain together. Of very many concepts none may explain so much.
+    what all latents explain together. A concept that explains less is to spare as well, and so is
+    one whose parts do. What a decoder's bias adds is left out.
 
     Args:
         found: Of a fit with latents to spare; best after `merge`.
@@ -150,11 +153,12 @@ def in_use(found: Found, shifts: Shifts) -> Int[Tensor, " kept"]:
     cost = (codes * (2 * left @ rows.mT + codes * rows.square().sum(1))).sum(0)
     cost, latent = cost.sort(descending=True, stable=True)
     explained = shifts.square().sum() - left.square().sum()
-    kept: Tensor = latent[cost > TOLERANCE * explained.clamp_min(0)]
+    kept: Tensor = latent[(cost > TOLERANCE * explained) & (explained > 0)]
     if not len(kept):
         raise ValueError(
             f"at least one latent must explain {TOLERANCE} of what all explain together; of "
-            f"{len(cost)} none does. Bring the shifts that it was fitted to, or fit longer."
+            f"{len(cost)} none does. Bring the shifts that it was fitted to, or fit longer; of very "
+            "many concepts none explains so much."
         )
     return kept
 

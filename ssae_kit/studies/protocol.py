@@ -62,7 +62,7 @@ def _read(model: str, streams: Streams) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _only_in_use(found: Found, shifts: Tensor) -> tuple[Found, int]:
-    """The same with latents to spare silent, so that a concept left without one scores 0; in use."""
+    """The same with latents to spare silent, and how many are in use."""
     kept = methods.in_use(found, shifts)
     mask = torch.zeros(len(found.directions)).index_fill(0, kept, 1.0)
     return Found(found.directions * mask[:, None], lambda shifts: found.read(shifts) * mask), len(
