@@ -58,8 +58,8 @@ def learn(
     """Find one direction per concept: shifts, a Sparse Shift Autoencoder, names from the changes.
 
     The level and the restart are chosen without labels. There are twice as many latents as
-    concepts, so that fewer starts mix two of them; those to spare stay nameless. None are merged: where latents
-    share one concept out, use `methods.ssae`, `methods.merge` and `Found.named` one by one.
+    concepts, so that fewer starts mix two of them; those to spare stay nameless. None are merged:
+    where latents share one concept out, use `methods.ssae`, `methods.merge` and `Found.named`.
 
     Args:
         llama: The model.
