@@ -65,6 +65,5 @@ def _only_in_use(found: Found, shifts: Tensor) -> tuple[Found, int]:
     """The same with latents to spare silent, and how many are in use."""
     kept = methods.in_use(found, shifts)
     mask = torch.zeros(len(found.directions)).index_fill(0, kept, 1.0)
-    return Found(found.directions * mask[:, None], lambda shifts: found.read(shifts) * mask), len(
-        kept
-    )
+    used = Found(found.directions * mask[:, None], lambda shifts: found.read(shifts) * mask)
+    return used, len(kept)
